@@ -1,0 +1,1 @@
+"""Isthmus: one declarative control plane over the stack engines that clouds already have."""

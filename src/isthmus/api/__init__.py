@@ -1,0 +1,1 @@
+"""The resource kinds, as data: one file each. Nothing here acts."""

@@ -1,0 +1,1 @@
+"""The decisions, as plain functions of plain values: no clock, no network, no logging."""

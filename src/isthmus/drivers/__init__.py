@@ -1,0 +1,1 @@
+"""One folder a cloud. A folder is a driver; drivers never know each other."""

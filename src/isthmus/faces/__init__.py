@@ -1,0 +1,1 @@
+"""Other people's ways in: the command line now, console and broker later."""

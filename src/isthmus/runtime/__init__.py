@@ -1,0 +1,1 @@
+"""What runs reconcilers: queue, worker, watch, outcome, stores, telemetry. Knows no kind."""
