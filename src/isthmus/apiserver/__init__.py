@@ -1,1 +1,1 @@
-"""The embedded Kubernetes-compatible API server: a durable store and an HTTP face. Knows no kind of Isthmus."""
+"""The embedded Kubernetes-compatible API: a durable store and an HTTP face. Knows no kind of ours."""

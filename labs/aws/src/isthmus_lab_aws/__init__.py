@@ -1,1 +1,1 @@
-"""A lab that behaves like AWS, for tests, demo and benchmarks. Nothing here touches a real cloud."""
+"""A lab that behaves like AWS, for tests, demo and benchmarks. It touches no real cloud."""

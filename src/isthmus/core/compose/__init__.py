@@ -1,0 +1,1 @@
+"""From a kind to its Stacks: spec in, stacks out; pure."""

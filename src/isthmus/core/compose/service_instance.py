@@ -1,0 +1,78 @@
+"""ServiceInstance to Stack."""
+
+from typing import Any, cast
+
+from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, Json, ObjectMeta, SecretKeyRef
+from isthmus.api.v1alpha1 import (
+    OfferingSpec,
+    Provider,
+    ServiceInstance,
+    Stack,
+    StackParameter,
+    StackSpec,
+)
+from isthmus.core import catalog, schemas
+from isthmus.core.render import as_text, placeholders, substitute
+from isthmus.errors import InvalidSpec
+
+INSTANCE_LABEL = "isthmus.dev/instance"
+_PASSED_ON = (PAUSED, APPROVE_REPLACEMENT)
+"""Annotations that mean the same on the Stack."""
+
+
+def compose(instance: ServiceInstance, definition: OfferingSpec, provider: Provider) -> Stack:
+    """Render an instance to its Stack.
+
+    Raises:
+        InvalidSpec: Names the field that does not fit.
+    """
+    values = catalog.values_of(definition, instance.spec)
+    template = catalog.stack_of(definition, provider.spec.driver)
+    secrets = schemas.secret_names(definition.parameters)
+    scope = scope_of(instance, values).of_stack()
+    open_scope = {name: value for name, value in scope.items() if name not in secrets}
+    spec = StackSpec(
+        provider=provider.metadata.name,
+        template=substitute(template.template, open_scope, path="template"),
+        parameters={
+            name: _parameter(text, scope, secrets) for name, text in template.parameters.items()
+        },
+        stateful=template.stateful,
+        pre_delete=template.pre_delete,
+        management=instance.spec.management,
+        adopt=instance.spec.adopt,
+        ignore_fields=instance.spec.ignore_fields,
+        deletion_policy=instance.spec.deletion_policy,
+    )
+    return Stack(metadata=_metadata(instance), spec=spec)
+
+
+def scope_of(instance: ServiceInstance, values: Json) -> catalog.Scope:
+    """Return the names that the instance's templates may use."""
+    meta = instance.metadata
+    return catalog.Scope(values=values, name=meta.name, namespace=meta.namespace, uid=meta.uid)
+
+
+def _parameter(text: str, scope: dict[str, Any], secrets: frozenset[str]) -> StackParameter:
+    used = {name for _, name in placeholders(text)}
+    if not used & secrets:
+        return StackParameter(value=as_text(substitute(text, scope, path="parameters")))
+    if len(used) > 1 or text != f"${{{next(iter(used))}}}":
+        raise InvalidSpec(f"parameters: {text!r} mixes a secret with text; pass it alone.")
+    value = scope.get(next(iter(used)))
+    if value is None:
+        return StackParameter(value="")
+    return StackParameter(
+        secret_key_ref=SecretKeyRef.model_validate(cast("Json", value)["secretKeyRef"])
+    )
+
+
+def _metadata(instance: ServiceInstance) -> ObjectMeta:
+    meta = instance.metadata
+    return ObjectMeta(
+        name=meta.name,
+        namespace=meta.namespace,
+        labels={INSTANCE_LABEL: meta.name},
+        annotations={k: v for k, v in meta.annotations.items() if k in _PASSED_ON},
+        owner_references=(instance.owner_reference(),),
+    )
