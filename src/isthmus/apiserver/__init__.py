@@ -1,1 +1,1 @@
-"""The embedded Kubernetes-compatible API: a durable store and an HTTP face. Knows no kind of ours."""
+"""The embedded Kubernetes-compatible API: a durable store, an HTTP face, and no kind of ours."""
