@@ -1,0 +1,22 @@
+"""Resource types and service APIs by service, one module each, and the table that lists them.
+
+A module writes types on the seam `isthmus_lab_aws.resource` and knows nothing of the engine. It
+takes effect by being named in `MODULES`; importing it has no side effect.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from isthmus_lab_aws.resource import Extension
+
+MODULES: tuple[str, ...] = ()
+"""Names of modules in this package that offer an `EXTENSION`."""
+
+
+def extensions() -> list[Extension]:
+    """Every module's `EXTENSION`, in the order of `MODULES`."""
+    return [
+        cast("Extension", import_module(f"{__name__}.{module}").EXTENSION) for module in MODULES
+    ]
