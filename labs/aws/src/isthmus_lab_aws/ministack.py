@@ -82,7 +82,7 @@ class NativeType(ResourceType):
     def create(self, request: Request) -> Physical:
         """Create through ministack's handler."""
         return _physical(
-            _provisioners()._provision_resource(
+            original("_provision_resource")(
                 self.name, request.logical_id, dict(request.properties), request.stack
             )
         )
@@ -90,7 +90,7 @@ class NativeType(ResourceType):
     def update(self, request: Request) -> Physical:
         """Update through ministack's handler; it replaces where a property demands it."""
         return _physical(
-            _provisioners()._update_resource(
+            original("_update_resource")(
                 self.name,
                 request.physical_id,
                 dict(request.old_properties),
@@ -103,7 +103,7 @@ class NativeType(ResourceType):
 
     def delete(self, request: Request) -> None:
         """Delete through ministack's handler."""
-        _provisioners()._delete_resource(
+        original("_delete_resource")(
             self.name,
             request.physical_id,
             dict(request.properties),
@@ -119,7 +119,181 @@ class NativeType(ResourceType):
         """Find through ministack's import handler."""
         if "import" not in _provisioners()._RESOURCE_HANDLERS.get(self.name, {}):
             raise ResourceFailure(f"{self.name} does not support import operations in the lab.")
-        return _physical(_provisioners()._import_resource(self.name, dict(identifier)))
+        return _physical(original("_import_resource")(self.name, dict(identifier)))
+
+
+class NestedStackType(NativeType):
+    """A nested stack: its resources pass the engine one by one, and none is left when it fails."""
+
+    name = "AWS::CloudFormation::Stack"
+    composite = True
+
+    def create(self, request: Request) -> Physical:
+        """Deploy the child inline; what an earlier, interrupted attempt left goes first."""
+        self._remove_unfinished(request)
+        try:
+            return super().create(request)
+        except Exception:
+            self._remove_unfinished(request)
+            raise
+
+    def _remove_unfinished(self, request: Request) -> None:
+        stacks = module("services.cloudformation")._stacks
+        prefix = f"{request.stack}-{request.logical_id}-"
+        for name, stack in list(stacks.items()):
+            mine = name.startswith(prefix) and stack.get("_parent_stack_name") == request.stack
+            if mine and stack["StackStatus"] in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
+                _provisioners()._cfn_nested_stack_delete(stack["StackId"], {})
+
+
+_originals: dict[str, Any] = {}
+"""ministack's own functions, by name, from before `wrap` put ours in their place."""
+
+
+def wrap(name: str, replacement: Any) -> None:
+    """Put `replacement` in the place of a CloudFormation function wherever it was imported."""
+    cloudformation = [
+        module(f"services.cloudformation.{part}")
+        for part in ("provisioners", "stacks", "handlers", "changesets", "drift")
+    ]
+    for part in cloudformation:
+        if hasattr(part, name):
+            _originals.setdefault(name, getattr(part, name))
+            setattr(part, name, replacement)
+
+
+def original(name: str) -> Any:
+    """Ministack's own function of that name, wrapped or not."""
+    if name in _originals:
+        return _originals[name]
+    for part in ("provisioners", "stacks", "handlers", "changesets"):
+        found = getattr(module(f"services.cloudformation.{part}"), name, None)
+        if found is not None:
+            return found
+    raise AttributeError(f"ministack's CloudFormation has no {name}")
+
+
+def native(name: str) -> ResourceType:
+    """The type as ministack has it, for types that the lab leaves as they are."""
+    kind = NestedStackType() if name == NestedStackType.name else NativeType()
+    kind.name = name
+    return kind
+
+
+def register(kind: ResourceType) -> None:
+    """Make ministack know a type of the lab's own, and what replaces it."""
+    if kind.replacing is not None:
+        _provisioners()._REPLACING_PROPERTIES[kind.name] = tuple(kind.replacing)
+    if not isinstance(kind, NativeType):
+        _provisioners()._RESOURCE_HANDLERS[kind.name] = _handlers(kind)
+
+
+def known_types() -> list[str]:
+    """Every CloudFormation type that can be made in the lab."""
+    return sorted(_provisioners()._RESOURCE_HANDLERS)
+
+
+def replaces(name: str, request: Request) -> bool:
+    """Whether this update makes a new physical resource."""
+    change = (name, dict(request.old_properties), dict(request.properties))
+    return bool(_provisioners()._replacing_change(*change))
+
+
+def run_update(kind: ResourceType, request: Request) -> Physical:
+    """Update in place by the type's own way, or replace, as ministack decides."""
+    if isinstance(kind, NativeType):
+        return kind.update(request)
+    return NativeType.update(_named(kind.name), request)
+
+
+def name_seed() -> str:
+    """The seed of the name that the running step generated."""
+    return str(_provisioners()._NAME_SEED.get() or "")
+
+
+def set_name_seed(seed: str) -> None:
+    """Answer a journalled step with the seed it had."""
+    _provisioners()._NAME_SEED.set(seed)
+
+
+def _named(name: str) -> NativeType:
+    kind = NativeType()
+    kind.name = name
+    return kind
+
+
+def _handlers(kind: ResourceType) -> dict[str, Any]:
+    def create(logical_id: str, properties: Any, stack: str) -> tuple[str, dict[str, str]]:
+        made = kind.create(Request(here(), stack, logical_id, properties))
+        return made.id, dict(made.attributes)
+
+    def update(
+        physical_id: str, old: Any, new: Any, stack: str, logical_id: str
+    ) -> tuple[str, dict[str, str]]:
+        attributes = attributes_of(stack, logical_id)
+        made = kind.update(
+            Request(here(), stack, logical_id, new, physical_id, old, attributes),
+        )
+        return made.id, dict(made.attributes)
+
+    def delete(physical_id: str, properties: Any, logical_id: str = "") -> None:
+        kind.delete(Request(here(), "", logical_id, properties, physical_id))
+
+    def snapshot(physical_id: str, properties: Any) -> None:
+        kind.snapshot(Request(here(), "", "", properties, physical_id))
+
+    def find(identifier: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        made = kind.find(here(), identifier)
+        return made.id, dict(made.attributes)
+
+    return {
+        "create": create,
+        "update": update,
+        "update_with_logical_id": True,
+        "delete": delete,
+        "delete_with_logical_id": True,
+        "snapshot": snapshot,
+        "import": find,
+    }
+
+
+def attributes_of(stack: str, logical_id: str) -> dict[str, str]:
+    """The attributes that a stack's resource has now."""
+    record = stack_record(stack) or {}
+    return dict(record.get("_resources", {}).get(logical_id, {}).get("Attributes", {}))
+
+
+def stack_record(stack: str) -> dict[str, Any] | None:
+    """A stack of the account and region of this context, by name or id."""
+    found = original("_resolve_stack")(stack)
+    return cast("dict[str, Any] | None", found)
+
+
+def change_set(identity: str) -> dict[str, Any]:
+    """A change set by id; a record of its own where it is gone."""
+    found = module("services.cloudformation")._change_sets.get(identity)
+    return cast("dict[str, Any]", found if found is not None else {"ChangeSetId": identity})
+
+
+def events_of(stack_id: str) -> list[dict[str, Any]]:
+    """The events recorded for a stack, oldest first; the list itself, not a copy."""
+    events = module("services.cloudformation")._stack_events.get(stack_id, [])
+    return cast("list[dict[str, Any]]", events)
+
+
+def region_of(stack: Any, stack_id: str | None) -> str:
+    """The region that a stack lives in."""
+    return str(module("services.cloudformation.stacks")._stack_region(stack, stack_id))
+
+
+def request_token() -> str:
+    """The ClientRequestToken of the running request."""
+    return str(module("services.cloudformation.stacks").CLIENT_REQUEST_TOKEN.get())
+
+
+def set_request_token(token: str) -> None:
+    """Let the events of this context carry `token`."""
+    module("services.cloudformation.stacks").CLIENT_REQUEST_TOKEN.set(token)
 
 
 def _provisioners() -> Any:

@@ -16,7 +16,15 @@ Properties = Mapping[str, Any]
 
 
 class ResourceFailure(Exception):
-    """A create, update or delete is refused; the text is the event's reason, as AWS words it."""
+    """A create, update or delete is refused; the text is the event's reason, as AWS words it.
+
+    `code` is CloudFormation's HandlerErrorCode: AlreadyExists, NotFound, AccessDenied,
+    InvalidRequest, Throttling, ResourceConflict, GeneralServiceException...
+    """
+
+    def __init__(self, reason: str, code: str = "GeneralServiceException") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class ResourceType:
     """Properties whose change replaces the resource; None keeps what ministack knows."""
     generic: bool = False
     """True for a type that exists in the lab's memory only, checked by its schema."""
+    composite: bool = False
+    """True for a nested stack, whose own resources are journalled one by one."""
 
     def create(self, request: Request) -> Physical:
         """Make it. The answer is complete: the delay comes afterwards, from the engine."""
@@ -149,6 +159,10 @@ class ServiceApi(Protocol):
 
     def handles(self, call: Call) -> bool:
         """Whether the call is this API's (by `call.service`, or its version)."""
+        ...
+
+    def resource(self, call: Call) -> str:
+        """The ARN that the caller's policies are checked against; `*` where none is named."""
         ...
 
     def handle(self, call: Call) -> Answer:

@@ -1,0 +1,128 @@
+"""What the lab acknowledged survives `kill -9`: state is saved before an answer goes out.
+
+One thread writes. It takes everything that changed since its last turn into one SQLite
+transaction, so that the journal and the resources it speaks of never part; callers that wait
+meanwhile share the next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from isthmus_lab_aws.gate import Gate
+
+log = logging.getLogger(__name__)
+
+Dumps = Callable[[], dict[str, Callable[[], bytes]]]
+
+
+class Snapshots:
+    """Keeps named bytes in `path`. `dumps` names what there is to save now, and how."""
+
+    def __init__(self, path: Path, gate: Gate, dumps: Dumps) -> None:
+        self._path = path
+        self._gate = gate
+        self._dumps = dumps
+        self._digests: dict[str, bytes] = {}
+        self._turn = threading.Condition()
+        self._changes = 0
+        self._saved = 0
+        self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self.failing: dict[str, str] = {}
+        """What could not be saved, and why; shown by `/_lab/health`."""
+
+    def load(self) -> dict[str, bytes]:
+        """Everything saved by name; empty at the first start."""
+        with closing(self._connect()) as database:
+            rows = database.execute("SELECT name, body FROM state").fetchall()
+        return {str(name): bytes(body) for name, body in rows}
+
+    def start(self) -> None:
+        """Begin to save."""
+        threading.Thread(target=self._write, name="snapshots", daemon=True).start()
+
+    def changed(self) -> None:
+        """Note that something is to be saved; any thread may call it."""
+        with self._turn:
+            self._changes += 1
+            self._turn.notify_all()
+
+    async def durable(self) -> None:
+        """Return once everything changed up to now is saved."""
+        with self._turn:
+            if self._saved >= self._changes:
+                return
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
+            self._waiting.append((self._changes, loop, future))
+        await future
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, isolation_level=None)
+        # WAL with NORMAL survives the death of the process, if not of the machine.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, body BLOB)")
+        return database
+
+    def _write(self) -> None:
+        with closing(self._connect()) as database:
+            while True:
+                with self._turn:
+                    while self._saved >= self._changes:
+                        self._turn.wait()
+                    upto = self._changes
+                with self._gate.alone():
+                    fresh = self._collect()
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", fresh.items())
+                database.execute("COMMIT")
+                self._finish(upto)
+
+    def _collect(self) -> dict[str, bytes]:
+        fresh: dict[str, bytes] = {}
+        for name, dump in self._dumps().items():
+            body = self._dump(name, dump)
+            if body is None:
+                continue
+            digest = hashlib.blake2b(body, digest_size=16).digest()
+            if self._digests.get(name) != digest:
+                self._digests[name] = digest
+                fresh[name] = body
+        return fresh
+
+    def _dump(self, name: str, dump: Callable[[], bytes]) -> bytes | None:
+        for _ in range(20):
+            try:
+                body = dump()
+            except RuntimeError:
+                continue  # A request changed a dictionary while it was read: read it again.
+            except Exception as error:  # One service must not spare the others.
+                if name not in self.failing:
+                    log.exception("state of %s cannot be saved", name)
+                self.failing[name] = f"{type(error).__name__}: {error}"
+                return None
+            self.failing.pop(name, None)
+            return body
+        self.failing[name] = "changed too fast to be read"
+        return None
+
+    def _finish(self, upto: int) -> None:
+        with self._turn:
+            self._saved = upto
+            ready = [entry for entry in self._waiting if entry[0] <= upto]
+            self._waiting = [entry for entry in self._waiting if entry[0] > upto]
+        for _, loop, future in ready:
+            loop.call_soon_threadsafe(_release, future)
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
