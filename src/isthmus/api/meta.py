@@ -58,8 +58,8 @@ class OwnerReference(Model):
     kind: str
     name: str
     uid: str
-    controller: bool = True
-    block_owner_deletion: bool = True
+    controller: bool = False
+    block_owner_deletion: bool = False
 
 
 class ObjectMeta(Model):
@@ -229,6 +229,8 @@ class Resource(Model, Generic[SpecT, StatusT]):
             kind=self.names.kind,
             name=self.metadata.name,
             uid=self.metadata.uid,
+            controller=True,
+            block_owner_deletion=True,
         )
 
     @property
