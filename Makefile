@@ -1,0 +1,109 @@
+# The developer's verbs. A fresh machine needs Python 3.11, git and make; all else comes from here.
+#
+#   make demo          the story of the product, told by the product (ONCE=1: ends when proven)
+#   make test          lint, types and every test that needs nothing but this checkout
+#   make test-labs     the tests that need system packages or real servers; installs what it can
+#   make crds          writes deploy/crds from the models
+#   make lock          writes requirements/*.txt anew
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+PYTEST := $(BIN)/pytest
+PYTEST_ARGS ?= -q -rs -n 2
+LAB_KUBECTL := .cache/bin/kubectl
+KUBECTL_VERSION := v1.32.4
+KUBECTL_SOURCES := $(wildcard labs/kubernetes/kubectl/*)
+
+# Without byte code every start of Python compiles the SDKs again: seconds instead of milliseconds.
+unexport PYTHONDONTWRITEBYTECODE
+# A kubectl that we built serves where the machine has none.
+export PATH := $(PATH):$(CURDIR)/.cache/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-labs test-labs-setup lint types docs bench crds lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '3,/^$$/s/^#  *//p' $(MAKEFILE_LIST)
+
+# --- environments: a stamp each, so that the second call costs nothing ---------------------------
+
+$(VENV)/.bootstrap: requirements/bootstrap.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.sandbox: $(VENV)/.bootstrap requirements/sandbox.txt pyproject.toml labs/aws/pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/sandbox.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e labs/aws
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# --- verbs ---------------------------------------------------------------------------------------
+
+demo: $(VENV)/.sandbox
+	@$(BIN)/isthmus demo $(if $(ONCE),--once)
+
+up: $(VENV)/.sandbox
+	@$(BIN)/isthmus up --sandbox
+
+test: lint types $(VENV)/.dev
+	$(PYTEST) $(PYTEST_ARGS) -m "not labs"
+
+test-labs: $(VENV)/.dev test-labs-setup
+	$(PYTEST) $(PYTEST_ARGS) -m labs
+
+# Installs what the labs need where it may, and says what it could not; the tests then skip.
+test-labs-setup:
+	@sh labs/install-packages.sh
+	@command -v kubectl >/dev/null || $(MAKE) --no-print-directory kubectl-if-go
+
+.PHONY: kubectl-if-go
+kubectl-if-go:
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory $(LAB_KUBECTL); \
+	else echo "labs: neither kubectl nor go here; the tests that drive kubectl are skipped"; fi
+
+$(LAB_KUBECTL): $(KUBECTL_SOURCES)
+	@echo "labs: building kubectl $(KUBECTL_VERSION) from its Go modules; this takes minutes once"
+	cd labs/kubernetes/kubectl && go build -trimpath \
+	  -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBECTL_VERSION)" \
+	  -o $(CURDIR)/$@ .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	PYTHONPATH=src:labs/aws/src $(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/pyright
+
+docs: $(VENV)/.dev
+	$(PYTEST) -q -k "docs"
+
+bench: $(VENV)/.dev
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+crds: $(VENV)/.dev
+	GOLDEN=overwrite $(PYTEST) -q tests/unit/test_crd_files.py
+
+# Universal: one file serves every platform. Hashes: nothing else gets in. The week of delay keeps
+# out a package that was hijacked yesterday.
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--exclude-newer "7 days" --custom-compile-command "make lock"
+
+lock: $(VENV)/.bootstrap
+	$(COMPILE) --extra aws --extra otel --group dev pyproject.toml labs/aws/pyproject.toml \
+	  -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
+	$(COMPILE) --extra aws pyproject.toml -c requirements/dev.txt -o requirements/aws.txt
+	$(COMPILE) --extra aws --group build pyproject.toml labs/aws/pyproject.toml \
+	  -c requirements/dev.txt -o requirements/sandbox.txt
+	echo "uv" | $(COMPILE) --no-header - -o requirements/bootstrap.txt
+
+clean:
+	rm -rf $(VENV) .cache .isthmus
