@@ -21,4 +21,3 @@ def test_crd_is_what_the_model_says(kind):
 
 def test_no_crd_is_left_over():
     assert {file.stem for file in CRDS.glob("*.yaml")} == {kind.names.qualified for kind in KINDS}
-
