@@ -11,7 +11,7 @@ from typing import cast
 
 from isthmus_lab_aws.resource import Extension
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = ("plain",)
 """Names of modules in this package that offer an `EXTENSION`."""
 
 

@@ -1,0 +1,79 @@
+"""Starts the lab: `python -m isthmus_lab_aws --port 0 --state DIR`.
+
+It listens on loopback only and prints one line of JSON once it is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+from isthmus_lab_aws import gateway, lab, ministack
+from isthmus_lab_aws.accounts import DEFAULT_ACCOUNTS
+from isthmus_lab_aws.lab import DEFAULT_SCALE, Lab
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the lab until it is told to stop. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    state: Path = options.state
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listener = socket.create_server(("127.0.0.1", options.port), backlog=512)
+    port = int(listener.getsockname()[1])
+    # Before ministack is imported: it reads its settings then.
+    ministack.prepare(port)
+    gateway.settle_environment(state)
+    lab.start(Lab(state, port, options.scale))
+    from isthmus_lab_aws.assembly import assemble
+
+    def ready(accounts: list[str]) -> None:
+        _announce(options, port, accounts)
+
+    asyncio.run(assemble(options.account or list(DEFAULT_ACCOUNTS)).run(listener, ready))
+    sys.stdout.flush()
+    # Worker threads may still wait for their delays; the journal goes on with them at next start.
+    os._exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="isthmus-lab-aws", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--state", type=Path, required=True, help="folder that keeps everything")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=DEFAULT_SCALE,
+        help="what AWS's delays are multiplied by (default 1/500; 0 is instant)",
+    )
+    parser.add_argument("--port-file", type=Path, help="write the ready line there as well")
+    parser.add_argument(
+        "--account",
+        action="append",
+        help="an account that exists from the start; may be repeated",
+    )
+    return parser
+
+
+def _announce(options: argparse.Namespace, port: int, accounts: list[str]) -> None:
+    line = json.dumps(
+        {
+            "url": f"http://127.0.0.1:{port}",
+            "pid": os.getpid(),
+            "accounts": accounts,
+            "credentials": str(options.state / "credentials.json"),
+        }
+    )
+    print(line, flush=True)  # noqa: T201  # The ready line is the program's output.
+    if options.port_file:
+        fresh = options.port_file.with_suffix(".new")
+        fresh.write_text(line + "\n")
+        fresh.replace(options.port_file)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,112 @@
+"""The composition root: makes the lab's parts, joins them, and runs the server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import uvicorn
+
+from isthmus_lab_aws import gateway, lab, types
+from isthmus_lab_aws.accounts import Accounts
+from isthmus_lab_aws.calls import Calls
+from isthmus_lab_aws.control import Control
+from isthmus_lab_aws.engine import Engine
+from isthmus_lab_aws.faults import Faults
+from isthmus_lab_aws.front import Front
+from isthmus_lab_aws.gate import Gate
+from isthmus_lab_aws.journal import Journal
+from isthmus_lab_aws.operations import Operations
+from isthmus_lab_aws.resource import Extension
+from isthmus_lab_aws.snapshots import Snapshots
+
+
+class Assembly:
+    """The joined parts of one lab."""
+
+    def __init__(self, accounts: list[str]) -> None:
+        gate = Gate()
+        self._wanted = accounts
+        self._extensions: list[Extension] = types.extensions()
+        self._journal = Journal()
+        self._snapshots = Snapshots(lab.current().state / "state.db", gate, self._dumps)
+        faults, calls = Faults(), Calls()
+        self.engine = Engine(gate, faults, self._snapshots.changed)
+        self.operations = Operations(self.engine, self._journal, self._snapshots.changed)
+        self.control = Control(faults, calls)
+        self.front = Front(self.control, calls, faults, self._snapshots)
+        self.accounts = Accounts(lab.current().state / "credentials.json")
+        self.control.add_account = self._add_account
+        self.control.page("health", self._health)
+        for extension in self._extensions:
+            self.engine.add(extension.types)
+            self.front.add(extension)
+
+    async def run(self, listener: socket.socket, ready: Callable[[list[str]], None]) -> None:
+        """Restore, serve, resume; returns once the server was told to stop."""
+        self._load(self._snapshots.load())
+        self.operations.install()
+        self._snapshots.start()
+        config = uvicorn.Config(
+            self.front, log_level="warning", timeout_keep_alive=75, lifespan="on", ws="none"
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event.
+            await asyncio.sleep(0.01)
+        for account in self._wanted:
+            await self.accounts.ensure(account)
+        self._snapshots.changed()
+        await self._snapshots.durable()
+        self.operations.resume()
+        for extension in self._extensions:
+            if extension.started is not None:
+                await asyncio.to_thread(extension.started)
+        ready(self.accounts.numbers())
+        await serving
+        lab.current().closing.set()
+        for extension in self._extensions:
+            if extension.stopping is not None:
+                await asyncio.to_thread(extension.stopping)
+
+    def _dumps(self) -> dict[str, Callable[[], bytes]]:
+        own = {
+            f"own/{saved.name}": saved.dump
+            for extension in self._extensions
+            for saved in extension.saved
+        }
+        return {**gateway.dumps(), **own, "journal": self._journal.dump}
+
+    def _load(self, saved: Mapping[str, bytes]) -> None:
+        gateway.load(saved)
+        for extension in self._extensions:
+            for part in extension.saved:
+                if f"own/{part.name}" in saved:
+                    part.load(saved[f"own/{part.name}"])
+        if "journal" in saved:
+            self._journal.load(saved["journal"])
+
+    async def _add_account(self, account: str) -> Mapping[str, str]:
+        keys = await self.accounts.ensure(account)
+        self._snapshots.changed()
+        await self._snapshots.durable()
+        return {"account": account, **keys}
+
+    def _health(self) -> Mapping[str, Any]:
+        health: dict[str, Any] = {
+            "status": "degraded" if self._snapshots.failing else "ok",
+            "unsaved": self._snapshots.failing,
+            "operations": len(self._journal.all()),
+            "accounts": self.accounts.numbers(),
+        }
+        for extension in self._extensions:
+            if extension.health is not None:
+                health.update(extension.health())
+        return health
+
+
+def assemble(accounts: list[str]) -> Assembly:
+    """A lab with these accounts, ready to run."""
+    return Assembly(accounts)
