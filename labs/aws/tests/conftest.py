@@ -39,9 +39,9 @@ class RunningLab:
     def start(self) -> RunningLab:
         environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
         with (self.state.parent / "lab.log").open("a") as log:
+            settings = ["--state", str(self.state), "--scale", str(self.scale), *self.options]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "isthmus_lab_aws", "--state", str(self.state)]
-                + ["--scale", str(self.scale), *self.options],
+                [sys.executable, "-m", "isthmus_lab_aws", *settings],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -64,9 +64,7 @@ class RunningLab:
     def client(
         self, service: str, account: str = ACCOUNT, region: str = "us-east-1", **credentials: str
     ) -> Any:
-        keys = credentials or {
-            f"aws_{name}": value for name, value in self.keys[account].items()
-        }
+        keys = credentials or {f"aws_{name}": value for name, value in self.keys[account].items()}
         return boto3.client(
             service, endpoint_url=self.url, region_name=region, config=CONFIG, **keys
         )

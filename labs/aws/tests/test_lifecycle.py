@@ -117,7 +117,7 @@ def test_delete_overtakes_a_create(aws, stacks, queues, name):
     aws.faults({"effect": "delay", "type": "*", "operation": "create", "seconds": 0.4, "times": -1})
     identity = stacks.begin(name, template(**{f"Q{i}": queue(f"{name}-{i}") for i in range(4)}))
     stacks.cf.delete_stack(StackName=name)
-    assert stacks.stack(identity)["StackStatus"] == "DELETE_IN_PROGRESS"
+    assert stacks.stack(identity)["StackStatus"].startswith("DELETE_")
     stacks.cf.delete_stack(StackName=name)  # A second request changes nothing.
     assert stacks.wait(identity) == "DELETE_COMPLETE"
     assert not queues(name)
@@ -169,16 +169,14 @@ def test_nested_stack_is_made_and_cleaned_up(aws, stacks, queues, name):
     s3.put_object(Bucket=name, Key="child.json", Body=json.dumps(child).encode())
     nested = {
         "Type": "AWS::CloudFormation::Stack",
-        "Properties": {"TemplateURL": f"https://{name}.s3.amazonaws.com/child.json"},
+        "Properties": {"TemplateURL": f"{aws.url}/{name}/child.json"},
     }
     assert stacks.create(name, template(N=nested)) == "CREATE_COMPLETE"
     assert queues(f"{name}-child")
     assert stacks.delete(name) == "DELETE_COMPLETE"
     assert not queues(f"{name}-child")
     aws.faults({"effect": "error", "type": "AWS::SNS::Topic"})
-    failing = template(
-        Q=queue(f"{name}-child"), T={"Type": "AWS::SNS::Topic", "DependsOn": "Q"}
-    )
+    failing = template(Q=queue(f"{name}-child"), T={"Type": "AWS::SNS::Topic", "DependsOn": "Q"})
     s3.put_object(Bucket=name, Key="child.json", Body=json.dumps(failing).encode())
     assert stacks.create(f"{name}-2", template(N=nested)) == "ROLLBACK_COMPLETE"
     assert not queues(f"{name}-child")

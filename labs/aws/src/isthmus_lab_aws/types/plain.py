@@ -15,9 +15,7 @@ from isthmus_lab_aws.resource import Delays, Extension, Physical, Place, Propert
 
 def seconds(create: float, update: float, delete: float) -> Delays:
     """Delays by experience, in seconds of AWS."""
-    return Delays(
-        timedelta(seconds=create), timedelta(seconds=update), timedelta(seconds=delete)
-    )
+    return Delays(timedelta(seconds=create), timedelta(seconds=update), timedelta(seconds=delete))
 
 
 class Named(NativeType):
@@ -44,7 +42,7 @@ class Named(NativeType):
         return self._message.format(name=wanted)
 
     def store(self) -> Any:
-        """ministack's records of this type, by name or id, of the account and region at hand."""
+        """Ministack's records of this type, by name or id, of the account and region at hand."""
         return getattr(ministack.service(self._service), self._store)
 
 
@@ -100,8 +98,8 @@ class Table(Named):
 
     def undeletable(self, place: Place, physical_id: str) -> str | None:
         """Deletion protection is on."""
-        table = self.store().get(physical_id) or {}
-        if table.get("DeletionProtectionEnabled"):
+        table = self.store().get(physical_id)
+        if table is not None and table.get("DeletionProtectionEnabled"):
             return (
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
@@ -140,8 +138,9 @@ class Secret(Named):
         super().delete(self._by_name(request))
 
     def _by_arn(self, made: Physical) -> Physical:
-        arn = (self.store().get(made.id) or {}).get("ARN") or made.attributes.get("Id", made.id)
-        return Physical(str(arn), {**made.attributes, "Id": str(arn)})
+        secret = self.store().get(made.id)
+        arn = str(secret["ARN"]) if secret is not None else made.attributes.get("Id", made.id)
+        return Physical(arn, {**made.attributes, "Id": arn})
 
     def _by_name(self, request: Request) -> Request:
         for name, secret in self.store().items():
@@ -205,9 +204,7 @@ class Subnet(Named):
         interfaces = ministack.service("ec2")._network_interfaces.values()
         balancers = ministack.service("alb")._lbs.values()
         if any(physical_id in str(thing) for thing in [*interfaces, *balancers]):
-            return (
-                f"The subnet '{physical_id}' has dependencies and cannot be deleted."
-            )
+            return f"The subnet '{physical_id}' has dependencies and cannot be deleted."
         return None
 
 
@@ -233,11 +230,19 @@ EXTENSION = Extension(
         Named("AWS::SNS::TopicPolicy", seconds(2, 2, 2)),
         Table("AWS::DynamoDB::Table", seconds(32, 20, 30), "dynamodb", "_tables", "TableName"),
         Role(
-            "AWS::IAM::Role", seconds(18, 5, 2), "iam", "_roles", "RoleName",
+            "AWS::IAM::Role",
+            seconds(18, 5, 2),
+            "iam",
+            "_roles",
+            "RoleName",
             "Role with name {name} already exists.",
         ),
         User(
-            "AWS::IAM::User", seconds(36, 5, 2), "iam", "_users", "UserName",
+            "AWS::IAM::User",
+            seconds(36, 5, 2),
+            "iam",
+            "_users",
+            "UserName",
             "User with name {name} already exists.",
         ),
         Named("AWS::IAM::Policy", seconds(16, 16, 2)),
@@ -245,7 +250,11 @@ EXTENSION = Extension(
         Named("AWS::IAM::AccessKey", seconds(2, 2, 2)),
         Named("AWS::IAM::InstanceProfile", seconds(120, 5, 2)),
         Secret(
-            "AWS::SecretsManager::Secret", seconds(10, 5, 10), "secretsmanager", "_secrets", "Name",
+            "AWS::SecretsManager::Secret",
+            seconds(10, 5, 10),
+            "secretsmanager",
+            "_secrets",
+            "Name",
             "The operation failed because the secret {name} already exists.",
         ),
         Named("AWS::KMS::Key", seconds(120, 30, 30)),
@@ -254,7 +263,10 @@ EXTENSION = Extension(
         Subnet("AWS::EC2::Subnet", seconds(6, 5, 2)),
         SecurityGroup("AWS::EC2::SecurityGroup", seconds(8, 5, 2)),
         Named(
-            "AWS::Logs::LogGroup", seconds(10, 2, 2), "cloudwatch_logs", "_log_groups",
+            "AWS::Logs::LogGroup",
+            seconds(10, 2, 2),
+            "cloudwatch_logs",
+            "_log_groups",
             "LogGroupName",
         ),
         Named("AWS::CloudWatch::Alarm", seconds(2, 2, 2)),
