@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from isthmus.api.meta import Adopt, Json
+from isthmus.core.findings import Finding as Finding
 from isthmus.core.stacks import Changes, NativeStack, Observed, Owned, StackName
 
 
@@ -156,16 +157,6 @@ class Endpoint:
     credentials: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     installation: str = ""
     """Which Isthmus this is; part of our tags, so that two never take each other's things."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is wrong with a template or an offering."""
-
-    path: str
-    """Where, for example ``spec.stacks.aws.template.Resources.Cluster.Properties.Engine``."""
-    message: str
-    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ PRICES = {
             "name": "node",
             "by": "size",
             "amounts": {"small": "0.10", "large": "0.40"},
-            "times": "nodes",
+            "times": ["nodes"],
         },
         {"name": "guard", "amount": "0.05", "plans": ["production"]},
     ],

@@ -60,10 +60,10 @@ def _estimate(prices: PriceList, lines: tuple[Line, ...]) -> Estimate:
 
 
 def _hour(component: PriceComponent, values: Mapping[str, Any]) -> Decimal | None:
-    one = component.amount
+    price = component.amount
     if component.by:
-        one = component.amounts.get(as_text(values.get(component.by)))
-    if one is None or not component.times:
-        return one
-    factor = values.get(component.times)
-    return None if factor is None else one * Decimal(str(factor))
+        price = component.amounts.get(as_text(values.get(component.by)))
+    for name in component.times:
+        factor = values.get(name)
+        price = None if price is None or factor is None else price * Decimal(str(factor))
+    return price

@@ -66,7 +66,9 @@ class PriceComponent(Model):
     amounts: dict[str, Money] = Field(
         default={}, description="Price of one hour by the value of parameter `by`."
     )
-    times: str = Field(default="", description="Parameter that multiplies it, a number.")
+    times: tuple[str, ...] = Field(
+        default=(), description="Parameters that multiply it, all of them numbers."
+    )
     plans: tuple[str, ...] = Field(default=(), description="Only in these plans; empty: in all.")
 
 

@@ -1,5 +1,6 @@
 """ServiceInstance to Stack."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, Json, ObjectMeta, SecretKeyRef
@@ -38,7 +39,7 @@ def compose(instance: ServiceInstance, definition: OfferingSpec, provider: Provi
             name: _parameter(text, scope, secrets) for name, text in template.parameters.items()
         },
         stateful=template.stateful,
-        pre_delete=template.pre_delete,
+        pre_delete=_before_deletion(template.pre_delete, open_scope),
         management=instance.spec.management,
         adopt=instance.spec.adopt,
         ignore_fields=instance.spec.ignore_fields,
@@ -51,6 +52,13 @@ def scope_of(instance: ServiceInstance, values: Json) -> catalog.Scope:
     """Return the names that the instance's templates may use."""
     meta = instance.metadata
     return catalog.Scope(values=values, name=meta.name, namespace=meta.namespace, uid=meta.uid)
+
+
+def _before_deletion(steps: tuple[Json, ...], scope: Mapping[str, Any]) -> tuple[Json, ...]:
+    """Render the steps; outputs are known only then, so their placeholders stay."""
+    names = {name for _, name in placeholders(steps) if name.startswith("outputs.")}
+    later = {name: f"${{{name}}}" for name in names}
+    return tuple(substitute(steps, dict(scope) | later, path="preDelete"))
 
 
 def _parameter(text: str, scope: dict[str, Any], secrets: frozenset[str]) -> StackParameter:

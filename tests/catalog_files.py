@@ -1,0 +1,37 @@
+"""The offerings of this checkout, and an instance of each plan, as tests use them."""
+
+from functools import cache
+from pathlib import Path
+
+from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, Stack
+from isthmus.core import manifests
+from isthmus.core.compose.service_instance import compose
+
+FOLDER = Path(__file__).parent.parent / "catalog" / "offerings"
+NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+@cache
+def manifest(name: str) -> manifests.Manifest:
+    (document,) = manifests.read((FOLDER / f"{name}.yaml").read_text())
+    return document
+
+
+@cache
+def offering(name: str) -> Offering:
+    parsed = Offering.parse(manifest(name).body)
+    assert isinstance(parsed, Offering)
+    return parsed
+
+
+def plans() -> list[tuple[str, str]]:
+    return [(name, plan.name) for name in NAMES for plan in offering(name).spec.plans]
+
+
+def composed(name: str, plan: str, parameters: dict | None = None) -> Stack:
+    definition = offering(name).spec
+    driver = next(iter(definition.stacks))
+    provider = Provider.parse({"metadata": {"name": driver}, "spec": {"driver": driver}})
+    spec = {"offering": name, "plan": plan, "parameters": parameters or {}}
+    meta = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
+    return compose(ServiceInstance.parse({"metadata": meta, "spec": spec}), definition, provider)

@@ -1,0 +1,81 @@
+"""Every offering of the catalog is sound, and renders to what a reviewer has read."""
+
+import orjson
+import pytest
+
+from isthmus.api.v1alpha1 import ServiceInstanceSpec
+from isthmus.core import catalog, prices, schemas
+from isthmus.core.lint import lint
+from tests.catalog_files import NAMES, composed, manifest, offering, plans
+from tests.golden_files import assert_golden
+
+AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
+KEEPS_DATA = ("AWS::RDS::DB", "AWS::Redshift", "AWS::DynamoDB::Table", "AWS::S3::Bucket")
+POLICIES = {"DeletionPolicy", "UpdateReplacePolicy"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lint_finds_nothing(name):
+    document = manifest(name)
+    findings = [f"{document.line_of(f.path)}: {f.path}: {f.message}" for f in lint(document.body)]
+    assert findings == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_is_named_for_its_offering(name):
+    assert offering(name).metadata.name == name
+
+
+@pytest.mark.parametrize(("name", "plan"), plans())
+def test_golden(name, plan):
+    stack = composed(name, plan)
+    text = orjson.dumps(stack.dump()["spec"], option=orjson.OPT_INDENT_2).decode() + "\n"
+    assert_golden(text, f"catalog/{name}/{plan}.json")
+
+
+@pytest.mark.parametrize("name", AWS)
+def test_every_offering_has_the_three_plans(name):
+    assert [plan.name for plan in offering(name).spec.plans] == ["dev", "production", "custom"]
+
+
+@pytest.mark.parametrize(("name", "plan"), [p for p in plans() if p[0] in AWS])
+def test_what_holds_data_says_what_becomes_of_it(name, plan):
+    resources = composed(name, plan).spec.template["Resources"]
+    for logical_id, resource in resources.items():
+        if resource["Type"].startswith(KEEPS_DATA) and "Group" not in resource["Type"]:
+            assert resource.keys() >= POLICIES, f"{logical_id} needs {POLICIES}"
+
+
+@pytest.mark.parametrize("name", AWS)
+def test_native_parameters_are_declared_and_given(name):
+    stack = offering(name).spec.stacks["aws"]
+    assert set(stack.parameters) == set(stack.template.get("Parameters", {}))
+
+
+@pytest.mark.parametrize("name", AWS)
+def test_an_update_in_place_is_possible(name):
+    definition = offering(name).spec
+    changeable = set(schemas.properties(definition.parameters)) - schemas.immutable_names(
+        definition.parameters
+    )
+    assert changeable
+
+
+@pytest.mark.parametrize("name", AWS)
+def test_a_template_fits_into_one_call(name):
+    for plan in offering(name).spec.plans:
+        assert len(orjson.dumps(composed(name, plan.name).spec.template)) < 51_200
+
+
+@pytest.mark.parametrize(("name", "plan"), plans())
+def test_a_known_price_can_be_added_up(name, plan):
+    definition = offering(name).spec
+    values = catalog.values_of(definition, _spec(name, plan))
+    for listed in definition.prices:
+        found = prices.estimate(definition, plan, values, (listed.driver, listed.region))
+        assert found is not None
+        assert found.source.startswith("https://aws.amazon.com/")
+
+
+def _spec(name, plan):
+    return ServiceInstanceSpec(offering=name, plan=plan)
