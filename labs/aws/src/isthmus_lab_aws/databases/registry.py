@@ -34,7 +34,7 @@ class Databases:
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self._root = root
+        self.root = root
         self._lock = threading.Lock()
         self._clusters: dict[str, DatabaseCluster] = {}
         self._authority = Authority(root)
@@ -167,7 +167,7 @@ class Databases:
                 self._clusters[folder.name] = found
 
     def _snapshot_folder(self, key: str) -> Path:
-        return self._root / "snapshots" / key
+        return self.root / "snapshots" / key
 
 
 def _kept_secret(path: Path) -> str:
