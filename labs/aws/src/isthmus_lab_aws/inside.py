@@ -8,8 +8,10 @@ authorise it, for the engine has done so for the stack's principal.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Coroutine, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -113,11 +115,22 @@ def _send(service: str, request: Any, **_: Any) -> Any:
     }
     body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
     query = parse_qs(url.query, keep_blank_values=True)
-    status, answer_headers, answer = asyncio.run(
+    status, answer_headers, answer = _finish(
         handler(request.method, url.path or "/", headers, body, query)
     )
     raw = _Raw(answer if isinstance(answer, bytes) else str(answer).encode())
     return AWSResponse(request.url, status, _headers(answer_headers), raw)
+
+
+def _finish(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a handler to its end, also where an event loop is already at work in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(context.run, asyncio.run, work).result()
 
 
 def _headers(answer: Mapping[str, str]) -> Any:

@@ -98,22 +98,25 @@ def after(call: Call, answer: Answer) -> Answer:
 
 
 def _show_state(call: Call, answer: Answer) -> Answer:
+    """Show the intermediate state, and in the answer what the record says now."""
     if call.action not in _STATES:
         return answer
     state, duration = _STATES[call.action]
-    if "DBClusterIdentifier" in call.parameters and "DBInstance" not in call.action:
-        record = clusters().get(str(call.parameters["DBClusterIdentifier"]))
-        field = "Status"
-    else:
+    if "DBInstance" in call.action:
         record = instances().get(str(call.parameters.get("DBInstanceIdentifier", "")))
         field = "DBInstanceStatus"
+    else:
+        record = clusters().get(str(call.parameters.get("DBClusterIdentifier", "")))
+        field = "Status"
     if record is None:
         return answer
-    now = f"<{field}>{record[field]}</{field}>".encode()
     record[field] = state
     lab.current().later(duration, lambda: settle(record, field))
-    shown = answer.body.replace(now, f"<{field}>{state}</{field}>".encode(), 1)
-    return Answer(answer.status, shown, answer.headers)
+    return (
+        _instance_answer(call, record)
+        if "DBInstance" in call.action
+        else _cluster_answer(call, record)
+    )
 
 
 def _delete_cluster(call: Call) -> Answer | None:
@@ -167,6 +170,12 @@ def _reboot_cluster(call: Call) -> Answer | None:
 def _cluster_answer(call: Call, record: Record) -> Answer:
     inner = f"<DBCluster>{rds()._cluster_xml(record)}</DBCluster>"
     return xml_answer(call.action, inner, _XML_SPACE)
+
+
+def _instance_answer(call: Call, record: Record) -> Answer:
+    names = (f"{call.action}Response", f"{call.action}Result")
+    status, headers, body = rds()._single_instance_response(*names, record)
+    return Answer(status, body if isinstance(body, bytes) else str(body).encode(), dict(headers))
 
 
 def _reboot_instance(call: Call) -> None:
