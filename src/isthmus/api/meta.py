@@ -43,12 +43,16 @@ class Model(BaseModel):
 class Condition(Model):
     """One observation about an object, in the form that ``kubectl wait`` understands."""
 
-    type: str
-    status: Literal["True", "False", "Unknown"]
-    reason: str = Field(pattern=r"^[A-Z][A-Za-z0-9]*$")
-    message: str = ""
-    observed_generation: int = 0
-    last_transition_time: datetime | None = None
+    type: str = Field(description="What is observed, for example `Ready`.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(pattern=r"^[A-Z][A-Za-z0-9]*$", description="Why, in one word.")
+    message: str = Field(default="", description="Why, in a sentence that names the remedy.")
+    observed_generation: int = Field(
+        default=0, description="The generation of the spec that was observed."
+    )
+    last_transition_time: datetime | None = Field(
+        default=None, description="When the status last changed."
+    )
 
 
 class OwnerReference(Model):
@@ -96,9 +100,11 @@ class Status(Model):
 class LabelRequirement(Model):
     """One expression of a label selector."""
 
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[str, ...] = ()
+    key: str = Field(description="The label.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
+        description="How the label's value is compared."
+    )
+    values: tuple[str, ...] = Field(default=(), description="For `In` and `NotIn`.")
 
 
 class LabelSelector(Model):

@@ -46,9 +46,9 @@ IDENTIFIER = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 class Plan(Model):
     """One size of an offering."""
 
-    name: str = Field(pattern=IDENTIFIER)
-    title: str = Field(min_length=1)
-    description: str = ""
+    name: str = Field(pattern=IDENTIFIER, description="What `spec.plan` of an instance says.")
+    title: str = Field(min_length=1, description="For people, a few words.")
+    description: str = Field(default="", description="For people: whom it suits, what it keeps.")
     parameters: Json = Field(
         default={}, description="Values of the plan; an instance may override those not in `fixed`."
     )
@@ -75,21 +75,23 @@ class PriceComponent(Model):
 class UsagePrice(Model):
     """A price by use, which nobody can know before: it is shown, never added up."""
 
-    name: str
-    unit: str
-    amount: Money
+    name: str = Field(description="What is paid for, for example `storage`.")
+    unit: str = Field(description="One of what, for example `GB-month`.")
+    amount: Money = Field(description="Price of one unit.")
 
 
 class PriceList(Model):
     """Public list prices of one region at one date."""
 
-    driver: str
-    region: str
-    currency: str = "USD"
-    as_of: date
+    driver: str = Field(description="Prices of this driver's stack.")
+    region: str = Field(description="Prices in this region.")
+    currency: str = Field(default="USD", description="ISO 4217 code.")
+    as_of: date = Field(description="The day on which the page said so.")
     source: str = Field(description="URL of the public price page.")
-    hourly: tuple[PriceComponent, ...] = ()
-    usage: tuple[UsagePrice, ...] = ()
+    hourly: tuple[PriceComponent, ...] = Field(
+        default=(), description="What can be known before: added up by `isthmus plan`."
+    )
+    usage: tuple[UsagePrice, ...] = Field(default=(), description="What depends on use.")
 
 
 class CredentialTemplate(Model):
@@ -135,9 +137,11 @@ class StackTemplate(Model):
 class Action(Model):
     """One day-2 action."""
 
-    name: str = Field(pattern=IDENTIFIER)
-    title: str = Field(min_length=1)
-    description: str = ""
+    name: str = Field(pattern=IDENTIFIER, description="What `spec.action` of an Operation says.")
+    title: str = Field(min_length=1, description="For people, a few words.")
+    description: str = Field(
+        default="", description="For people: what it does, and in which states."
+    )
     parameters: Json = Field(default={"type": "object"}, description="JSON Schema of its input.")
 
 
@@ -152,8 +156,8 @@ class Binding(Model):
 class OfferingSpec(Model):
     """A catalog entry."""
 
-    title: str = Field(min_length=1)
-    description: str = Field(min_length=1)
+    title: str = Field(min_length=1, description="For people, a few words.")
+    description: str = Field(min_length=1, description="For people: what it is, what it is for.")
     category: str = Field(pattern=IDENTIFIER, description="For example `database`, `network`.")
     documentation: str = Field(default="", description="URL of the cloud's own documentation.")
     reviewed: bool = Field(
@@ -167,13 +171,13 @@ class OfferingSpec(Model):
         "`x-updatable: true|false`; a secret one has `writeOnly: true` and is given as "
         "`{secretKeyRef: {name, key}}`."
     )
-    plans: tuple[Plan, ...] = Field(min_length=1)
+    plans: tuple[Plan, ...] = Field(min_length=1, description="The sizes to choose from.")
     stacks: dict[str, StackTemplate] = Field(
         min_length=1, description="One template a driver, by the driver's name."
     )
     binding: Binding | None = Field(default=None, description="Absent: it cannot be bound.")
-    actions: tuple[Action, ...] = ()
-    prices: tuple[PriceList, ...] = ()
+    actions: tuple[Action, ...] = Field(default=(), description="Day-2 actions.")
+    prices: tuple[PriceList, ...] = Field(default=(), description="Public list prices.")
 
 
 class OfferingStatus(Status):
@@ -203,8 +207,8 @@ class Offering(Resource[OfferingSpec, OfferingStatus]):
 class OfferingRevisionSpec(Model):
     """One frozen state of an Offering."""
 
-    offering: str
-    definition: OfferingSpec
+    offering: str = Field(description="Name of the Offering.")
+    definition: OfferingSpec = Field(description="Its spec as it was.")
 
 
 class OfferingRevision(Resource[OfferingRevisionSpec, Status]):

@@ -38,7 +38,7 @@ class Target(Model):
 class OperationSpec(Model):
     """Which action, on what. It cannot be changed after creation."""
 
-    target: Target
+    target: Target = Field(description="What it acts on.")
     action: str = Field(min_length=1, description="Name of one of the offering's actions.")
     parameters: Json = Field(default={}, description="Checked against the action's schema.")
     ttl_seconds_after_finished: int | None = Field(
@@ -49,11 +49,11 @@ class OperationSpec(Model):
 class OperationStatus(Status):
     """What came of it."""
 
-    phase: OperationPhase = OperationPhase.PENDING
+    phase: OperationPhase = Field(default=OperationPhase.PENDING, description="How far it is.")
     handle: str = Field(default="", description="The cloud's own id of what was started.")
     result: Json = Field(default={}, description="What the action returned; never secrets.")
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
+    started_at: datetime | None = Field(default=None, description="When the cloud accepted it.")
+    completed_at: datetime | None = Field(default=None, description="When it ended.")
 
 
 class Operation(Resource[OperationSpec, OperationStatus]):

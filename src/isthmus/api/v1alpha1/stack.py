@@ -33,8 +33,10 @@ class Phase(StrEnum):
 class StackParameter(Model):
     """A value for the native template, or where it is kept."""
 
-    value: str | None = None
-    secret_key_ref: SecretKeyRef | None = None
+    value: str | None = Field(default=None, description="The value itself, never a secret one.")
+    secret_key_ref: SecretKeyRef | None = Field(
+        default=None, description="Where a secret value is kept, in the same namespace."
+    )
 
 
 class StackSpec(Managed):
@@ -56,30 +58,30 @@ class StackSpec(Managed):
 class StackResource(Model):
     """One native resource of the stack."""
 
-    logical_id: str
-    type: str
-    physical_id: str = ""
-    status: str = ""
-    reason: str = ""
-    drifted: bool = False
+    logical_id: str = Field(description="Its name in the template.")
+    type: str = Field(description="The engine's type, for example `AWS::SQS::Queue`.")
+    physical_id: str = Field(default="", description="The cloud's own id.")
+    status: str = Field(default="", description="The engine's word for its state.")
+    reason: str = Field(default="", description="The engine's words for why.")
+    drifted: bool = Field(default=False, description="Somebody changed it behind our back.")
 
 
 class StackEvent(Model):
     """One event of the native engine."""
 
-    id: str
-    time: datetime
-    logical_id: str
-    type: str = ""
-    status: str
-    reason: str = ""
+    id: str = Field(description="The engine's id of the event.")
+    time: datetime = Field(description="When it happened.")
+    logical_id: str = Field(description="The resource's name in the template.")
+    type: str = Field(default="", description="The resource's type.")
+    status: str = Field(description="The engine's word for what happened.")
+    reason: str = Field(default="", description="The engine's words for why.")
 
 
 class Drift(Model):
     """What somebody changed behind our back."""
 
-    checked_at: datetime | None = None
-    drifted: bool = False
+    checked_at: datetime | None = Field(default=None, description="When the engine looked.")
+    drifted: bool = Field(default=False, description="Whether anything differs.")
     resources: tuple[str, ...] = Field(
         default=(), description="Logical ids with their changed properties."
     )
@@ -91,12 +93,14 @@ class StackStatus(Status):
     external_name: str = Field(default="", description="The engine's name of the stack.")
     native_id: str = Field(default="", description="The engine's own id, for example an ARN.")
     native_status: str = Field(default="", description="For example `UPDATE_COMPLETE`.")
-    phase: Phase = Phase.ABSENT
+    phase: Phase = Field(default=Phase.ABSENT, description="How far it is.")
     digest: str = Field(default="", description="Digest of the spec that the engine has.")
     outputs: dict[str, str] = Field(default={}, description="Outputs; never secrets.")
-    resources: tuple[StackResource, ...] = ()
+    resources: tuple[StackResource, ...] = Field(
+        default=(), description="What it consists of, in the engine's words."
+    )
     events: tuple[StackEvent, ...] = Field(default=(), description="The newest, oldest first.")
-    drift: Drift | None = None
+    drift: Drift | None = Field(default=None, description="The last check for drift.")
 
 
 class Stack(Resource[StackSpec, StackStatus]):
