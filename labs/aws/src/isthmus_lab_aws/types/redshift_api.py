@@ -1,0 +1,500 @@
+"""Redshift's direct API: clusters, snapshots, subnet and parameter groups, logging.
+
+Source: https://docs.aws.amazon.com/redshift/latest/APIReference/
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from isthmus_lab_aws import backing, lab, ministack
+from isthmus_lab_aws.backing import Wanted, key_of
+from isthmus_lab_aws.databases.server import DatabaseFailed, Login
+from isthmus_lab_aws.records import Record, Records
+from isthmus_lab_aws.resource import Call, Place
+from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
+
+CLUSTERS = Records("redshift")
+_ENGINE_VERSION = "16.8"
+"""Of the PostgreSQL that stands in; Redshift itself reports 1.0."""
+_SETTLED = {
+    "creating": "available",
+    "deleting": "deleting",
+    "modifying": "available",
+    "rebooting": "available",
+    "resizing": "available",
+    "resuming": "available",
+    "pausing": "paused",
+}
+_PLAIN = ("NodeType", "AutomatedSnapshotRetentionPeriod", "ManualSnapshotRetentionPeriod")
+_PLAIN += ("EnhancedVpcRouting", "PubliclyAccessible", "Encrypted", "KmsKeyId", "MultiAZ")
+_PLAIN += ("PreferredMaintenanceWindow", "AvailabilityZone", "AllowVersionUpgrade")
+_MODIFYING = timedelta(minutes=2)
+
+
+def unique(prefix: str) -> str:
+    """A name with a random end."""
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+def cluster(place: Place, name: object) -> Record:
+    """A cluster by name.
+
+    Raises:
+        ApiError: ClusterNotFound.
+    """
+    record = CLUSTERS.of(place, "cluster").get(str(name).lower())
+    if record is None:
+        raise ApiError("ClusterNotFound", f"Cluster {name} not found.", 404)
+    return record
+
+
+def settle(record: Record | None) -> None:
+    """Show the state that follows the intermediate one."""
+    if record is not None:
+        status = record["ClusterStatus"]
+        record["ClusterStatus"] = _SETTLED.get(status, status)
+
+
+def follow(place: Place, record: Record) -> None:
+    """Make the cluster's database what the record says, and publish where it listens."""
+    groups: list[Record] = record["ClusterParameterGroups"]
+    parameters = CLUSTERS.of(place, "parameters").get(groups[0]["ParameterGroupName"], {})
+    wanted = Wanted(
+        key=key_of("redshift", place, record["ClusterIdentifier"]),
+        engine="postgresql",
+        version=_ENGINE_VERSION,
+        login=Login(record["MasterUsername"], record["_password"], record["DBName"]),
+        running=record["ClusterStatus"] not in ("paused", "pausing"),
+        force_tls=parameters.get("_values", {}).get("require_ssl", "false") == "true",
+        snapshot=record.get("_snapshot", ""),
+    )
+    try:
+        endpoint = backing.follow(wanted)
+    except DatabaseFailed as failure:
+        raise ApiError("InternalFailure", f"Database: {failure}", 500) from failure
+    if endpoint is not None:
+        record["Endpoint"] = {"Address": endpoint.host, "Port": endpoint.port}
+
+
+def remove(place: Place, name: str) -> None:
+    """Remove a cluster with its database and managed secret, at once."""
+    record = CLUSTERS.of(place, "cluster").pop(name.lower(), None)
+    if record is not None and record.get("MasterPasswordSecretArn"):
+        secretsmanager = ministack.service("secretsmanager")
+        with ministack.at(place):
+            secretsmanager.delete_secret_in_process(record["MasterPasswordSecretArn"])
+    backing.forget(key_of("redshift", place, name))
+
+
+def _create(place: Place, given: Parameters) -> Mapping[str, Any]:
+    with CLUSTERS.lock:
+        record = _new(place, given)
+        CLUSTERS.of(place, "cluster")[record["ClusterIdentifier"]] = record
+    try:
+        follow(place, record)
+    except ApiError:
+        remove(place, record["ClusterIdentifier"])
+        raise
+    return _progress(record, "creating", timedelta(minutes=8))
+
+
+def _new(place: Place, given: Parameters) -> Record:
+    name = str(given["ClusterIdentifier"]).lower()
+    if name in CLUSTERS.of(place, "cluster"):
+        raise ApiError("ClusterAlreadyExists", f"Cluster already exists: {name}")
+    nodes = _node_count(given)
+    subnets = str(given.get("ClusterSubnetGroupName") or "default")
+    if subnets != "default" and subnets not in CLUSTERS.of(place, "subnets"):
+        message = f"Cluster subnet group {subnets} not found."
+        raise ApiError("ClusterSubnetGroupNotFoundFault", message)
+    password = str(given.get("MasterUserPassword") or "")
+    if not password and not given.get("ManageMasterPassword"):
+        message = "You must specify either MasterUserPassword or ManageMasterPassword."
+        raise ApiError("InvalidParameterCombination", message)
+    host = f"{name}.{secrets.token_hex(6)}.{place.region}.redshift.amazonaws.com"
+    namespace = f"arn:aws:redshift:{place.region}:{place.account}:namespace:{unique('lab')}"
+    record: Record = {
+        "ClusterIdentifier": name,
+        "ClusterStatus": "available",
+        "ClusterAvailabilityStatus": "Available",
+        "ClusterCreateTime": time.time(),
+        "ClusterNamespaceArn": namespace,
+        "ClusterVersion": "1.0",
+        "ClusterSubnetGroupName": subnets,
+        "DBName": str(given.get("DBName") or "dev"),
+        "Endpoint": {"Address": host, "Port": int(given.get("Port") or 5439)},
+        "IamRoles": [{"IamRoleArn": arn, "ApplyStatus": "in-sync"} for arn in _roles(given)],
+        "MasterUsername": given["MasterUsername"],
+        "NumberOfNodes": nodes,
+        "Tags": list(given.get("Tags", [])),
+        "VpcSecurityGroups": _security_groups(given),
+        "ClusterParameterGroups": [_group(place, given.get("ClusterParameterGroupName"))],
+        "AutomatedSnapshotRetentionPeriod": 1,
+        "EnhancedVpcRouting": False,
+        "Encrypted": True,
+        "PubliclyAccessible": False,
+        "_password": password,
+        **{key: given[key] for key in _PLAIN if key in given},
+    }
+    if given.get("ManageMasterPassword"):
+        _manage_password(place, record, given)
+    return record
+
+
+def _node_count(given: Parameters) -> int:
+    nodes, kind = int(given.get("NumberOfNodes") or 1), given.get("ClusterType")
+    if kind == "single-node" and nodes != 1:
+        message = "Number of nodes for a single-node cluster must be 1."
+        raise ApiError("InvalidParameterCombination", message)
+    if kind == "multi-node" and nodes < 2:
+        message = "Number of nodes for cluster type multi-node must be greater than or equal to 2"
+        raise ApiError("InvalidParameterCombination", message)
+    return nodes
+
+
+def _roles(given: Parameters) -> list[str]:
+    return [str(arn) for arn in given.get("IamRoles", [])]
+
+
+def _security_groups(given: Parameters) -> list[Record]:
+    groups = given.get("VpcSecurityGroupIds", [])
+    return [{"VpcSecurityGroupId": group, "Status": "active"} for group in groups]
+
+
+def _group(place: Place, name: object) -> Record:
+    wanted = str(name or "default.redshift-1.0")
+    if not wanted.startswith("default.") and wanted not in CLUSTERS.of(place, "parameters"):
+        message = f"ParameterGroup not found: {wanted}"
+        raise ApiError("ClusterParameterGroupNotFound", message, 404)
+    return {"ParameterGroupName": wanted, "ParameterApplyStatus": "in-sync"}
+
+
+def _manage_password(place: Place, record: Record, given: Parameters) -> None:
+    record["_password"] = secrets.token_urlsafe(24)
+    content = json.dumps({"username": record["MasterUsername"], "password": record["_password"]})
+    with ministack.at(place):
+        arn = ministack.service("secretsmanager").create_secret_in_process(
+            f"redshift!{unique(record['ClusterIdentifier'])}",
+            content,
+            description=f"Admin secret of Redshift cluster {record['ClusterIdentifier']}",
+        )
+    record["MasterPasswordSecretArn"] = arn
+    record["MasterPasswordSecretKmsKeyId"] = given.get("MasterPasswordSecretKmsKeyId")
+
+
+def _progress(record: Record, state: str, duration: timedelta) -> Mapping[str, Any]:
+    """Show an intermediate state for a while; the answer of most operations."""
+    record["ClusterStatus"] = state
+    lab.current().later(duration, lambda: settle(record))
+    return {"Cluster": record}
+
+
+def _describe(place: Place, given: Parameters) -> Mapping[str, Any]:
+    if given.get("ClusterIdentifier"):
+        return {"Clusters": [cluster(place, given["ClusterIdentifier"])]}
+    return {"Clusters": list(CLUSTERS.of(place, "cluster").values())}
+
+
+def _available(place: Place, given: Parameters, *states: str) -> Record:
+    record = cluster(place, given["ClusterIdentifier"])
+    expected = states or ("available",)
+    if record["ClusterStatus"] not in expected:
+        message = (
+            f"The cluster {record['ClusterIdentifier']} is {record['ClusterStatus']}; "
+            f"the operation needs it to be {' or '.join(expected)}."
+        )
+        raise ApiError("InvalidClusterState", message)
+    return record
+
+
+def _modify(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given)
+    resized = "NumberOfNodes" in given or "NodeType" in given
+    if "NumberOfNodes" in given or "ClusterType" in given:
+        record["NumberOfNodes"] = _node_count({"NumberOfNodes": record["NumberOfNodes"], **given})
+    record.update({key: given[key] for key in _PLAIN if key in given})
+    if "VpcSecurityGroupIds" in given:
+        record["VpcSecurityGroups"] = _security_groups(given)
+    if "ClusterParameterGroupName" in given:
+        record["ClusterParameterGroups"] = [_group(place, given["ClusterParameterGroupName"])]
+    if given.get("MasterUserPassword"):
+        record["_password"] = given["MasterUserPassword"]
+    if given.get("ManageMasterPassword") and not record.get("MasterPasswordSecretArn"):
+        _manage_password(place, record, given)
+    follow(place, record)
+    return _progress(record, "resizing" if resized else "modifying", _MODIFYING)
+
+
+def _resize(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given)
+    record["NumberOfNodes"] = _node_count({"NumberOfNodes": record["NumberOfNodes"], **given})
+    record["NodeType"] = given.get("NodeType", record.get("NodeType"))
+    return _progress(record, "resizing", timedelta(minutes=10))
+
+
+def _reboot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given)
+    backing.reboot(key_of("redshift", place, record["ClusterIdentifier"]))
+    return _progress(record, "rebooting", timedelta(minutes=2))
+
+
+def _pause(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given)
+    answer = _progress(record, "pausing", timedelta(minutes=3))
+    follow(place, record)
+    return answer
+
+
+def _resume(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given, "paused")
+    answer = _progress(record, "resuming", timedelta(minutes=4))
+    follow(place, record)
+    return answer
+
+
+def _delete(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _available(place, given, "available", "paused")
+    final = given.get("FinalClusterSnapshotIdentifier")
+    if not given.get("SkipFinalClusterSnapshot"):
+        if not final:
+            message = (
+                "FinalClusterSnapshotIdentifier is required unless "
+                "SkipFinalClusterSnapshot is specified."
+            )
+            raise ApiError("InvalidParameterCombination", message)
+        _snapshot(place, {**given, "SnapshotIdentifier": final})
+    record["ClusterStatus"] = "deleting"
+    name = record["ClusterIdentifier"]
+    lab.current().later(timedelta(minutes=4), lambda: remove(place, name))
+    return {"Cluster": record}
+
+
+def _snapshot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record, name = cluster(place, given["ClusterIdentifier"]), str(given["SnapshotIdentifier"])
+    if name in CLUSTERS.of(place, "snapshot"):
+        raise ApiError("ClusterSnapshotAlreadyExists", f"Snapshot {name} already exists.")
+    key = key_of("redshift", place, record["ClusterIdentifier"])
+    backing.take_snapshot(key, key_of("redshift", place, name))
+    copied = ("ClusterIdentifier", "DBName", "MasterUsername", "NodeType", "NumberOfNodes")
+    made: Record = {
+        "SnapshotIdentifier": name,
+        "SnapshotType": "manual",
+        "Status": "available",
+        "SnapshotCreateTime": time.time(),
+        "ClusterCreateTime": record["ClusterCreateTime"],
+        "Encrypted": record["Encrypted"],
+        "OwnerAccount": place.account,
+        "Port": record["Endpoint"]["Port"],
+        "Tags": list(given.get("Tags", [])),
+        "_password": record["_password"],
+        **{key: record[key] for key in copied if key in record},
+    }
+    CLUSTERS.of(place, "snapshot")[name] = made
+    return {"Snapshot": made}
+
+
+def _snapshots(place: Place, given: Parameters) -> Mapping[str, Any]:
+    name, owner = given.get("SnapshotIdentifier"), given.get("ClusterIdentifier")
+    found = [
+        made
+        for made in CLUSTERS.of(place, "snapshot").values()
+        if name in (None, made["SnapshotIdentifier"]) and owner in (None, made["ClusterIdentifier"])
+    ]
+    if name and not found:
+        raise ApiError("ClusterSnapshotNotFound", f"Snapshot {name} not found.", 404)
+    return {"Snapshots": found}
+
+
+def _delete_snapshot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    _snapshots(place, given)
+    name = str(given["SnapshotIdentifier"])
+    backing.drop_snapshot(key_of("redshift", place, name))
+    return {"Snapshot": CLUSTERS.of(place, "snapshot").pop(name)}
+
+
+def _restore(place: Place, given: Parameters) -> Mapping[str, Any]:
+    wanted = {"SnapshotIdentifier": given["SnapshotIdentifier"]}
+    source: Record = _snapshots(place, wanted)["Snapshots"][0]
+    inherited = ("DBName", "MasterUsername", "NodeType", "NumberOfNodes")
+    merged = {
+        **{key: source[key] for key in inherited if key in source},
+        "MasterUserPassword": source["_password"],
+        **given,
+    }
+    record = _new(place, merged)
+    record["_snapshot"] = key_of("redshift", place, source["SnapshotIdentifier"])
+    CLUSTERS.of(place, "cluster")[record["ClusterIdentifier"]] = record
+    follow(place, record)
+    return _progress(record, "creating", timedelta(minutes=10))
+
+
+def _create_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
+    groups, name = CLUSTERS.of(place, "subnets"), str(given["ClusterSubnetGroupName"]).lower()
+    if name in groups:
+        message = f"Cluster subnet group {name} already exists."
+        raise ApiError("ClusterSubnetGroupAlreadyExists", message)
+    groups[name] = {
+        "ClusterSubnetGroupName": name,
+        "Description": given["Description"],
+        "SubnetGroupStatus": "Complete",
+        "Subnets": _subnets(given),
+        "Tags": list(given.get("Tags", [])),
+    }
+    return {"ClusterSubnetGroup": groups[name]}
+
+
+def _subnets(given: Parameters) -> list[Record]:
+    ids = given["SubnetIds"]
+    return [{"SubnetIdentifier": subnet, "SubnetStatus": "Active"} for subnet in ids]
+
+
+def _modify_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
+    group = _found(place, "subnets", given["ClusterSubnetGroupName"])
+    group["Subnets"] = _subnets(given)
+    group["Description"] = given.get("Description", group["Description"])
+    return {"ClusterSubnetGroup": group}
+
+
+def _describe_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
+    name = given.get("ClusterSubnetGroupName")
+    found = [_found(place, "subnets", name)] if name else CLUSTERS.of(place, "subnets").values()
+    return {"ClusterSubnetGroups": list(found)}
+
+
+def _delete_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
+    name = str(given["ClusterSubnetGroupName"]).lower()
+    _found(place, "subnets", name)
+    clusters = CLUSTERS.of(place, "cluster").values()
+    users = [c["ClusterIdentifier"] for c in clusters if c["ClusterSubnetGroupName"] == name]
+    if users:
+        message = f"Cluster subnet group {name} is in use by {users[0]}."
+        raise ApiError("InvalidClusterSubnetGroupStateFault", message)
+    del CLUSTERS.of(place, "subnets")[name]
+    return {}
+
+
+_GROUP_ERRORS = {
+    "subnets": "ClusterSubnetGroupNotFoundFault",
+    "parameters": "ClusterParameterGroupNotFound",
+}
+
+
+def _found(place: Place, kind: str, name: object) -> Record:
+    record = CLUSTERS.of(place, kind).get(str(name).lower())
+    if record is None:
+        raise ApiError(_GROUP_ERRORS[kind], f"{name} not found.", 404)
+    return record
+
+
+def _create_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
+    groups, name = CLUSTERS.of(place, "parameters"), str(given["ParameterGroupName"]).lower()
+    if name in groups:
+        raise ApiError("ClusterParameterGroupAlreadyExists", f"{name} already exists.")
+    groups[name] = {
+        "ParameterGroupName": name,
+        "ParameterGroupFamily": given["ParameterGroupFamily"],
+        "Description": given["Description"],
+        "Tags": list(given.get("Tags", [])),
+        "_values": {},
+    }
+    return {"ClusterParameterGroup": groups[name]}
+
+
+def _modify_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
+    group = _found(place, "parameters", given["ParameterGroupName"])
+    for parameter in given["Parameters"]:
+        group["_values"][parameter["ParameterName"]] = str(parameter["ParameterValue"]).lower()
+    for record in CLUSTERS.of(place, "cluster").values():
+        if record["ClusterParameterGroups"][0]["ParameterGroupName"] == group["ParameterGroupName"]:
+            follow(place, record)
+    return {"ParameterGroupName": group["ParameterGroupName"], "ParameterGroupStatus": "Updated."}
+
+
+def _describe_groups(place: Place, given: Parameters) -> Mapping[str, Any]:
+    name = given.get("ParameterGroupName")
+    groups = CLUSTERS.of(place, "parameters").values()
+    return {"ParameterGroups": [_found(place, "parameters", name)] if name else list(groups)}
+
+
+def _describe_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
+    group = _found(place, "parameters", given["ParameterGroupName"])
+    values: Mapping[str, str] = group["_values"]
+    return {
+        "Parameters": [
+            {"ParameterName": name, "ParameterValue": value, "Source": "user"}
+            for name, value in sorted(values.items())
+        ]
+    }
+
+
+def _delete_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
+    name = str(given["ParameterGroupName"]).lower()
+    _found(place, "parameters", name)
+    for record in CLUSTERS.of(place, "cluster").values():
+        if record["ClusterParameterGroups"][0]["ParameterGroupName"] == name:
+            message = f"Parameter group {name} is in use by {record['ClusterIdentifier']}."
+            raise ApiError("InvalidClusterParameterGroupState", message)
+    del CLUSTERS.of(place, "parameters")[name]
+    return {}
+
+
+def _enable_logging(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = cluster(place, given["ClusterIdentifier"])
+    record["_logging"] = {**given, "LoggingEnabled": True}
+    return record["_logging"]
+
+
+def _disable_logging(place: Place, given: Parameters) -> Mapping[str, Any]:
+    cluster(place, given["ClusterIdentifier"]).pop("_logging", None)
+    return {"LoggingEnabled": False}
+
+
+def _logging(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = cluster(place, given["ClusterIdentifier"])
+    status: Mapping[str, Any] = record.get("_logging", {"LoggingEnabled": False})
+    return status
+
+
+def _arn(call: Call) -> str:
+    """Clusters are the only resources that policies of the catalog name."""
+    name = call.parameters.get("ClusterIdentifier")
+    place = call.place
+    return f"arn:aws:redshift:{place.region}:{place.account}:cluster:{name}" if name else "*"
+
+
+REDSHIFT = OwnService(
+    "redshift",
+    {
+        "CreateCluster": _create,
+        "CreateClusterParameterGroup": _create_parameters,
+        "CreateClusterSnapshot": _snapshot,
+        "CreateClusterSubnetGroup": _create_subnets,
+        "DeleteCluster": _delete,
+        "DeleteClusterParameterGroup": _delete_parameters,
+        "DeleteClusterSnapshot": _delete_snapshot,
+        "DeleteClusterSubnetGroup": _delete_subnets,
+        "DescribeClusterParameterGroups": _describe_groups,
+        "DescribeClusterParameters": _describe_parameters,
+        "DescribeClusterSnapshots": _snapshots,
+        "DescribeClusterSubnetGroups": _describe_subnets,
+        "DescribeClusters": _describe,
+        "DescribeLoggingStatus": _logging,
+        "DisableLogging": _disable_logging,
+        "EnableLogging": _enable_logging,
+        "ModifyCluster": _modify,
+        "ModifyClusterParameterGroup": _modify_parameters,
+        "ModifyClusterSubnetGroup": _modify_subnets,
+        "PauseCluster": _pause,
+        "RebootCluster": _reboot,
+        "ResizeCluster": _resize,
+        "RestoreFromClusterSnapshot": _restore,
+        "ResumeCluster": _resume,
+    },
+    _arn,
+)
