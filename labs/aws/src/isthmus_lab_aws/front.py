@@ -8,6 +8,7 @@ itself. An answer goes out once what it tells is saved.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
@@ -125,7 +126,7 @@ class Front:
         if api is not None or hooks or guarded:
             refusal = gateway.refused(arrived, api.resource(call) if api else "")
             if refusal is not None:
-                return refusal
+                return _in_protocol(call, refusal)
         if guarded:
             for gatekeeper in self._gatekeepers:
                 refusal = await gatekeeper(arrived)
@@ -155,6 +156,14 @@ class Front:
 
 def _meets(hook: ApiHook, call: Call) -> bool:
     return hook.service == call.service and (not hook.actions or call.action in hook.actions)
+
+
+def _in_protocol(call: Call, refusal: Answer) -> Answer:
+    """Ministack refuses in JSON on behalf of a service whose protocol it does not know."""
+    speaks_json = "x-amz-target" in call.headers or "json" in call.headers.get("content-type", "")
+    if speaks_json or not refusal.body.startswith(b"{"):
+        return refusal
+    return error_answer(call, "AccessDenied", json.loads(refusal.body)["message"], refusal.status)
 
 
 def _forbidden_key(arrived: Arrived) -> Answer | None:

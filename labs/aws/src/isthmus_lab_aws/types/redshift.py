@@ -31,8 +31,15 @@ class Cluster(ResourceType):
 
     name = "AWS::Redshift::Cluster"
     delays = Delays(timedelta(minutes=8), timedelta(minutes=6), timedelta(minutes=4))
-    replacing = ("ClusterIdentifier", "ClusterSubnetGroupName", "DBName", "MasterUsername")
-    replacing += ("OwnerAccount", "SnapshotClusterIdentifier", "SnapshotIdentifier")
+    replacing = (
+        "ClusterIdentifier",
+        "ClusterSubnetGroupName",
+        "DBName",
+        "MasterUsername",
+        "OwnerAccount",
+        "SnapshotClusterIdentifier",
+        "SnapshotIdentifier",
+    )
 
     def create(self, request: Request) -> Physical:
         """Create the cluster, or restore it, with its database."""

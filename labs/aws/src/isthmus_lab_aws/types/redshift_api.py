@@ -31,9 +31,20 @@ _SETTLED = {
     "resuming": "available",
     "pausing": "paused",
 }
-_PLAIN = ("NodeType", "AutomatedSnapshotRetentionPeriod", "ManualSnapshotRetentionPeriod")
-_PLAIN += ("EnhancedVpcRouting", "PubliclyAccessible", "Encrypted", "KmsKeyId", "MultiAZ")
-_PLAIN += ("PreferredMaintenanceWindow", "AvailabilityZone", "AllowVersionUpgrade")
+_PLAIN = (
+    "AllowVersionUpgrade",
+    "AutomatedSnapshotRetentionPeriod",
+    "AvailabilityZone",
+    "Encrypted",
+    "EnhancedVpcRouting",
+    "KmsKeyId",
+    "ManualSnapshotRetentionPeriod",
+    "MultiAZ",
+    "NodeType",
+    "PreferredMaintenanceWindow",
+    "PubliclyAccessible",
+)
+"""Properties that a record takes over as they are."""
 _MODIFYING = timedelta(minutes=2)
 
 
