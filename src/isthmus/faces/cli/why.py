@@ -1,0 +1,88 @@
+"""``why``: one causal chain from what was asked for down to the native event."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from isthmus.api.meta import API_VERSION, Resource
+from isthmus.api.v1alpha1 import KINDS, Operation, ServiceBinding, ServiceInstance, Stack
+from isthmus.core.why import Link, why
+from isthmus.faces.cli import common
+from isthmus.faces.cli.client import Client
+from isthmus.faces.cli.failures import CommandFailed, Exit
+from isthmus.faces.cli.output import Output, age, dump, say, structured
+from isthmus.ports import Api
+
+AnyResource = Resource[Any, Any]
+_MODELS: dict[str, type[AnyResource]] = {model.names.kind: model for model in KINDS}
+
+
+@common.verb
+async def explain(
+    what: common.OneObject,
+    namespace: common.Namespace = "",
+    output: common.OutputOption = Output.TABLE,
+    kubeconfig: common.Kubeconfig = "",
+    context: common.Context = "",
+) -> None:
+    """Say why an object is not ready, down to the native event that caused it."""
+    async with common.connect(kubeconfig, context, namespace) as client:
+        kind, name = await common.one_target(client, what)
+        if kind.kind not in _MODELS:
+            raise CommandFailed(f"{kind.kind}: only kinds of isthmus.dev have a chain", Exit.USAGE)
+        chain = why(await collect(client, kind.kind, name))
+    if structured(output):
+        dump({"chain": list(chain)}, output)
+    else:
+        _show(chain)
+
+
+async def collect(client: Client, kind: str, name: str) -> list[AnyResource]:
+    """Return the objects on the way, from the one asked about to the deepest."""
+    first = await _get(client, kind, name)
+    if first is None:
+        raise CommandFailed(f"{kind.lower()}/{name}: not found", Exit.NOT_FOUND)
+    chain = [first]
+    while (reference := _next(chain[-1])) is not None:
+        found = await _get(client, *reference)
+        if found is None:
+            break
+        chain.append(found)
+    return chain
+
+
+def _next(obj: AnyResource) -> tuple[str, str] | None:
+    """Return kind and name of what the object depends on."""
+    match obj:
+        case ServiceBinding():
+            return "ServiceInstance", obj.spec.instance
+        case Operation():
+            return obj.spec.target.kind, obj.spec.target.name
+        case ServiceInstance():
+            return "Stack", obj.status.stack or obj.metadata.name
+        case Stack():
+            return "Provider", obj.spec.provider
+        case _:
+            return None
+
+
+async def _get(client: Client, kind: str, name: str) -> AnyResource | None:
+    model = _MODELS.get(kind)
+    if model is None:
+        return None
+    api = Api(API_VERSION, model.names.plural, model.names.namespaced)
+    try:
+        obj = await client.find(api, client.target.namespace if api.namespaced else "", name)
+    except CommandFailed as failure:
+        if failure.code == Exit.FORBIDDEN and kind == "Provider":
+            return None  # A tenant need not see Providers; the Stack's condition says enough.
+        raise
+    return None if obj is None else model.parse(obj)
+
+
+def _show(chain: Sequence[Link]) -> None:
+    for depth, link in enumerate(chain):
+        mark = "  " * depth + ("because " if depth else "")
+        since = f" ({age(link.since)} ago)" if link.since else ""
+        say(f"{mark}{link.subject}: {link.state}{since}")
+        for line in link.message.splitlines():
+            say(f"{'  ' * depth}  {line}")
