@@ -12,7 +12,7 @@ from isthmus.faces.cli.manifests import Manifest
 from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, columns, dump, note, structured
 from isthmus.faces.cli.write import apply_one, wait_for
-from isthmus.faces.plan_routes import ADOPTABLES, ORPHANS
+from isthmus.faces.paths import ADOPTABLES, ORPHANS
 
 Provider = Annotated[
     str, typer.Option("--provider", help="Name of a Provider.", show_default=False)
@@ -46,7 +46,7 @@ def _show_orphans(found: list[Json], skipped: list[Json]) -> None:
     if not found:
         note("no orphans")
         return
-    names = ("provider", "type", "name", "namespace", "object", "uid")
+    names = ("provider", "type", "name", "namespace", "objectName", "uid")
     columns([name.upper() for name in names], [[text(o, n) for n in names] for o in found])
 
 

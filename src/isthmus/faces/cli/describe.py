@@ -97,8 +97,7 @@ def _describe(kind: Known, found: Json) -> None:
 
 def _tables(found: Json, obj: Json) -> None:
     conditions = [
-        (c.get("type"), c.get("status"), c.get("reason"), age(c.get("lastTransitionTime")))
-        + (c.get("message"),)
+        (*(c.get(part) for part in ("type", "status", "reason")), _since(c), c.get("message"))
         for c in items(obj, "status.conditions")
     ]
     _table("Conditions", ("TYPE", "STATUS", "REASON", "AGE", "MESSAGE"), conditions)
@@ -109,6 +108,10 @@ def _tables(found: Json, obj: Json) -> None:
         for e in items(found, "events")
     ]
     _table("Events", ("AGE", "TYPE", "REASON", "MESSAGE"), events)
+
+
+def _since(condition: Json) -> str:
+    return age(condition.get("lastTransitionTime"))
 
 
 def _stack(stack: Json) -> None:

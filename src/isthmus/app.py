@@ -1,1 +1,0 @@
-"""The composition root: it alone knows every room, and nothing imports it."""

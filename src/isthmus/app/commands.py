@@ -1,0 +1,71 @@
+"""The verbs that start processes, added to those of the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus import drivers
+from isthmus.faces.cli import common, main
+from isthmus.faces.cli.kubeconfig import state_dir
+from isthmus.faces.hooks import Hooks
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="State folder; else ~/.local/share/isthmus."),
+]
+
+
+def command() -> typer.Typer:
+    """Return the whole command line."""
+    app = main.build(Hooks(load_driver=drivers.load, driver_names=drivers.names))
+    app.command("up")(up)
+    app.command("demo")(demo)
+    return app
+
+
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Port of the API on 127.0.0.1; 0 takes a free one. [7443]"),
+    ] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Also start the AWS lab and register it.")
+    ] = False,
+    lab_scale: Annotated[
+        float | None,
+        typer.Option("--lab-scale", min=0, max=1, help="Share of AWS's delays that the lab takes."),
+    ] = None,
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
+    ] = "console",
+    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL")] = "INFO",
+    otel_endpoint: Annotated[
+        str, typer.Option("--otel-endpoint", help="OTLP/HTTP address for traces; off without it.")
+    ] = "",
+) -> None:
+    """Run API, controllers and catalog in one process until Ctrl-C."""
+    from isthmus.app import home
+
+    settings = home.Settings(
+        data_dir=(data_dir or state_dir()).absolute(),
+        port=port,
+        sandbox=sandbox,
+        lab_scale=lab_scale,
+        log_json=log_format == "json",
+        log_level=log_level.upper(),
+        otel_endpoint=otel_endpoint,
+    )
+    common.guarded(lambda: home.run(settings))
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the story is proven, instead of staying up.")
+    ] = False,
+) -> None:
+    """Tell the story of the product on a simulated AWS: order, bind, log in, change, delete."""
+    from isthmus.app import demo
+
+    common.guarded(lambda: demo.run(once=once))

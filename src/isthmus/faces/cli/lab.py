@@ -1,0 +1,176 @@
+"""``lab``: the simulated AWS on this machine, for trying things out and for tests.
+
+The lab is a program of its own; all that is known of it here is how it is started and its
+``/_lab/`` pages.
+"""
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+
+from isthmus.api.meta import Json
+from isthmus.faces.cli import common
+from isthmus.faces.cli.failures import CommandFailed, Exit
+from isthmus.faces.cli.kubeconfig import state_dir
+from isthmus.faces.cli.objects import items, part
+from isthmus.faces.cli.output import Output, columns, dump, note, say, structured
+
+MODULE = "isthmus_lab_aws"
+READY_FILE = "ready.json"
+"""Where a lab writes its address, in its state folder."""
+
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="State folder of the lab; else that of `isthmus up --sandbox`."),
+]
+
+app = typer.Typer(no_args_is_help=True, help="The simulated AWS that sandboxes run on.")
+fault = typer.Typer(no_args_is_help=True, help="Make calls to the lab fail, wait or get lost.")
+app.add_typer(fault, name="fault")
+
+
+def command(state: Path, *, port: int = 0) -> list[str]:
+    """Return the command line that starts a lab.
+
+    Raises:
+        CommandFailed: The lab is not installed.
+    """
+    if find_spec(MODULE) is None:
+        raise CommandFailed(
+            "the AWS lab is not installed here; `pip install isthmus-lab-aws`, or from a "
+            "checkout: pip install -e labs/aws",
+            Exit.USAGE,
+        )
+    told = ["--port", str(port), "--state", str(state), "--port-file", str(state / READY_FILE)]
+    return [sys.executable, "-m", MODULE, *told]
+
+
+@app.command("up")
+def up(
+    state: State = None,
+    port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one.")] = 0,
+) -> None:
+    """Run the lab alone, in the foreground, until Ctrl-C."""
+    folder = state or default_state()
+    common.guarded(lambda: _run(folder, port))
+
+
+def _run(folder: Path, port: int) -> None:
+    line = command(folder, port=port)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note(f"lab state: {folder}")
+    sys.stdout.flush()
+    os.execv(line[0], line)  # It becomes the lab: nothing is left to look after.
+
+
+def default_state() -> Path:
+    """Return the lab's state folder beside that of ``isthmus up``."""
+    return state_dir() / "lab-aws"
+
+
+@app.command("status")
+def status(state: State = None, output: common.OutputOption = Output.TABLE) -> None:
+    """Say how the lab is and what exists in it."""
+    common.guarded(lambda: _status(state, output))
+
+
+def _status(state: Path | None, output: Output) -> None:
+    health, left = _ask(state, "GET", "health"), _ask(state, "GET", "state")
+    if structured(output):
+        dump({"health": health, "state": left}, output)
+        return
+    for name, value in health.items():
+        say(f"{name}: {_line(value)}")
+    say("\nResources:")
+    say(_line(left))
+
+
+def _line(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=1)
+
+
+@fault.command("list")
+def list_faults(state: State = None, output: common.OutputOption = Output.TABLE) -> None:
+    """List the faults that are set."""
+    common.guarded(lambda: _show(items(_ask(state, "GET", "faults"), "rules"), output))
+
+
+@fault.command("add")
+def add_fault(
+    rule: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FIELD=VALUE...",
+            help="For example: effect=throttle service=rds action='Create*' times=3",
+        ),
+    ],
+    state: State = None,
+    output: common.OutputOption = Output.TABLE,
+) -> None:
+    """Add a rule: service and action, or type, operation and logical_id; and its effect."""
+    common.guarded(lambda: _add(state, rule, output))
+
+
+def _add(state: Path | None, rule: list[str], output: Output) -> None:
+    known = items(_ask(state, "GET", "faults"), "rules")
+    kept = [{k: v for k, v in one.items() if k != "hits"} for one in known]
+    answer = _ask(state, "POST", "faults", {"rules": [*kept, _rule(rule)]})
+    _show(items(answer, "rules"), output)
+
+
+def _rule(words: list[str]) -> Json:
+    rule: Json = {}
+    for word in words:
+        name, equal, value = word.partition("=")
+        if not equal:
+            raise CommandFailed(f"FIELD=VALUE: {word!r} has no `=`", Exit.USAGE)
+        rule[name] = _number(value)
+    return rule
+
+
+def _number(value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+@fault.command("clear")
+def clear_faults(state: State = None) -> None:
+    """Remove all faults."""
+    common.guarded(lambda: _show(items(_ask(state, "POST", "faults", {"rules": []}), "rules")))
+
+
+def _show(rules: list[Json], output: Output = Output.TABLE) -> None:
+    if structured(output):
+        dump(rules, output)
+    elif not rules:
+        note("no faults")
+    else:
+        head = ("effect", "service", "action", "type", "operation", "logical_id", "times", "hits")
+        columns([name.upper() for name in head], [[rule.get(n) for n in head] for rule in rules])
+
+
+def _ask(state: Path | None, method: str, page: str, body: Json | None = None) -> Json:
+    folder = state or default_state()
+    try:
+        url = str(json.loads((folder / READY_FILE).read_text())["url"])
+        answer = httpx2.request(
+            method, f"{url}/_lab/{page}", json=body, timeout=10, trust_env=False
+        )
+    except (OSError, ValueError, KeyError, httpx2.TransportError) as exc:
+        raise CommandFailed(
+            f"no lab runs with its state in {folder}; start `isthmus up --sandbox` or "
+            "`isthmus lab up`, or name its folder with --state",
+            Exit.UNAVAILABLE,
+        ) from exc
+    content: Json = answer.json()
+    if answer.is_error:
+        raise CommandFailed(f"the lab refuses: {content.get('error')}", Exit.INVALID)
+    return part({"answer": content}, "answer")

@@ -1,0 +1,10 @@
+"""The addresses of our own routes beside the kinds, shared by server and clients."""
+
+GROUP_VERSION = "plan.isthmus.dev/v1alpha1"
+PREFIX = f"/apis/{GROUP_VERSION}"
+PLANS = f"{PREFIX}/plans"
+"""POST ``{"object": manifest}`` or ``{"delete": {kind, namespace, name}}``: what would happen."""
+ORPHANS = f"{PREFIX}/orphans"
+"""GET: what bears our tag and has no object. For who may ``list orphans.plan.isthmus.dev``."""
+ADOPTABLES = f"{PREFIX}/adoptables"
+"""GET: stacks of others. For who may ``list adoptables.plan.isthmus.dev``."""
