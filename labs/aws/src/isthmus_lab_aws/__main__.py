@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     def ready(accounts: list[str]) -> None:
         _announce(options, port, accounts)
 
-    asyncio.run(assemble(options.account or list(DEFAULT_ACCOUNTS)).run(listener, ready))
+    accounts: list[str] = options.account or list(DEFAULT_ACCOUNTS)
+    asyncio.run(assemble(accounts, lint=not options.no_lint).run(listener, ready))
     sys.stdout.flush()
     # Worker threads may still wait for their delays; the journal goes on with them at next start.
     os._exit(0)
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--account",
         action="append",
         help="an account that exists from the start; may be repeated",
+    )
+    parser.add_argument(
+        "--no-lint", action="store_true", help="accept templates without checking them first"
     )
     return parser
 

@@ -16,7 +16,7 @@ from isthmus_lab_aws import gateway
 from isthmus_lab_aws.resource import Place
 
 ADMINISTRATOR = "lab-admin"
-DEFAULT_ACCOUNTS = ("111122223333", "444455556666")
+DEFAULT_ACCOUNTS: tuple[str, ...] = ("111122223333", "444455556666")
 """The account numbers that AWS's documentation uses in examples."""
 
 _EVERYTHING = json.dumps(

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from isthmus_lab_aws import gateway, lab, types
+from isthmus_lab_aws import gateway, lab, schemas, stack_requests, types
 from isthmus_lab_aws.accounts import Accounts
 from isthmus_lab_aws.calls import Calls
 from isthmus_lab_aws.control import Control
@@ -20,16 +20,23 @@ from isthmus_lab_aws.gate import Gate
 from isthmus_lab_aws.journal import Journal
 from isthmus_lab_aws.operations import Operations
 from isthmus_lab_aws.resource import Extension
+from isthmus_lab_aws.rights import Rights
 from isthmus_lab_aws.snapshots import Snapshots
+from isthmus_lab_aws.stack_requests import Tokens
+from isthmus_lab_aws.templates import Templates
 
 
 class Assembly:
     """The joined parts of one lab."""
 
-    def __init__(self, accounts: list[str]) -> None:
+    def __init__(self, accounts: list[str], lint: bool) -> None:
         gate = Gate()
         self._wanted = accounts
-        self._extensions: list[Extension] = types.extensions()
+        self._templates, rights, tokens = Templates(lint), Rights(), Tokens()
+        own = Extension(
+            hooks=(tokens.hook(),), saved=(tokens.saved(), rights.saved(), self._templates.saved())
+        )
+        self._extensions: list[Extension] = [own, *types.extensions()]
         self._journal = Journal()
         self._snapshots = Snapshots(lab.current().state / "state.db", gate, self._dumps)
         faults, calls = Faults(), Calls()
@@ -43,6 +50,17 @@ class Assembly:
         for extension in self._extensions:
             self.engine.add(extension.types)
             self.front.add(extension)
+        self._join_checks(rights)
+
+    def _join_checks(self, rights: Rights) -> None:
+        self.front.guard_by(stack_requests.state_gatekeeper)
+        self.front.guard_by(rights.gatekeeper)
+        self.front.guard_by(self._templates.gatekeeper)
+        self.front.guard_by(stack_requests.policy_gatekeeper)
+        self.operations.on_start(rights.operation_started)
+        self.engine.refuse_by(rights.refusal)
+        self.engine.refuse_by(stack_requests.policy_refusal)
+        self.engine.refuse_by(schemas.wrong_properties)
 
     async def run(self, listener: socket.socket, ready: Callable[[list[str]], None]) -> None:
         """Restore, serve, resume; returns once the server was told to stop."""
@@ -50,7 +68,12 @@ class Assembly:
         self.operations.install()
         self._snapshots.start()
         config = uvicorn.Config(
-            self.front, log_level="warning", timeout_keep_alive=75, lifespan="on", ws="none"
+            self.front,
+            log_level="warning",
+            timeout_keep_alive=75,
+            lifespan="on",
+            ws="none",
+            server_header=False,
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -65,7 +88,9 @@ class Assembly:
             if extension.started is not None:
                 await asyncio.to_thread(extension.started)
         ready(self.accounts.numbers())
+        warming = asyncio.create_task(self._templates.warm_up())
         await serving
+        warming.cancel()
         lab.current().closing.set()
         for extension in self._extensions:
             if extension.stopping is not None:
@@ -107,6 +132,6 @@ class Assembly:
         return health
 
 
-def assemble(accounts: list[str]) -> Assembly:
-    """A lab with these accounts, ready to run."""
-    return Assembly(accounts)
+def assemble(accounts: list[str], *, lint: bool = True) -> Assembly:
+    """A lab with these accounts, ready to run. `lint` checks templates before they are accepted."""
+    return Assembly(accounts, lint)

@@ -275,6 +275,29 @@ def change_set(identity: str) -> dict[str, Any]:
     return cast("dict[str, Any]", found if found is not None else {"ChangeSetId": identity})
 
 
+def template_of(parameters: Mapping[str, Any]) -> str | None:
+    """The template that a request brings, in its body or by the URL of an object in S3."""
+    found, _ = original("_resolve_template")({key: [value] for key, value in parameters.items()})
+    return str(found) if found else None
+
+
+def resources_wanted(parameters: Mapping[str, Any]) -> set[str] | None:
+    """The logical ids that an update or a change set keeps; None where that cannot be told."""
+    if "ChangeSetName" in parameters:
+        found = original("_find_change_set")(
+            parameters["ChangeSetName"], parameters.get("StackName", "")
+        )
+        record = found[1]
+        return set(record["_template"].get("Resources", {})) if record else None
+    template = template_of(parameters)
+    if template is None:
+        return None
+    try:
+        return set(original("_parse_template")(template).get("Resources", {}))
+    except ValueError:
+        return None
+
+
 def events_of(stack_id: str) -> list[dict[str, Any]]:
     """The events recorded for a stack, oldest first; the list itself, not a copy."""
     events = module("services.cloudformation")._stack_events.get(stack_id, [])
