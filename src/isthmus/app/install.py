@@ -5,8 +5,7 @@ Everything is idempotent, and a second start writes nothing that has not changed
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -17,6 +16,7 @@ from isthmus.api.meta import API_VERSION, GROUP, Json
 from isthmus.api.v1alpha1 import KINDS, OfferingSpec
 from isthmus.core.stacks import digest
 from isthmus.errors import AlreadyExists, InvalidSpec
+from isthmus.faces.cli.objects import part
 from isthmus.ports import Api, Store
 
 log = structlog.get_logger(__name__)
@@ -55,9 +55,9 @@ async def kinds(store: Store) -> None:
     await asyncio.gather(*(ensure(store, CRDS, crd(kind)) for kind in KINDS))
 
 
-async def roles(store: Store, folder: Path) -> None:
-    """Have the roles of controllers and people."""
-    found = [obj for file in sorted(folder.glob("*.yaml")) for obj in _documents(file.read_text())]
+async def roles(store: Store, files: Mapping[str, str]) -> None:
+    """Have the roles of controllers and people, given as texts by file name."""
+    found = [obj for text in files.values() for obj in _documents(text)]
     await asyncio.gather(*(ensure(store, _ROLES[obj["kind"]], obj) for obj in found))
 
 
@@ -67,20 +67,19 @@ async def namespace(store: Store, name: str) -> None:
         await store.create(NAMESPACES, {"metadata": {"name": name}})
 
 
-async def catalog(store: Store, folder: Path) -> None:
-    """Have the offerings of a folder; an Offering that somebody edited stays as it is."""
+async def catalog(store: Store, files: Mapping[str, str]) -> None:
+    """Have the offerings, given as texts by name; one that somebody edited stays as it is."""
     listing = await store.list(OFFERINGS)
     known = {obj["metadata"]["name"]: obj for obj in listing.items}
-    files = sorted(folder.glob("*.yaml"))
-    await asyncio.gather(*(_offering(store, file, known.get(file.stem)) for file in files))
+    wanted = files.items()
+    await asyncio.gather(*(_offering(store, name, text, known.get(name)) for name, text in wanted))
 
 
-async def _offering(store: Store, file: Path, found: Json | None) -> None:
-    text = file.read_text()
+async def _offering(store: Store, name: str, text: str, found: Json | None) -> None:
     source = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     if found is not None and _stamp(found, SOURCE) == source:
         return
-    body = _stamped(_only(_documents(text), file), SOURCE, source)
+    body = _stamped(_only(_documents(text), name), SOURCE, source)
     body = _stamped(body, _INSTALLED, _spec_digest(body))
     if found is None:
         await store.create(OFFERINGS, body)
@@ -89,8 +88,8 @@ async def _offering(store: Store, file: Path, found: Json | None) -> None:
     else:
         log.warning(
             "edited offering kept",
-            offering=file.stem,
-            hint=f"isthmus catalog install --force {file}",
+            offering=name,
+            hint=f"isthmus catalog install --force {name}.yaml takes the new one",
         )
 
 
@@ -103,25 +102,25 @@ def _spec_digest(obj: Json) -> str:
     return digest(spec.model_dump(mode="json", by_alias=True))[:_DIGITS]
 
 
-def _documents(text: str) -> Iterable[Json]:
-    return [cast("Json", obj) for obj in yaml.load_all(text, Loader=_LOADER) if obj]
+def _documents(text: str) -> list[Json]:
+    documents: Iterable[Any] = yaml.load_all(text, Loader=_LOADER)
+    return [cast("Json", obj) for obj in documents if obj]
 
 
-def _only(documents: Iterable[Json], file: Path) -> Json:
-    found = list(documents)
-    if len(found) != 1 or found[0]["metadata"]["name"] != file.stem:
-        raise InvalidSpec(f"{file}: must hold one Offering of the name {file.stem!r}")
+def _only(found: list[Json], name: str) -> Json:
+    if len(found) != 1 or found[0]["metadata"]["name"] != name:
+        raise InvalidSpec(f"{name}.yaml: must hold one Offering of the name {name!r}")
     return found[0]
 
 
 def _stamped(obj: Json, key: str, value: str) -> Json:
     meta: Json = obj["metadata"]
-    annotations: Json = (meta.get("annotations") or {}) | {key: value[:_DIGITS]}
+    annotations = part(meta, "annotations") | {key: value[:_DIGITS]}
     return obj | {"metadata": meta | {"annotations": annotations}}
 
 
 def _stamp(obj: Json, key: str) -> str:
-    return str((obj["metadata"].get("annotations") or {}).get(key, ""))
+    return str(part(obj, "metadata.annotations").get(key, ""))
 
 
 def _over(found: Json, wanted: Json) -> Json:

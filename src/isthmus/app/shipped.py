@@ -1,4 +1,4 @@
-"""Where the files are that come with the program: in a checkout, or in the installed package."""
+"""The files that come with the program: in a checkout, or inside the installed package."""
 
 from pathlib import Path
 
@@ -11,11 +11,15 @@ def _folder(checkout: str, package: str) -> Path:
     return here if (_CHECKOUT / "pyproject.toml").exists() and here.is_dir() else _PACKAGE / package
 
 
-def offerings() -> Path:
-    """Return the folder of the catalog's files."""
-    return _folder("catalog/offerings", "_data/offerings")
+def offerings() -> dict[str, str]:
+    """Return the catalog: the text of every offering by its name."""
+    return _texts(_folder("catalog/offerings", "_data/offerings"))
 
 
-def roles() -> Path:
-    """Return the folder of the RBAC manifests."""
-    return _folder("deploy/rbac", "_data/rbac")
+def roles() -> dict[str, str]:
+    """Return the RBAC manifests by file name."""
+    return _texts(_folder("deploy/rbac", "_data/rbac"))
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {file.stem: file.read_text() for file in sorted(folder.glob("*.yaml"))}
