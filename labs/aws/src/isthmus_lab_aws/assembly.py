@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from isthmus_lab_aws import gateway, lab, schemas, stack_requests, types
+from isthmus_lab_aws import gateway, inventory, lab, schemas, stack_requests, types
 from isthmus_lab_aws.accounts import Accounts
 from isthmus_lab_aws.calls import Calls
 from isthmus_lab_aws.control import Control
@@ -47,6 +47,7 @@ class Assembly:
         self.accounts = Accounts(lab.current().state / "credentials.json")
         self.control.add_account = self._add_account
         self.control.page("health", self._health)
+        self.control.page("state", self._state)
         for extension in self._extensions:
             self.engine.add(extension.types)
             self.front.add(extension)
@@ -118,6 +119,15 @@ class Assembly:
         self._snapshots.changed()
         await self._snapshots.durable()
         return {"account": account, **keys}
+
+    def _state(self) -> Mapping[str, Any]:
+        more = [
+            row
+            for extension in self._extensions
+            if extension.inventory is not None
+            for row in extension.inventory()
+        ]
+        return {"resources": inventory.resources(more)}
 
     def _health(self) -> Mapping[str, Any]:
         health: dict[str, Any] = {
