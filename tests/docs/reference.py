@@ -1,7 +1,9 @@
 """The reference pages that are written from the code, so that they cannot lag behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
+
+from prometheus_client.metrics import MetricWrapperBase
 
 from isthmus import errors
 from isthmus.api.crd import crd
@@ -19,7 +21,7 @@ def kinds_page() -> str:
     condition = status["properties"]["conditions"]["items"]
     return "\n".join(
         [
-            _head("Kinds and fields", _KINDS_INTRO),
+            head("Kinds and fields", _KINDS_INTRO),
             *(_kind(manifest) for manifest in manifests),
             f"## Condition\n\n{condition['description']}\n",
             *_table("status.conditions[]", condition, elsewhere={}),
@@ -27,11 +29,21 @@ def kinds_page() -> str:
     )
 
 
+def metrics_page(metrics: Iterable[MetricWrapperBase]) -> str:
+    """Every metric of ours."""
+    rows = [
+        f"| `{m._name}` | {m._type} | {_labels(m)} | {m._documentation} |"  # No public names.
+        for m in metrics
+    ]
+    table = ["| metric | type | labels | what |", "|---|---|---|---|", *sorted(rows)]
+    return "\n".join([head("Metrics", _METRICS_INTRO), *table, ""])
+
+
 def errors_page() -> str:
     """Every reason that a condition may carry when something is wrong."""
     rows = [f"| `{e.reason}` | {_retried(e)} | {_sentence(e)} |" for e in _errors() if e.reason]
     table = ["| reason | next look | what it means |", "|---|---|---|", *rows]
-    return "\n".join([_head("Errors", _ERRORS_INTRO), *table, ""])
+    return "\n".join([head("Errors", _ERRORS_INTRO), *table, ""])
 
 
 _KINDS_INTRO = """\
@@ -44,6 +56,11 @@ When something is wrong, the condition `Ready` carries one of these reasons and 
 the field or the native resource, and the remedy. What to do about each is in
 [conditions](conditions.md#what-to-do)."""
 
+_METRICS_INTRO = """\
+Prometheus' text format at `/metrics` of the API. A histogram ends in `_bucket`, `_sum` and
+`_count`, a counter in `_total`. `outcome` is `done`, `waiting`, or the reason of the error. How to
+use them: [read metrics, logs and traces](../howto/observe-isthmus.md)."""
+
 _ELSEWHERE = {
     "status.conditions[]": "condition",
     "spec.definition": "offering",
@@ -51,7 +68,7 @@ _ELSEWHERE = {
 """Parts that have a section of their own."""
 
 
-def _head(title: str, intro: str) -> str:
+def head(title: str, intro: str) -> str:
     return f"# {title}\n\n{NOTE}\n{intro}\n"
 
 
@@ -79,6 +96,10 @@ def _table(path: str, schema: Json, elsewhere: dict[str, str]) -> list[str]:
     rows = list(_rows(path, schema, elsewhere))
     head = "| field | type | default | description |\n|---|---|---|---|"
     return [head, "\n".join(rows) + "\n"] if rows else []
+
+
+def _labels(metric: MetricWrapperBase) -> str:
+    return ", ".join(f"`{label}`" for label in metric._labelnames)
 
 
 def _column(column: Json) -> str:
