@@ -4,11 +4,22 @@ import os
 from collections.abc import Callable
 
 import pytest
+import typer
 
-from tests.docs import reference
-from tests.docs.blocks import ROOT
+from isthmus.app.commands import command
+from tests.docs import cli_reference, reference
+from tests.docs.blocks import ROOT, blocks, pages
+
+COMMAND = typer.main.get_command(command())
+VERBS = [path for path, _ in cli_reference.leaves(COMMAND)]
+
+
+def cli_page() -> str:
+    return cli_reference.cli_page(COMMAND)
+
 
 PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
     "kinds.md": reference.kinds_page,
     "errors.md": reference.errors_page,
 }
@@ -22,3 +33,12 @@ def test_a_reference_page_is_what_the_code_says(name: str) -> None:
         page.write_text(text)
     assert page.exists(), f"no {page}; write it with GOLDEN=overwrite"
     assert text == page.read_text(), f"{page.name} lags behind the code: GOLDEN=overwrite"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_shown_in_use(verb: str) -> None:
+    written = [page for page in pages() if page.name not in PAGES]
+    used = any(verb in block.text for page in written for block in blocks(page))
+    assert used or any(f"`{verb}" in page.read_text() for page in written), (
+        f"no page but the reference uses `{verb}`"
+    )
