@@ -7,7 +7,7 @@ Times are aware UTC.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Literal, NewType, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NewType, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -218,7 +218,7 @@ class Resource(Model, Generic[SpecT, StatusT]):
     status: StatusT
 
     @classmethod
-    def parse(cls, obj: Json) -> "Resource[SpecT, StatusT]":
+    def parse(cls, obj: Json) -> Self:
         """Read an object as the API serves it."""
         return cls.model_validate({k: v for k, v in obj.items() if k in _PARTS})
 

@@ -1,1 +1,206 @@
-"""One file a kind: what to do when an object is not as it should be."""
+"""The controllers: one file a kind. They decide with ``core`` and act through ``ports`` only."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from isthmus.api.meta import Json
+from isthmus.api.v1alpha1 import (
+    Offering,
+    OfferingRevision,
+    Operation,
+    Provider,
+    ServiceBinding,
+    ServiceInstance,
+    Stack,
+)
+from isthmus.controllers.offering import OfferingController
+from isthmus.controllers.operation import OperationController
+from isthmus.controllers.provider import ProviderController
+from isthmus.controllers.service_binding import ServiceBindingController
+from isthmus.controllers.service_instance import ServiceInstanceController
+from isthmus.controllers.stack import DRIFT_EVERY, StackController
+from isthmus.controllers.world import World
+from isthmus.ports import Driver
+from isthmus.runtime.cache import Cache, owner_uids
+from isthmus.runtime.connections import Connections
+from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
+from isthmus.runtime.manager import Manager, Trigger
+
+__all__ = ["build"]
+
+
+def build(
+    manager: Manager,
+    *,
+    load: Callable[[str], Driver],
+    installation: str,
+    drift_every: timedelta = DRIFT_EVERY,
+) -> Connections:
+    """Add all controllers to a manager; return the open accounts, for other readers.
+
+    Args:
+        manager: Runs them.
+        load: Finds a driver by its name, for example ``isthmus.drivers.load``.
+        installation: Which Isthmus this is; part of the tags of everything that is made.
+        drift_every: How often each stack is checked for drift.
+    """
+    connections = Connections(
+        manager.store,
+        manager.cache(SECRETS),
+        load=load,
+        installation=installation,
+        clock=manager.clock,
+    )
+    manager.in_background(connections.sweep)
+    manager.on_close(connections.close)
+    world = _world(manager, connections)
+    triggers = _Triggers(world)
+    manager.add(ProviderController(world), triggers=triggers.of_providers())
+    manager.add(OfferingController(world))
+    manager.add(ServiceInstanceController(world), triggers=triggers.of_instances())
+    manager.add(StackController(world, drift_every=drift_every), triggers=triggers.of_stacks())
+    manager.add(ServiceBindingController(world), triggers=triggers.of_bindings())
+    manager.add(OperationController(world), triggers=triggers.of_operations())
+    return connections
+
+
+def _world(manager: Manager, connections: Connections) -> World:
+    return World(
+        store=manager.store,
+        clock=manager.clock,
+        connections=connections,
+        providers=manager.lister(Provider, secret=_provider_secret),
+        offerings=manager.lister(Offering),
+        revisions=manager.lister(OfferingRevision),
+        instances=manager.lister(
+            ServiceInstance, offering=_field("offering"), namespace=_namespace
+        ),
+        bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
+        stacks=manager.lister(
+            Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets
+        ),
+        operations=manager.lister(Operation, target=_target),
+        namespaces=manager.cache(NAMESPACES),
+        secrets=manager.cache(SECRETS),
+    )
+
+
+class _Triggers:
+    """Who is queued when what changes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def of_providers(self) -> Iterable[Trigger]:
+        """Its Secret, and the stacks that keep it from going."""
+        providers = self._world.providers.cache
+        yield Trigger(self._world.secrets, _by(providers, "secret", _path))
+        yield Trigger(
+            self._world.stacks.cache, lambda obj: [("", obj["spec"]["provider"])], essence=_spec
+        )
+
+    def of_instances(self) -> Iterable[Trigger]:
+        """Its stack, bindings, offering, providers and namespace."""
+        world, instances = self._world, self._world.instances.cache
+        yield Trigger(world.stacks.cache, _owner)
+        yield Trigger(world.bindings.cache, _instance, essence=_spec)
+        yield Trigger(world.offerings.cache, _by(instances, "offering", _name), essence=_status)
+        yield Trigger(world.providers.cache, _unready(world), essence=_usable)
+        yield Trigger(world.namespaces, _by(instances, "namespace", _name), essence=_labels)
+
+    def of_stacks(self) -> Iterable[Trigger]:
+        """Its provider and its Secrets."""
+        stacks = self._world.stacks.cache
+        yield Trigger(self._world.providers.cache, _by(stacks, "provider", _name), essence=_usable)
+        yield Trigger(self._world.secrets, _by(stacks, "secret", _path))
+
+    def of_bindings(self) -> Iterable[Trigger]:
+        """Its instance and its Secret."""
+        bindings = self._world.bindings.cache
+        yield Trigger(self._world.instances.cache, _by(bindings, "instance", _path))
+        yield Trigger(self._world.secrets, _owner)
+
+    def of_operations(self) -> Iterable[Trigger]:
+        """Its target."""
+        operations = self._world.operations.cache
+        yield Trigger(
+            self._world.instances.cache, _by(operations, "target", _path), essence=_status
+        )
+
+
+def _by(cache: Cache, index: str, value: Callable[[Json], str]) -> Callable[[Json], list[Key]]:
+    return lambda obj: cache.keys_by(index, value(obj))
+
+
+def _unready(world: World) -> Callable[[Json], list[Key]]:
+    """A Provider that becomes usable wakes the instances that have none yet."""
+
+    def keys(_: Json) -> list[Key]:
+        known = world.instances.cache.keys()
+        return [key for key in known if not world.stacks.cache.version(*key)]
+
+    return keys
+
+
+def _owner(obj: Json) -> list[Key]:
+    namespace, _ = key_of(obj)
+    owners = obj["metadata"].get("ownerReferences", [])
+    return [(namespace, owner["name"]) for owner in owners if owner.get("controller")]
+
+
+def _instance(obj: Json) -> list[Key]:
+    return [(obj["metadata"]["namespace"], obj["spec"]["instance"])]
+
+
+def _name(obj: Json) -> str:
+    return obj["metadata"]["name"]
+
+
+def _path(obj: Json) -> str:
+    return "/".join(key_of(obj))
+
+
+def _spec(obj: Json) -> object:
+    return obj["metadata"].get("deletionTimestamp"), obj.get("spec")
+
+
+def _status(obj: Json) -> object:
+    return obj["metadata"].get("deletionTimestamp"), obj.get("status")
+
+
+def _labels(obj: Json) -> object:
+    return obj["metadata"].get("labels")
+
+
+def _usable(obj: Json) -> object:
+    status = obj.get("status", {})
+    ready = [c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"]
+    return obj["metadata"].get("generation"), _labels(obj), ready, status.get("account")
+
+
+def _field(name: str) -> Callable[[Json], list[str]]:
+    return lambda obj: [obj["spec"][name]]
+
+
+def _in_namespace(name: str) -> Callable[[Json], list[str]]:
+    return lambda obj: [f"{obj['metadata']['namespace']}/{obj['spec'][name]}"]
+
+
+def _namespace(obj: Json) -> list[str]:
+    return [obj["metadata"]["namespace"]]
+
+
+def _target(obj: Json) -> list[str]:
+    return [f"{obj['metadata']['namespace']}/{obj['spec']['target']['name']}"]
+
+
+def _provider_secret(obj: Json) -> list[str]:
+    ref = obj["spec"].get("credentialsSecret")
+    return [f"{ref['namespace']}/{ref['name']}"] if ref else []
+
+
+def _stack_secrets(obj: Json) -> list[str]:
+    namespace = obj["metadata"]["namespace"]
+    parameters = obj["spec"].get("parameters", {}).values()
+    refs = [parameter["secretKeyRef"] for parameter in parameters if "secretKeyRef" in parameter]
+    return [f"{namespace}/{ref['name']}" for ref in refs]

@@ -5,15 +5,22 @@ External names and tags are derived, never remembered: after a crash we find the
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, cast
 
 import orjson
 
 from isthmus.api.meta import GROUP, Json
-from isthmus.api.v1alpha1 import Drift, Phase, Stack, StackEvent, StackResource
+from isthmus.api.v1alpha1 import (
+    Drift,
+    Phase,
+    Stack,
+    StackEvent,
+    StackResource,
+    StackSpec,
+)
 
 StackName = NewType("StackName", str)
 
@@ -157,6 +164,47 @@ def digest(*parts: object) -> str:
     """Return a stable digest of JSON-like values: key order and formatting do not matter."""
     text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(text).hexdigest()
+
+
+def wanted_digest(spec: StackSpec, secret_versions: Mapping[str, str]) -> str:
+    """Return the digest of what a Stack asks for.
+
+    Ignored fields are left out, so a change of them alone is not applied; secrets count by the
+    version of their Secret, never by value.
+    """
+    parameters = {
+        name: parameter.model_dump(mode="json", exclude_defaults=True)
+        for name, parameter in spec.parameters.items()
+    }
+    template = without(spec.template, spec.ignore_fields)
+    return digest(template, parameters, dict(secret_versions))
+
+
+def without(document: Json, paths: Iterable[str]) -> Json:
+    """Return a document without the values at these dotted paths."""
+    for path in paths:
+        document = _without(document, path.split("."))
+    return document
+
+
+def _without(node: Json, path: Sequence[str]) -> Json:
+    head, *rest = path
+    if head not in node:
+        return node
+    if not rest:
+        return {key: value for key, value in node.items() if key != head}
+    below = node[head]
+    return node | {head: _without(cast("Json", below), rest)} if isinstance(below, dict) else node
+
+
+def matters(event: StackEvent) -> bool:
+    """Tell whether a native event is worth telling: it ended something, or went wrong."""
+    return event.status.endswith(("COMPLETE", "FAILED", "SKIPPED")) or failed(event)
+
+
+def failed(event: StackEvent) -> bool:
+    """Tell whether a native event speaks of a failure."""
+    return "FAILED" in event.status or event.status.startswith("ROLLBACK")
 
 
 def approves(annotation: str, wanted_digest: str) -> bool:

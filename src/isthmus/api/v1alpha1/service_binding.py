@@ -50,9 +50,13 @@ class ServiceBindingStatus(Status):
     """What was granted."""
 
     binding: BoundSecret | None = Field(default=None, description="Where the Secret is.")
+    instance: str = Field(default="", description="The instance that it was granted on.")
     strategy: str = Field(default="", description="The strategy in use.")
     credential: str = Field(
         default="", description="Public name of the credential: a user or role, never a secret."
+    )
+    former: tuple[str, ...] = Field(
+        default=(), description="Former credentials that are still to be revoked."
     )
     rotation: str = Field(
         default="", description="Value of the rotate annotation that the credential answers."

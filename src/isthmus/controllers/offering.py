@@ -1,0 +1,70 @@
+"""Offering: check a catalog entry and freeze each of its states as an OfferingRevision."""
+
+from typing import Any
+
+import jsonschema_rs
+
+from isthmus.api.meta import Json, ObjectMeta
+from isthmus.api.v1alpha1 import (
+    Offering,
+    OfferingRevision,
+    OfferingRevisionSpec,
+    OfferingSpec,
+    OfferingStatus,
+)
+from isthmus.controllers.world import World
+from isthmus.core import catalog
+from isthmus.errors import AlreadyExists, InvalidSpec
+from isthmus.runtime.outcome import Outcome, Progress, done
+from isthmus.runtime.worker import Reconciler
+
+
+class OfferingController(Reconciler[Offering]):
+    """Publishes offerings."""
+
+    kind = Offering
+    steps = ("Accepted", "Published")
+    holds = False  # Its revisions stay as long as instances may need them.
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def reconcile(self, obj: Offering, progress: Progress[OfferingStatus]) -> Outcome:
+        """Write the revision of the spec as it is."""
+        _check(obj.spec)
+        progress.reached("Accepted")
+        revision = catalog.revision_name(obj.metadata.name, obj.spec)
+        if self._world.revisions.get("", revision) is None:
+            await self._freeze(obj, revision)
+        progress.status = progress.status.model_copy(update={"revision": revision})
+        return done()
+
+    async def _freeze(self, offering: Offering, name: str) -> None:
+        spec = OfferingRevisionSpec(offering=offering.metadata.name, definition=offering.spec)
+        try:
+            await self._world.create(OfferingRevision(metadata=ObjectMeta(name=name), spec=spec))
+        except AlreadyExists:
+            await self._world.look_up(OfferingRevision, "", name)
+
+
+def _check(spec: OfferingSpec) -> None:
+    """Refuse what no instance could use."""
+    _check_schema(spec.parameters, "spec.parameters")
+    for index, action in enumerate(spec.actions):
+        _check_schema(action.parameters, f"spec.actions[{index}].parameters")
+    if spec.binding is not None:
+        _check_schema(spec.binding.parameters, "spec.binding.parameters")
+    names = [plan.name for plan in spec.plans]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidSpec(f"spec.plans: there are two plans {twice[0]!r}; rename one.")
+
+
+def _check_schema(schema: Json, field: str) -> None:
+    try:
+        jsonschema_rs.meta.validate(_as_schema(schema))
+    except jsonschema_rs.ValidationError as exc:
+        raise InvalidSpec(f"{field}: is not a JSON Schema: {exc.message}") from exc
+
+
+def _as_schema(schema: Json) -> dict[str, Any]:
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema

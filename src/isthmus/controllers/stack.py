@@ -1,0 +1,255 @@
+"""Stack: the only caller of stack engines. Look, then take the one step that is missing."""
+
+from datetime import datetime, timedelta
+
+from isthmus.api.meta import APPROVE_REPLACEMENT, DeletionPolicy, Management
+from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackStatus
+from isthmus.controllers.world import World
+from isthmus.core import stacks
+from isthmus.core.compose.rendered import rendered_from
+from isthmus.core.stacks import NativeStack, Observed
+from isthmus.errors import ApprovalRequired, DeletionBlocked, NotFound, NotYet, StackFailed
+from isthmus.ports import StackEngine
+from isthmus.runtime import telemetry
+from isthmus.runtime.connections import secret_values
+from isthmus.runtime.kinds import SECRETS
+from isthmus.runtime.outcome import Happening, Outcome, Progress, done, waiting
+from isthmus.runtime.worker import RESYNC, Reconciler
+
+FIRST_LOOK = timedelta(seconds=1)
+LAST_LOOK = timedelta(seconds=15)
+"""How soon we look again at a stack in work: quickly at first, then more and more rarely."""
+DRIFT_EVERY = timedelta(minutes=30)
+DRIFT_TAKES = timedelta(seconds=30)
+_EVENTS_KEPT = 20
+
+
+class StackController(Reconciler[Stack]):
+    """Realises Stacks on whatever engine their Provider has."""
+
+    kind = Stack
+    steps = ("Accepted", "Synced")
+
+    def __init__(self, world: World, *, drift_every: timedelta = DRIFT_EVERY) -> None:
+        self._world = world
+        self._drift_every = drift_every
+        self._drift_asked: dict[str, datetime] = {}
+
+    def trace(self, obj: Stack) -> str:
+        """A stack belongs to the trace of the instance that it was rendered from."""
+        origin = rendered_from(obj)
+        if origin is None:
+            return super().trace(obj)
+        return f"{stacks.owner_uid(obj)}/{origin.generation}"
+
+    async def reconcile(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
+        """Bring the native stack one step closer to the spec."""
+        provider = self._world.provider(obj.spec.provider, obj.metadata.namespace)
+        async with self._world.connections.use(provider) as connection:
+            engine = connection.engine
+            observed = await engine.observe(stacks.external_name(obj))
+            _saw(obj, observed, progress)
+            progress.reached("Accepted")
+            if obj.spec.management is Management.OBSERVE:
+                return _watched(obj, observed)
+            if observed.phase is Phase.WORKING:
+                return _working(obj, observed, progress)
+            wanted = self._digest(obj)
+            if observed.digest != wanted or observed.phase is Phase.ABSENT:
+                observed = await self._send(obj, wanted, observed, engine)
+                _saw(obj, observed, progress)
+            return await self._verdict(obj, observed, engine, progress)
+
+    async def release(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
+        """Delete the native stack, if it is ours and nobody wants it kept."""
+        if obj.spec.management is Management.OBSERVE:
+            return done()
+        if obj.spec.deletion_policy is DeletionPolicy.RETAIN:
+            return done()
+        provider = self._world.providers.get("", obj.spec.provider)
+        if provider is None:
+            raise NotYet(
+                f"spec.provider: Provider {obj.spec.provider!r} is gone, so nobody can delete the "
+                "native stack; bring it back, or set spec.deletionPolicy to Retain."
+            )
+        async with self._world.connections.use(provider) as connection:
+            return await self._delete(obj, connection.engine, progress)
+
+    async def _delete(
+        self, stack: Stack, engine: StackEngine, progress: Progress[StackStatus]
+    ) -> Outcome:
+        name = stacks.external_name(stack)
+        observed = await engine.observe(name)
+        _saw(stack, observed, progress)
+        if observed.phase is Phase.ABSENT:
+            return done()
+        if observed.owner_uid != stacks.owner_uid(stack):
+            return done()  # Foreign: it bears no tag of ours, so we never touch it.
+        await engine.delete(self._native(stack, {}, digest=""))
+        observed = await engine.observe(name)
+        _saw(stack, observed, progress)
+        if observed.phase is Phase.ABSENT:
+            return done()
+        if observed.blockers:
+            raise DeletionBlocked("Deletion is blocked by " + "; ".join(observed.blockers))
+        return _working(stack, observed, progress)
+
+    def _digest(self, stack: Stack) -> str:
+        namespace, secrets = stack.metadata.namespace, self._world.secrets
+        names = sorted(_secret_names(stack))
+        versions = {name: secrets.version(namespace, name) for name in names}
+        return stacks.wanted_digest(stack.spec, versions)
+
+    async def _send(
+        self, stack: Stack, wanted: str, observed: Observed, engine: StackEngine
+    ) -> Observed:
+        """Have the engine start what is missing, and look at once: some clouds are fast."""
+        native = self._native(stack, await self._values(stack), digest=wanted)
+        adopt = stack.spec.adopt
+        foreign = observed.owner_uid != stacks.owner_uid(stack)
+        if adopt is not None and foreign:
+            if observed.phase is Phase.ABSENT and not adopt.resources:
+                raise NotFound(
+                    f"spec.adopt.externalName: there is no stack {adopt.external_name!r}."
+                )
+            await engine.adopt(native, adopt)
+        else:
+            await self._apply(stack, native, engine)
+        return await engine.observe(native.name)
+
+    async def _apply(self, stack: Stack, native: NativeStack, engine: StackEngine) -> None:
+        try:
+            await engine.apply(native)
+        except ApprovalRequired as err:
+            owner = next(iter(stack.metadata.owner_references), None)
+            kind = (owner.kind if owner is not None else "Stack").lower()
+            raise ApprovalRequired(
+                f"{err.message} To allow it: kubectl annotate {kind} {stack.metadata.name} "
+                f"{APPROVE_REPLACEMENT}={native.digest[:12]}",
+                detail=err.detail,
+            ) from err
+
+    def _native(self, stack: Stack, secrets: dict[str, str], *, digest: str) -> NativeStack:
+        spec = stack.spec
+        plain = {name: p.value or "" for name, p in spec.parameters.items() if not p.secret_key_ref}
+        approval = stack.metadata.annotations.get(APPROVE_REPLACEMENT, "")
+        return NativeStack(
+            name=stacks.external_name(stack),
+            template=spec.template,
+            parameters=plain | secrets,
+            secret_parameters=frozenset(secrets),
+            digest=digest,
+            tags=stacks.tags(stack, self._world.connections.installation),
+            stateful=spec.stateful,
+            pre_delete=spec.pre_delete,
+            ignore_fields=spec.ignore_fields,
+            replacement_approved=stacks.approves(approval, digest),
+            adopted=spec.adopt is not None,
+        )
+
+    async def _values(self, stack: Stack) -> dict[str, str]:
+        """Resolve the secret parameters; they live no longer than the engine's call."""
+        found: dict[str, dict[str, str]] = {}
+        for name in _secret_names(stack):
+            secret = await self._world.store.get(SECRETS, stack.metadata.namespace, name)
+            if secret is None:
+                raise NotYet(f"spec.parameters: there is no Secret {name!r} in this namespace.")
+            found[name] = secret_values(secret)
+        values: dict[str, str] = {}
+        for parameter, source in stack.spec.parameters.items():
+            if (ref := source.secret_key_ref) is None:
+                continue
+            if ref.key not in found[ref.name]:
+                raise NotYet(f"spec.parameters: Secret {ref.name!r} has no key {ref.key!r}.")
+            values[parameter] = found[ref.name][ref.key]
+        return values
+
+    async def _verdict(
+        self,
+        stack: Stack,
+        observed: Observed,
+        engine: StackEngine,
+        progress: Progress[StackStatus],
+    ) -> Outcome:
+        if observed.phase is Phase.READY:
+            return await self._settled(stack, observed, engine)
+        if observed.phase is Phase.FAILED:
+            raise StackFailed(_cause(observed))
+        return _working(stack, observed, progress)
+
+    async def _settled(self, stack: Stack, observed: Observed, engine: StackEngine) -> Outcome:
+        """Look for drift from time to time; a watch cannot see it."""
+        uid, now = stack.metadata.uid, self._world.clock.now()
+        asked = self._drift_asked.setdefault(uid, now)
+        if now - asked < self._drift_every:
+            return done(after=min(RESYNC, self._drift_every))
+        await engine.check_drift(stacks.external_name(stack))
+        self._drift_asked[uid] = now
+        return done(after=min(DRIFT_TAKES, self._drift_every))
+
+
+def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> None:
+    """Take over what the engine said into status, events and trace."""
+    known = {event.id for event in progress.status.events}
+    for event in observed.events:
+        if event.id not in known:
+            _tell(event, progress)
+    progress.status = progress.status.model_copy(
+        update={
+            "external_name": stacks.external_name(stack),
+            "native_id": observed.native_id,
+            "native_status": observed.native_status,
+            "phase": observed.phase,
+            "digest": observed.digest,
+            "outputs": dict(observed.outputs),
+            "resources": observed.resources,
+            "events": observed.events[-_EVENTS_KEPT:],
+            "drift": observed.drift,
+        }
+    )
+    if observed.drift is not None:
+        drifted = observed.drift.drifted
+        progress.note(
+            "Drifted",
+            holds=drifted,
+            reason="Drifted" if drifted else "InSync",
+            message="; ".join(observed.drift.resources),
+        )
+
+
+def _tell(event: StackEvent, progress: Progress[StackStatus]) -> None:
+    telemetry.native_event(
+        event.status, {"resource": event.logical_id, "type": event.type, "reason": event.reason}
+    )
+    if stacks.matters(event):
+        words = f"{event.logical_id} ({event.type}): {event.status}. {event.reason}".strip()
+        kind = "Warning" if stacks.failed(event) else "Normal"
+        progress.tell(Happening(reason="NativeEvent", message=words, type=kind, key=event.id))
+
+
+def _watched(stack: Stack, observed: Observed) -> Outcome:
+    if observed.phase is Phase.ABSENT:
+        raise NotFound(f"There is no stack {stacks.external_name(stack)!r} to observe.")
+    if observed.phase is Phase.FAILED:
+        raise StackFailed(_cause(observed))
+    if observed.phase is Phase.WORKING:
+        return waiting(observed.message or observed.native_status, after=LAST_LOOK)
+    return done(after=timedelta(minutes=1))
+
+
+def _working(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> Outcome:
+    """Look again the sooner, the shorter we have been waiting."""
+    synced = stack.condition("Ready")
+    since = synced.last_transition_time if synced is not None and not stack.ready else None
+    waited = progress.now - since if since is not None else timedelta()
+    after = min(max(waited / 5, FIRST_LOOK), LAST_LOOK)
+    return waiting(observed.message or observed.native_status or "The engine works.", after=after)
+
+
+def _cause(observed: Observed) -> str:
+    return observed.message or f"The engine says {observed.native_status}."
+
+
+def _secret_names(stack: Stack) -> set[str]:
+    refs = (parameter.secret_key_ref for parameter in stack.spec.parameters.values())
+    return {ref.name for ref in refs if ref is not None}

@@ -1,0 +1,117 @@
+"""What every controller works with: the objects near at hand, the store, the open accounts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from isthmus.api.meta import Json, Resource
+from isthmus.api.v1alpha1 import (
+    Offering,
+    OfferingRevision,
+    OfferingSpec,
+    Operation,
+    Provider,
+    ServiceBinding,
+    ServiceInstance,
+    Stack,
+)
+from isthmus.core import selectors
+from isthmus.errors import Conflict, Forbidden, NotFound, NotYet
+from isthmus.ports import Api, Clock, Store
+from isthmus.runtime.cache import Cache, Lister
+from isthmus.runtime.connections import Connections
+from isthmus.runtime.kinds import api_of, key_of
+
+ResourceT = TypeVar("ResourceT", bound=Resource[Any, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The view that all controllers share. Lookups cost no round trip."""
+
+    store: Store
+    clock: Clock
+    connections: Connections
+    providers: Lister[Provider]
+    offerings: Lister[Offering]
+    revisions: Lister[OfferingRevision]
+    instances: Lister[ServiceInstance]
+    bindings: Lister[ServiceBinding]
+    stacks: Lister[Stack]
+    operations: Lister[Operation]
+    namespaces: Cache
+    secrets: Cache
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Return the labels of a namespace."""
+        found = self.namespaces.get("", namespace)
+        return found["metadata"].get("labels", {}) if found is not None else {}
+
+    def provider(self, name: str, namespace: str) -> Provider:
+        """Return a Provider that this namespace may use.
+
+        Raises:
+            NotYet: There is none of that name, or it is going.
+            Forbidden: It is not for this namespace.
+        """
+        provider = self.providers.get("", name)
+        if provider is None:
+            raise NotYet(
+                f"spec.provider: there is no Provider {name!r}; create it or name another."
+            )
+        if not selectors.matches(provider.spec.namespace_selector, self.labels_of(namespace)):
+            raise Forbidden(
+                f"spec.provider: namespace {namespace!r} may not use Provider {name!r}; ask its "
+                "administrator, or name another."
+            )
+        return provider
+
+    def definition(self, revision: str) -> OfferingSpec:
+        """Return the offering as it was at a revision.
+
+        Raises:
+            NotYet: There is no such revision.
+        """
+        found = self.revisions.get("", revision)
+        if found is None:
+            raise NotYet(f"spec.revision: there is no OfferingRevision {revision!r}.")
+        return found.spec.definition
+
+    async def create(self, obj: Resource[Any, Any]) -> Json:
+        """Create one of our objects; the cache knows it at once."""
+        api = api_of(type(obj))
+        return self._kept(api, await self.store.create(api, obj.dump()))
+
+    async def replace(self, kind: type[Resource[Any, Any]], raw: Json) -> Json:
+        """Replace one of our objects; where somebody was faster, the cache learns of it."""
+        api = api_of(kind)
+        try:
+            return self._kept(api, await self.store.replace(api, raw))
+        except (Conflict, NotFound):
+            await self.look_up(kind, *key_of(raw))
+            raise Conflict("It was written by somebody else meanwhile.") from None
+
+    async def look_up(self, kind: type[ResourceT], namespace: str, name: str) -> ResourceT | None:
+        """Read an object past the cache, where an old answer would do harm."""
+        api = api_of(kind)
+        raw = await self.store.get(api, namespace, name)
+        if raw is None:
+            self._cache(api).forget((namespace, name))
+            return None
+        return kind.parse(self._kept(api, raw))
+
+    def _kept(self, api: Api, raw: Json) -> Json:
+        self._cache(api).put(raw)
+        return raw
+
+    def _cache(self, api: Api) -> Cache:
+        listers: tuple[Lister[Any], ...] = (
+            self.providers,
+            self.offerings,
+            self.revisions,
+            self.instances,
+            self.bindings,
+            self.stacks,
+            self.operations,
+        )
+        return next(lister.cache for lister in listers if lister.cache.api == api)
