@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,12 +58,9 @@ def _run(block: Block, shell: console.Shell) -> None:
     if block.file:
         (shell.folder / block.file).write_text(block.text)
     elif block.language == "python":
-        script = shell.folder / "example.py"
-        script.write_text(block.text)
-        done = subprocess.run(
-            [sys.executable, script], capture_output=True, text=True, check=False, cwd=shell.folder
-        )
-        assert done.returncode == 0, f"{block.where}:\n{done.stderr}"
+        (shell.folder / "example.py").write_text(block.text)
+        done = shell.run("python example.py")
+        assert done.returncode == 0, f"{block.where}:\n{done.stdout}"
     else:
         for command in console.commands(block):
             console.check(command, shell, block.page)
