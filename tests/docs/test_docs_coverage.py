@@ -1,18 +1,20 @@
 """What is public is documented: fields, reasons, settings, annotations and tags."""
 
+import importlib
+import pkgutil
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from isthmus import drivers, errors
+from isthmus import controllers, drivers, errors
 from isthmus.api import meta
 from isthmus.api.crd import crd
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import KINDS
-from isthmus.core import stacks
-from isthmus.core.compose.service_instance import INSTANCE_LABEL
 from isthmus.errors import IsthmusError
+from isthmus.runtime.worker import Reconciler
 from tests.docs.blocks import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -42,16 +44,18 @@ REASONS = sorted(
         if isinstance(e, type) and issubclass(e, IsthmusError)
     }
 )
-NAMES = sorted(
-    {
-        value
-        for module in (meta, stacks)
-        for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, str) and value.startswith(f"{meta.GROUP}/")
-    }
-    - {meta.API_VERSION}
-    | {INSTANCE_LABEL}
-)
+SOURCES = [file.read_text() for file in sorted((ROOT / "src").rglob("*.py"))]
+_NAME = re.compile(r"(?:isthmus\.dev|\{GROUP\})/([a-z][a-z-]*)\b(?!\d)")
+NAMES = sorted({f"{meta.GROUP}/{name}" for text in SOURCES for name in _NAME.findall(text)})
+_NOTE = re.compile(r"\bnote\(\s*\"(\w+)\"")
+NOTES = {name for text in SOURCES for name in _NOTE.findall(text)}
+STEPS = {
+    step
+    for name in pkgutil.iter_modules(controllers.__path__)
+    for value in vars(importlib.import_module(f"{controllers.__name__}.{name.name}")).values()
+    if isinstance(value, type) and issubclass(value, Reconciler) and value is not Reconciler
+    for step in value.steps
+}
 
 
 def test_every_field_is_explained() -> None:
@@ -70,6 +74,11 @@ def test_every_field_is_in_the_reference() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_has_a_remedy(reason: str) -> None:
     assert f"`{reason}`" in (REFERENCE / "conditions.md").read_text()
+
+
+@pytest.mark.parametrize("condition", sorted(STEPS | NOTES))
+def test_every_condition_is_explained(condition: str) -> None:
+    assert f"`{condition}`" in (REFERENCE / "conditions.md").read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import typer
+from prometheus_client.metrics import MetricWrapperBase
 
 from isthmus.app.commands import command
+from isthmus.runtime import telemetry
 from tests.docs import cli_reference, reference
 from tests.docs.blocks import ROOT, blocks, pages
 
@@ -18,9 +20,15 @@ def cli_page() -> str:
     return cli_reference.cli_page(COMMAND)
 
 
+def metrics_page() -> str:
+    found = vars(telemetry).values()
+    return reference.metrics_page(m for m in found if isinstance(m, MetricWrapperBase))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "kinds.md": reference.kinds_page,
+    "metrics.md": metrics_page,
     "errors.md": reference.errors_page,
 }
 
