@@ -11,7 +11,7 @@ from typing import cast
 
 from isthmus_lab_aws.resource import Extension
 
-MODULES: tuple[str, ...] = ("plain", "rds", "redshift")
+MODULES: tuple[str, ...] = ("plain", "rds", "redshift", "redshift_serverless")
 """Names of modules in this package that offer an `EXTENSION`."""
 
 
