@@ -11,7 +11,7 @@ from typing import cast
 
 from isthmus_lab_aws.resource import Extension
 
-MODULES: tuple[str, ...] = ("plain", "rds", "redshift", "redshift_serverless")
+MODULES: tuple[str, ...] = ("plain", "rds", "redshift", "redshift_serverless", "emr")
 """Names of modules in this package that offer an `EXTENSION`."""
 
 
