@@ -1,0 +1,78 @@
+"""What an embedding program may decide about the server."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One answered request, for metrics and access logs; it holds no body and no token.
+
+    Attributes:
+        verb: Kubernetes verb (`get`, `list`, `watch`, `create`, ...), or `` for other paths.
+        resource: `plural.group`, with `/subresource` where one is meant, or ``.
+        code: HTTP status code.
+        seconds: From the first byte to the end of the answer.
+        user: Name of the caller, or `` when unknown.
+        path: Path without the query.
+    """
+
+    verb: str
+    resource: str
+    code: int
+    seconds: float
+    user: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that keep one caller from exhausting the server.
+
+    Attributes:
+        body_bytes: Longest request body.
+        nesting: Deepest nesting of JSON or YAML.
+        history_events: Changes kept per resource for watches that resume.
+        history_bytes: Bytes of bodies kept per resource for the same.
+        bookmark_seconds: Time between bookmarks on a quiet watch.
+    """
+
+    body_bytes: int = 3 * 1024 * 1024
+    nesting: int = 128
+    history_events: int = 8192
+    history_bytes: int = 32 * 1024 * 1024
+    bookmark_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the server keeps its data and listens, and what else it serves.
+
+    Attributes:
+        data_dir: Folder of the database, the keys and the token file; made with mode 0700.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        admin_token: A token that acts as `admin` in `system:masters`, besides the token file.
+        extra_routes: ASGI applications by path prefix. They are called for authenticated users
+            only, and find the `User` in `scope["isthmus.user"]`.
+        metrics: Makes the body of `/metrics` in Prometheus' text format.
+        observer: Called once for every answered request.
+        limits: Bounds on requests and history.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_token: str | None = None
+    extra_routes: Mapping[str, AsgiApp] = field(default_factory=dict[str, AsgiApp])
+    metrics: Callable[[], bytes] | None = None
+    observer: Callable[[RequestRecord], None] | None = None
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,168 @@
+"""Every refusal of the API as one exception that knows its Kubernetes `Status`.
+
+Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from isthmus.apiserver.jsonvalues import Json
+
+
+class Named(Protocol):
+    """What an error needs to know of a resource to name it."""
+
+    @property
+    def group(self) -> str:
+        """API group."""
+        ...
+
+    @property
+    def plural(self) -> str:
+        """Name in paths."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Name in objects."""
+        ...
+
+    @property
+    def qualified(self) -> str:
+        """`plural.group`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One field that is wrong.
+
+    Attributes:
+        field: Path of the field, for example `spec.replicas`.
+        message: What is wrong and what would be right.
+        reason: Kubernetes' machine-readable cause, for example `FieldValueRequired`.
+    """
+
+    field: str
+    message: str
+    reason: str = "FieldValueInvalid"
+
+    def sentence(self) -> str:
+        """The cause as Kubernetes prints it within the message."""
+        label = {
+            "FieldValueRequired": "Required value",
+            "FieldValueForbidden": "Forbidden",
+            "FieldValueNotSupported": "Unsupported value",
+            "FieldValueTooLong": "Too long",
+        }.get(self.reason, "Invalid value")
+        return (
+            f"{self.field}: {label}: {self.message}" if self.message else f"{self.field}: {label}"
+        )
+
+
+class ApiError(Exception):
+    """A refusal that is answered as a Kubernetes `Status` object.
+
+    Args:
+        code: HTTP status code.
+        reason: Kubernetes' reason word, for example `NotFound`.
+        message: A sentence for the person who asked, without any secret.
+        details: The `details` of the Status.
+    """
+
+    def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details or {}
+        self.metadata: Json = {}
+
+    def status(self) -> Json:
+        """The body of the answer."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.metadata,
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "details": self.details,
+            "code": self.code,
+        }
+
+
+def _details(resource: Named, name: str) -> Json:
+    return {"name": name, "group": resource.group, "kind": resource.plural}
+
+
+def bad_request(message: str) -> ApiError:
+    """The request cannot be understood."""
+    return ApiError(400, "BadRequest", message)
+
+
+def unknown_path() -> ApiError:
+    """Nothing is served under this path."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def not_found(resource: Named, name: str) -> ApiError:
+    """The object does not exist."""
+    message = f'{resource.qualified} "{name}" not found'
+    return ApiError(404, "NotFound", message, _details(resource, name))
+
+
+def already_exists(resource: Named, name: str) -> ApiError:
+    """An object of this name exists."""
+    message = f'{resource.qualified} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, _details(resource, name))
+
+
+def conflict(resource: Named, name: str, why: str = "") -> ApiError:
+    """The object has changed since the caller read it."""
+    why = why or (
+        "the object has been modified; please apply your changes to the latest version and try"
+        " again"
+    )
+    message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _details(resource, name))
+
+
+def forbidden(resource: Named, name: str, why: str) -> ApiError:
+    """The request is understood and not allowed."""
+    message = f'{resource.qualified} "{name}" is forbidden: {why}'
+    return ApiError(403, "Forbidden", message, _details(resource, name))
+
+
+def invalid(resource: Named, name: str, causes: Sequence[Cause]) -> ApiError:
+    """The object breaks its schema or a rule of its kind."""
+    sentences = [cause.sentence() for cause in causes]
+    listed = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details: Json = {
+        "name": name,
+        "group": resource.group,
+        "kind": resource.kind,
+        "causes": [
+            {
+                "reason": cause.reason,
+                "message": cause.sentence().removeprefix(cause.field + ": "),
+                "field": cause.field,
+            }
+            for cause in causes
+        ],
+    }
+    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details)
+
+
+def expired(asked: int, oldest: int) -> ApiError:
+    """History before `oldest` is gone; the caller must list again."""
+    return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
+
+
+def unprocessable(message: str) -> ApiError:
+    """A patch cannot be carried out on this object."""
+    return ApiError(
+        422, "Invalid", f"the server rejected our request due to an error in our request: {message}"
+    )

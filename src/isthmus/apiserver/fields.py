@@ -1,0 +1,312 @@
+"""Sets of fields as `managedFields` stores them (FieldsV1), and which fields an object has.
+
+A set is the nested dictionary that goes over the wire: `{"f:spec": {"f:size": {}}}`. A node is a
+member when it is empty or holds `"."`. Working on it directly makes an update pay for the fields
+that changed, not for all that are owned.
+
+Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managed-fields
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import orjson
+
+from isthmus.apiserver.jsonvalues import Json, as_map
+
+Path = tuple[str, ...]
+"""Elements `f:name` (field), `k:{...}` (list entry by its keys), `v:...` (entry of a set)."""
+
+METADATA: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+        "finalizers": {
+            "type": "array",
+            "x-kubernetes-list-type": "set",
+            "items": {"type": "string"},
+        },
+        "ownerReferences": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["uid"],
+            "items": {"type": "object", "x-kubernetes-map-type": "atomic"},
+        },
+    },
+}
+UNTYPED: Final[Json] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_SYSTEM_FIELDS = frozenset((
+    "name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation",
+    "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName",
+))  # fmt: skip
+
+
+class _Container:
+    """The value of a field that is owned as a container, whatever it holds."""
+
+    def __repr__(self) -> str:
+        return "CONTAINER"
+
+
+CONTAINER: Final = _Container()
+
+
+def owned_part(obj: Json, without: tuple[str, ...] = ()) -> Json:
+    """The part of an object whose fields can have owners.
+
+    Args:
+        obj: A whole object.
+        without: Top-level fields that this kind of request does not write, such as `status`.
+    """
+    out = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind") and k not in without}
+    metadata: Json = as_map(obj.get("metadata"))
+    out["metadata"] = {k: v for k, v in metadata.items() if k not in _SYSTEM_FIELDS}
+    return out
+
+
+def below(schema: Json, name: str) -> tuple[Json, bool]:
+    """Schema of a field, and whether it is declared by name (and not one entry of a map)."""
+    declared = as_map(schema.get("properties")).get(name)
+    if declared is not None:
+        return declared, True
+    rest = schema.get("additionalProperties")
+    return (cast("Json", rest) if isinstance(rest, dict) else UNTYPED), False
+
+
+def is_keyed(schema: Json) -> bool:
+    """Whether a list is merged entry by entry."""
+    return schema.get("x-kubernetes-list-type") in ("set", "map")
+
+
+def is_granular(schema: Json) -> bool:
+    """Whether a map is merged field by field."""
+    return schema.get("x-kubernetes-map-type") != "atomic"
+
+
+def entry(schema: Json, item: Any) -> str:
+    """The path element of one entry of a keyed list."""
+    if schema.get("x-kubernetes-list-type") == "set" or not isinstance(item, dict):
+        return "v:" + _canonical(item)
+    value = cast("Json", item)
+    properties: Json = as_map(schema.get("items")).get("properties") or {}
+    keys: Json = {}
+    for name in schema.get("x-kubernetes-list-map-keys", ()):
+        if name in value:
+            keys[name] = value[name]
+        elif "default" in properties.get(name, {}):
+            keys[name] = properties[name]["default"]
+    return "k:" + _canonical(keys)
+
+
+def _canonical(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def flatten(value: Any, schema: Json) -> dict[Path, Any]:
+    """Every member of the field set of `value`, with its value or `CONTAINER`."""
+    out: dict[Path, Any] = {}
+    _flatten(value, schema, (), out, declared=True)
+    out.pop((), None)
+    out.pop(("f:metadata",), None)
+    return out
+
+
+def _flatten(value: Any, schema: Json, path: Path, out: dict[Path, Any], *, declared: bool) -> None:
+    if isinstance(value, dict) and value and is_granular(schema):
+        if not declared:
+            out[path] = CONTAINER
+        for name, part in cast("Json", value).items():
+            inner, known = below(schema, name)
+            _flatten(part, inner, (*path, "f:" + name), out, declared=known)
+    elif isinstance(value, list) and is_keyed(schema):
+        is_set = schema["x-kubernetes-list-type"] == "set"
+        for item in cast("list[Any]", value):
+            here = (*path, entry(schema, item))
+            out[here] = item if is_set else CONTAINER
+            if not is_set:
+                _flatten(item, schema.get("items") or UNTYPED, here, out, declared=True)
+    else:
+        out[path] = value
+
+
+class Difference:
+    """Which fields differ between two versions of an object.
+
+    Attributes:
+        changed: Fields that are new or have another value.
+        containers: Maps and lists that are new; they belong to whoever made them.
+        removed: Fields and containers that are gone.
+    """
+
+    def __init__(self) -> None:
+        self.changed: list[Path] = []
+        self.containers: list[Path] = []
+        self.removed: list[Path] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.removed or self.containers)
+
+
+def compare(old: Json, new: Json, schema: Json) -> Difference:
+    """Compare two `owned_part`s; equal parts cost one comparison each."""
+    out = Difference()
+    _compare(old, new, schema, (), out)
+    for paths in (out.changed, out.containers, out.removed):
+        if ("f:metadata",) in paths:  # every object has metadata; nobody owns that it does
+            paths.remove(("f:metadata",))
+    return out
+
+
+def _compare(old: Any, new: Any, schema: Json, path: Path, out: Difference) -> None:
+    if isinstance(old, dict) and isinstance(new, dict) and is_granular(schema) and (old and new):
+        _compare_maps(cast("Json", old), cast("Json", new), schema, path, out)
+    elif isinstance(old, list) and isinstance(new, list) and is_keyed(schema) and (old and new):
+        items_old = {entry(schema, item): item for item in cast("list[Any]", old)}
+        items_new = {entry(schema, item): item for item in cast("list[Any]", new)}
+        inner = schema.get("items") or UNTYPED
+        for element in items_old.keys() - items_new.keys():
+            _walk(items_old[element], inner, (*path, element), out.removed, out.removed)
+        for element, item in items_new.items():
+            here = (*path, element)
+            if element not in items_old:
+                out.containers.append(here)
+                _walk(item, inner, here, out.changed, out.containers)
+            elif items_old[element] != item:
+                _compare(items_old[element], item, inner, here, out)
+    else:
+        _walk(old, schema, path, out.removed, out.removed, skip=flatten_paths(new, schema, path))
+        _walk(new, schema, path, out.changed, out.containers)
+
+
+def _compare_maps(old: Json, new: Json, schema: Json, path: Path, out: Difference) -> None:
+    for name, part in new.items():
+        inner, _ = below(schema, name)
+        here = (*path, "f:" + name)
+        if name not in old:
+            _walk(part, inner, here, out.changed, out.containers)
+        elif old[name] != part:
+            _compare(old[name], part, inner, here, out)
+    for name, part in old.items():
+        if name not in new:
+            _walk(part, below(schema, name)[0], (*path, "f:" + name), out.removed, out.removed)
+
+
+def flatten_paths(value: Any, schema: Json, path: Path) -> frozenset[Path]:
+    """Fields and containers of one value that stands at `path`."""
+    found: list[Path] = []
+    _walk(value, schema, path, found, found)
+    return frozenset(found)
+
+
+def _walk(  # noqa: PLR0913 - a recursion that carries its outputs
+    value: Any,
+    schema: Json,
+    path: Path,
+    leaves: list[Path],
+    containers: list[Path],
+    *,
+    skip: frozenset[Path] = frozenset(),
+) -> None:
+    """List the leaves and the granular containers of a value."""
+    if isinstance(value, dict) and value and is_granular(schema):
+        if path and path not in skip:
+            containers.append(path)
+        for name, part in cast("Json", value).items():
+            _walk(part, below(schema, name)[0], (*path, "f:" + name), leaves, containers, skip=skip)
+    elif isinstance(value, list) and value and is_keyed(schema):
+        if path not in skip:
+            containers.append(path)
+        for item in cast("list[Any]", value):
+            here = (*path, entry(schema, item))
+            _walk(item, schema.get("items") or UNTYPED, here, leaves, containers, skip=skip)
+    elif path not in skip:
+        leaves.append(path)
+
+
+# --- sets as nested dictionaries ---------------------------------------------------------------
+
+
+def contains(fields: Json, path: Path) -> bool:
+    """Whether `path` is a member."""
+    node = fields
+    for element in path:
+        if element not in node:
+            return False
+        node = node[element]
+    return not node or "." in node
+
+
+def touches(fields: Json, path: Path) -> bool:
+    """Whether `path` or anything below it is a member."""
+    node = fields
+    for element in path:
+        if element not in node:
+            return False
+        node = node[element]
+    return True
+
+
+def insert(fields: Json, path: Path) -> None:
+    """Make `path` a member."""
+    node, fresh = fields, False
+    for element in path:
+        if not node and not fresh and node is not fields:
+            node["."] = {}
+        fresh = element not in node
+        node = node.setdefault(element, {})
+    if node and "." not in node:
+        node["."] = {}
+
+
+def discard(fields: Json, path: Path) -> None:
+    """Make `path` no member; containers that were no members themselves vanish with it."""
+    nodes = [fields]
+    for element in path:
+        if element not in nodes[-1]:
+            return
+        nodes.append(nodes[-1][element])
+    node = nodes[-1]
+    node.pop(".", None)
+    if node:
+        return
+    for depth in range(len(path) - 1, -1, -1):
+        parent = nodes[depth]
+        del parent[path[depth]]
+        if "." in parent:
+            if len(parent) == 1:
+                del parent["."]
+            return
+        if parent:
+            return
+
+
+def members(fields: Json, path: Path = ()) -> Iterator[Path]:
+    """Every member."""
+    if path and (not fields or "." in fields):
+        yield path
+    for element, inner in fields.items():
+        if element != ".":
+            yield from members(inner, (*path, element))
+
+
+def build(paths: Iterator[Path] | list[Path] | dict[Path, Any]) -> Json:
+    """The set of these members."""
+    out: Json = {}
+    for path in sorted(paths, key=len):
+        insert(out, path)
+    return out
+
+
+def pretty(path: Path) -> str:
+    """`.spec.ports[name="http"].port`, as Kubernetes prints a field."""
+    out = ""
+    for element in path:
+        if element[0] == "f":
+            out += "." + element[2:]
+        elif element[0] == "k":
+            keys = orjson.loads(element[2:])
+            out += "[" + ",".join(f"{k}={_canonical(v)}" for k, v in keys.items()) + "]"
+        else:
+            out += "[=" + element[2:] + "]"
+    return out

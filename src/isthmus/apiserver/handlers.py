@@ -1,0 +1,427 @@
+"""From a path and a method to the right read or write, with the caller's rights checked first.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+import orjson
+
+from isthmus.apiserver import listing, ownership, patch, reviews, scale, selectors
+from isthmus.apiserver.config import Limits
+from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, not_found, unknown_path
+from isthmus.apiserver.history import Record
+from isthmus.apiserver.http import Request, Response, check_nesting, load_yaml
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.listing import View, Wanted, view_of
+from isthmus.apiserver.objects import Objects, Options, Result
+from isthmus.apiserver.rbac import Action, Authorizer
+from isthmus.apiserver.resources import Registry, Resource
+from isthmus.apiserver.reviews import Reviews
+from isthmus.apiserver.store import Store
+from isthmus.apiserver.watching import Watch
+
+_PATCHES = ("application/json-patch+json", "application/merge-patch+json",
+            "application/strategic-merge-patch+json", "application/apply-patch+yaml")  # fmt: skip
+_POLICIES = ("Background", "Foreground", "Orphan")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path points to.
+
+    Attributes:
+        group: API group.
+        version: Version.
+        plural: Resource.
+        namespace: Namespace, empty when the path names none.
+        name: Object, empty for the collection.
+        subresource: `status`, `scale`... or empty.
+    """
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def full(self) -> str:
+        """Resource with its subresource, as rights name it."""
+        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
+
+
+def parse_path(parts: list[str]) -> Target:
+    """The target of a path below `/api` or `/apis`, split into its parts.
+
+    Raises:
+        ApiError: 404.
+    """
+    if parts[0] == "api" and len(parts) >= 3:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[0] == "apis" and len(parts) >= 4:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        raise unknown_path()
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) >= 3:
+        own = not group and len(rest) == 3 and rest[2] in ("status", "finalize")
+        if not own:
+            namespace, rest = unquote(rest[1]), rest[2:]
+    if len(rest) > 3 or not all(rest):
+        raise unknown_path()
+    name, subresource = (*rest[1:], "", "")[:2]
+    return Target(group, version, rest[0], namespace, unquote(name), subresource)
+
+
+def verb_of(method: str, target: Target, *, watch: bool) -> str:
+    """Kubernetes' verb for a request.
+
+    Raises:
+        ApiError: 405.
+    """
+    if method == "GET":
+        return "watch" if watch else ("get" if target.name else "list")
+    if method == "POST" and not target.name:
+        return "create"
+    if method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    if target.name and method in ("PUT", "PATCH"):
+        return "update" if method == "PUT" else "patch"
+    raise ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )
+
+
+class Handlers:
+    """Every request on resources.
+
+    Args:
+        store: The store.
+        registry: What is served.
+        objects: The write side.
+        authorizer: Knows the rights.
+        reviewer: Answers questions about rights.
+        limits: Bounds.
+    """
+
+    def __init__(  # noqa: PLR0913 - it is where the parts come together
+        self,
+        store: Store,
+        registry: Registry,
+        objects: Objects,
+        authorizer: Authorizer,
+        reviewer: Reviews,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._objects = objects
+        self._authorizer = authorizer
+        self._reviewer = reviewer
+        self._limits = limits
+
+    async def answer(self, request: Request, target: Target, verb: str) -> Response | Watch:
+        """Carry a request out.
+
+        Raises:
+            ApiError: It is refused.
+        """
+        review = reviews.find(target.group, target.version, target.plural)
+        if review is not None and verb == "create":
+            return await self._review(request, target, review)
+        # Rights come first: who may not see a resource does not learn whether it exists.
+        self._authorizer.require(
+            request.user,
+            Action(verb, target.group, target.full, target.namespace, target.name),
+        )
+        resource = self._registry.get(target.group, target.version, target.plural)
+        self._check_target(resource, target, verb)
+        if verb == "get":
+            return self._get(request, resource, target)
+        if verb in ("list", "watch"):
+            return self._list(request, resource, target, watch=verb == "watch")
+        response = await self._write(request, resource, target, verb)
+        if resource.warning:
+            response.warnings.append(resource.warning)
+        return response
+
+    def _check_target(self, resource: Resource, target: Target, verb: str) -> None:
+        if target.subresource and target.subresource not in resource.subresources:
+            raise unknown_path()
+        if target.namespace and not resource.namespaced:
+            raise unknown_path()
+        if resource.namespaced and not target.namespace and (target.name or verb == "create"):
+            raise unknown_path()
+        if target.subresource and verb in ("delete", "create", "watch"):
+            raise ApiError(405, "MethodNotAllowed", f"{verb} is not supported on {target.full}")
+
+    async def _review(self, request: Request, target: Target, review: reviews.Review) -> Response:
+        if target.plural not in reviews.SELF_SERVICE:
+            action = Action("create", target.group, target.plural, target.namespace)
+            self._authorizer.require(request.user, action)
+        asked = await request.object()
+        return Response.json(self._reviewer.answer(review, asked, request.user), 201)
+
+    # --- reads ---------------------------------------------------------------------------------
+
+    def _view(self, request: Request) -> View:
+        return view_of(request.header(b"accept"), request.query.get("includeObject", ""))
+
+    def _record(self, resource: Resource, target: Target) -> Record:
+        """The committed object.
+
+        Raises:
+            ApiError: 404.
+        """
+        collection = self._store.collection(resource.collection)
+        record = collection.records.get((target.namespace, target.name))
+        if record is None:
+            raise not_found(resource, target.name)
+        return record
+
+    def _get(self, request: Request, resource: Resource, target: Target) -> Response:
+        record = self._record(resource, target)
+        if target.subresource == "scale":
+            return Response.json(scale.read(resource, orjson.loads(record.body)))
+        return Response(self._view(request).one(resource, record.body))
+
+    def _wanted(self, request: Request, resource: Resource, target: Target) -> Wanted:
+        query = request.query
+        fields = query.get("fieldSelector", "")
+        if target.name:
+            fields = f"metadata.name={target.name}"
+        selection = selectors.parse(resource, query.get("labelSelector", ""), fields)
+        return Wanted(resource, target.namespace or None, selection, self._view(request))
+
+    def _list(
+        self, request: Request, resource: Resource, target: Target, *, watch: bool
+    ) -> Response | Watch:
+        wanted = self._wanted(request, resource, target)
+        if watch:
+            return Watch(self._store, wanted, request, self._limits.bookmark_seconds)
+        found = listing.page(self._store, wanted, request.query, request.number("limit"))
+        bodies = [record.body for record in found.records]
+        return Response(wanted.view.many(resource, bodies, found.metadata))
+
+    # --- writes --------------------------------------------------------------------------------
+
+    def _options(self, request: Request, target: Target) -> Options:
+        query = request.query
+        dry_run = query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            raise bad_request(f"dryRun must be All, not {dry_run[:64]!r}")
+        validation = query.get("fieldValidation") or "Warn"
+        if validation not in ("Ignore", "Warn", "Strict"):
+            raise bad_request(
+                f"fieldValidation must be Ignore, Warn or Strict, not {validation[:64]!r}"
+            )
+        manager = query.get("fieldManager") or request.header(b"user-agent").split("/")[0]
+        return Options(
+            request.user,
+            (manager or "unknown")[:128],
+            bool(dry_run),
+            validation,
+            target.subresource,
+        )
+
+    async def _write(
+        self, request: Request, resource: Resource, target: Target, verb: str
+    ) -> Response:
+        options = self._options(request, target)
+        view = self._view(request)
+        if verb in ("delete", "deletecollection"):
+            return await self._delete(request, resource, target, view)
+        if verb == "create":
+            obj = await request.object()
+            result = self._objects.create(resource, target.namespace, obj, options)
+        elif verb == "update":
+            obj = await request.object()
+            record = self._objects.current(resource, target.namespace, target.name)
+            result = self._update(resource, record, obj, options)
+        else:
+            result = await self._patch(request, resource, target, options)
+        if not options.dry_run:
+            await self._store.commit()
+        code = 201 if result.created else 200
+        if target.subresource == "scale":
+            body = orjson.dumps(scale.read(resource, orjson.loads(result.body)))
+        else:
+            body = view.one(resource, result.body)
+        return Response(body, code, warnings=result.warnings)
+
+    def _update(self, resource: Resource, record: Record, obj: Json, options: Options) -> Result:
+        if options.subresource == "scale":
+            obj = scale.write(resource, orjson.loads(resource.serve(record.body)), obj)
+        return self._objects.update(resource, record, obj, options)
+
+    async def _patch(
+        self, request: Request, resource: Resource, target: Target, options: Options
+    ) -> Result:
+        kind = request.header(b"content-type").split(";")[0].strip()
+        body = await request.body()
+        if kind in ("application/apply-patch+yaml", "application/apply-patch+cbor"):
+            return self._apply(request, resource, target, options, body)
+        record = self._objects.current(resource, target.namespace, target.name)
+        stored: Json = orjson.loads(resource.serve(record.body))
+        current = scale.read(resource, stored) if target.subresource == "scale" else stored
+        changed = self._patched(resource, kind, current, _load_patch(body, self._limits))
+        if not isinstance(changed, dict):
+            raise bad_request("the patch would make the object no object")
+        patched = cast("Json", changed)
+        return self._update(resource, record, patched, options)
+
+    def _patched(self, resource: Resource, kind: str, current: Json, change: Any) -> Any:
+        if kind == "application/json-patch+json":
+            return patch.json_patch(current, change)
+        if not isinstance(change, dict):
+            raise bad_request("the patch must be an object")
+        if kind == "application/merge-patch+json":
+            return patch.merge_patch(current, change)
+        if kind == "application/strategic-merge-patch+json" and not resource.custom:
+            return patch.strategic_patch(current, cast("Json", change))
+        served = _PATCHES if not resource.custom else (*_PATCHES[:2], _PATCHES[3])
+        raise ApiError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(served),
+        )
+
+    def _apply(
+        self, request: Request, resource: Resource, target: Target, options: Options, body: bytes
+    ) -> Result:
+        wanted = self._applied(request, resource, target, body)
+        collection = self._store.collection(resource.collection)
+        record = collection.current((target.namespace, target.name))
+        writer = self._objects.writer(resource, options)
+        schema = resource.schema.merging
+        if record is None:
+            if target.subresource:
+                raise not_found(resource, target.name)
+            self._authorizer.require(
+                request.user,
+                Action("create", resource.group, resource.plural, target.namespace),
+            )
+            _, managers = ownership.apply({}, wanted, schema, [], writer, force=True)
+            return self._objects.create(resource, target.namespace, wanted, options, managers)
+        live: Json = orjson.loads(resource.serve(record.body))
+        managers = as_list(live["metadata"].pop("managedFields", None))
+        asked = wanted["metadata"].pop("resourceVersion", None)
+        if asked and asked != str(record.version):
+            raise conflict(resource, target.name)
+        force = request.flag("force")
+        merged, managers = ownership.apply(live, wanted, schema, managers, writer, force=force)
+        return self._objects.update(resource, record, merged, options, managers)
+
+    def _applied(self, request: Request, resource: Resource, target: Target, body: bytes) -> Json:
+        """The applied configuration, checked for what only apply refuses."""
+        if not request.query.get("fieldManager"):
+            cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
+            message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.sentence()}'
+            raise ApiError(422, "Invalid", message)
+        value = load_yaml(body)
+        check_nesting(value, self._limits.nesting)
+        if not isinstance(value, dict):
+            raise bad_request("the applied configuration must be an object")
+        wanted = {k: v for k, v in cast("Json", value).items() if v is not None}
+        if (wanted.get("apiVersion"), wanted.get("kind")) != (
+            resource.group_version,
+            resource.kind,
+        ):
+            raise bad_request(
+                f"the applied configuration must be a {resource.kind} of {resource.group_version}"
+            )
+        metadata = wanted.setdefault("metadata", {})
+        if not isinstance(metadata, dict):
+            raise bad_request("metadata must be an object")
+        identity = cast("Json", metadata)
+        if identity.get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        if identity.setdefault("name", target.name) != target.name:
+            raise bad_request("the name of the object does not match the name on the URL")
+        if resource.namespaced:
+            identity["namespace"] = target.namespace
+        if resource.has_status and target.subresource != "status":
+            wanted.pop("status", None)
+        return wanted
+
+    # --- deletion ------------------------------------------------------------------------------
+
+    async def _delete(
+        self, request: Request, resource: Resource, target: Target, view: View
+    ) -> Response:
+        body = await request.body()
+        given: Any = request.decode(body) if body else {}
+        if not isinstance(given, dict):
+            raise bad_request("the body must be DeleteOptions")
+        asked = cast("Json", given)
+        policy = asked.get("propagationPolicy") or request.query.get("propagationPolicy")
+        policy = policy or ("Orphan" if asked.get("orphanDependents") else "Background")
+        if policy not in _POLICIES:
+            raise bad_request(f"propagationPolicy must be one of {', '.join(_POLICIES)}")
+        dry_run = bool(asked.get("dryRun") or request.query.get("dryRun"))
+        if not target.name:
+            return await self._delete_collection(request, resource, target, policy, dry_run=dry_run)
+        record = self._objects.current(resource, target.namespace, target.name)
+        _check_preconditions(resource, record, as_map(asked.get("preconditions")))
+        result = self._objects.delete(resource, record, policy, dry_run=dry_run)
+        await self._store.commit()
+        if not result.deleted:
+            return Response(view.one(resource, result.body))
+        return Response.json({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": {
+                "name": target.name,
+                "group": resource.group,
+                "kind": resource.plural,
+                "uid": record.uid,
+            },
+        })  # fmt: skip
+
+    async def _delete_collection(
+        self, request: Request, resource: Resource, target: Target, policy: str, *, dry_run: bool
+    ) -> Response:
+        wanted = self._wanted(request, resource, target)
+        found = listing.page(self._store, wanted, request.query, request.number("limit"))
+        collection = self._store.collection(resource.collection)
+        for record in found.records:
+            current = collection.current(record.key)
+            if current is not None:
+                self._objects.delete(resource, current, policy, dry_run=dry_run)
+        await self._store.commit()
+        bodies = [record.body for record in found.records]
+        return Response(wanted.view.many(resource, bodies, found.metadata))
+
+
+def _load_patch(body: bytes, limits: Limits) -> Any:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the patch is no valid JSON: {error}") from error
+    check_nesting(value, limits.nesting)
+    return value
+
+
+def _check_preconditions(resource: Resource, record: Record, wanted: Json) -> None:
+    name = record.key[1]
+    if wanted.get("uid") and wanted["uid"] != record.uid:
+        why = (
+            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta:"
+            f" {record.uid}"
+        )
+        raise conflict(resource, name, why)
+    version = wanted.get("resourceVersion")
+    if version and version != str(record.version):
+        raise conflict(
+            resource,
+            name,
+            f"Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in"
+            f" object meta: {record.version}",
+        )

@@ -1,0 +1,199 @@
+"""Requests and answers over ASGI: bodies with bounds, content types, warnings."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import orjson
+import yaml
+
+from isthmus.apiserver import protobuf
+from isthmus.apiserver.authn import User
+from isthmus.apiserver.config import Limits, Receive, Scope, Send
+from isthmus.apiserver.errors import ApiError, bad_request
+from isthmus.apiserver.jsonvalues import Json
+
+JSON = b"application/json"
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TRUE = frozenset(("true", "1", "True", "TRUE", "t", "T"))
+
+
+class Disconnected(Exception):
+    """The caller went away before the request was complete."""
+
+
+class Request:
+    """One request.
+
+    Args:
+        scope: The ASGI scope.
+        receive: The ASGI receive callable.
+        user: Who calls.
+        limits: Bounds on the body.
+    """
+
+    __slots__ = ("_limits", "headers", "method", "path", "query", "receive", "user")
+
+    def __init__(self, scope: Scope, receive: Receive, user: User, limits: Limits) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        query: bytes = scope["query_string"]
+        self.query: dict[str, str] = dict(parse_qsl(query.decode("latin-1"))) if query else {}
+        self.receive = receive
+        self.user = user
+        self._limits = limits
+
+    def header(self, name: bytes) -> str:
+        """A header's value, or the empty string."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def flag(self, name: str) -> bool:
+        """A query parameter that is true or absent."""
+        return self.query.get(name) in _TRUE
+
+    def number(self, name: str) -> int:
+        """A query parameter that is a number, 0 when absent.
+
+        Raises:
+            ApiError: 400, it is none.
+        """
+        text = self.query.get(name) or "0"
+        if not text.isdecimal() or len(text) > 18:
+            raise bad_request(f"{name} must be a non-negative number")
+        return int(text)
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: 413, it is longer than allowed.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._limits.body_bytes:
+                limit = self._limits.body_bytes
+                raise ApiError(
+                    413, "RequestEntityTooLarge", f"the body must have at most {limit} bytes"
+                )
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def json(self) -> Any:
+        """The body as a JSON value, whatever its encoding: JSON, YAML or Kubernetes' protobuf.
+
+        Raises:
+            ApiError: It cannot be read, or is nested too deeply.
+        """
+        return self.decode(await self.body())
+
+    def decode(self, body: bytes) -> Any:
+        """Decode a body by its content type."""
+        content_type = self.header(b"content-type")
+        if "protobuf" in content_type:
+            return protobuf.decode(body)
+        try:
+            value = load_yaml(body) if "yaml" in content_type else orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise bad_request(f"the body is no valid JSON: {error}") from error
+        check_nesting(value, self._limits.nesting)
+        return value
+
+    async def object(self) -> Json:
+        """The body as a JSON object.
+
+        Raises:
+            ApiError: It is no object.
+        """
+        value = await self.json()
+        if not isinstance(value, dict):
+            raise bad_request("the body must be an object")
+        return cast("Json", value)
+
+
+def load_yaml(body: bytes) -> Any:
+    """Read YAML; JSON, which is nearly all that clients send, takes the fast way.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        if b"&" in body and any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(body)):
+            raise bad_request("YAML aliases are not accepted")
+        value = yaml.load(body, _YAML_LOADER)  # a safe loader, the C one if there
+        return orjson.loads(orjson.dumps(value))
+    except (yaml.YAMLError, TypeError, RecursionError, UnicodeError) as error:
+        raise bad_request("the body is no valid YAML with JSON values") from error
+
+
+def check_nesting(value: Any, deepest: int) -> None:
+    """Refuse a value nested deeper than `deepest`, without recursion of our own.
+
+    Raises:
+        ApiError: 400.
+    """
+    level: list[Any] = [value]
+    for _ in range(deepest):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += [v for v in cast("Json", item).values() if isinstance(v, dict | list)]
+            elif isinstance(item, list):
+                inner += [v for v in cast("list[Any]", item) if isinstance(v, dict | list)]
+        if not inner:
+            return
+        level = inner
+    raise bad_request(f"the body is nested deeper than {deepest} levels")
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer that is not a stream.
+
+    Attributes:
+        body: Its bytes.
+        code: HTTP status.
+        content_type: Type of the body.
+        warnings: Sentences that kubectl prints to its user.
+        headers: Further headers.
+    """
+
+    body: bytes
+    code: int = 200
+    content_type: bytes = JSON
+    warnings: list[str] = field(default_factory=list[str])
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+
+    @classmethod
+    def json(cls, value: Any, code: int = 200) -> "Response":
+        """An answer from a JSON value."""
+        return cls(orjson.dumps(value), code)
+
+    async def send(self, send: Send) -> None:
+        """Answer."""
+        headers = [
+            (b"content-type", self.content_type),
+            (b"content-length", str(len(self.body)).encode()),
+            (b"cache-control", b"no-cache, private"),
+            *self.headers,
+        ]
+        headers += [(b"warning", _warning(sentence)) for sentence in self.warnings]
+        await send({"type": "http.response.start", "status": self.code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _warning(sentence: str) -> bytes:
+    """RFC 7234's form: code 299, no agent, a quoted text."""
+    text = sentence.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
+    return f'299 - "{text[:2048]}"'.encode("ascii", "replace")

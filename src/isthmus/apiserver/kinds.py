@@ -1,0 +1,237 @@
+"""The kinds of Kubernetes that are built in, with the schemas that validate and explain them.
+
+Fields and merge rules follow https://kubernetes.io/docs/reference/kubernetes-api/; kinds that only
+make sense with nodes and pods are not served.
+"""
+
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.resources import AGE, Column, Resource
+from isthmus.apiserver.schema import Schema
+
+STRING: Json = {"type": "string"}
+INTEGER: Json = {"type": "integer"}
+BOOLEAN: Json = {"type": "boolean"}
+TIME: Json = {"type": "string", "nullable": True}
+RBAC = "rbac.authorization.k8s.io"
+EXTENSIONS = "apiextensions.k8s.io"
+CRD_COLLECTION = f"{EXTENSIONS}/customresourcedefinitions"
+NAMESPACE_COLLECTION = "/namespaces"
+SECRET_COLLECTION = "/secrets"
+STATUS = frozenset(("status",))
+
+
+def _object(**properties: Json) -> Json:
+    return {"type": "object", "properties": properties}
+
+
+def _map(value: Json) -> Json:
+    return {"type": "object", "nullable": True, "additionalProperties": value}
+
+
+def _list(items: Json) -> Json:
+    """A list that is replaced as a whole."""
+    return {"type": "array", "nullable": True, "items": items, "x-kubernetes-list-type": "atomic"}
+
+
+def _about(text: str, schema: Json) -> Json:
+    return {**schema, "description": text}
+
+
+_BYTES: Json = {"type": "string", "format": "byte"}
+_REFERENCE = _object(
+    apiVersion=STRING, kind=STRING, namespace=STRING, name=STRING, uid=STRING,
+    resourceVersion=STRING, fieldPath=STRING,
+)  # fmt: skip
+_STRINGS = _list(STRING)
+_RULE: Json = {
+    **_object(
+        apiGroups=_about("API groups of the resources; * is every group.", _STRINGS),
+        resources=_about("Resources, also as resource/subresource; * is every one.", _STRINGS),
+        resourceNames=_about("Names to which the rule is limited; empty is every name.", _STRINGS),
+        verbs=_about("What may be done; * is everything.", _STRINGS),
+        nonResourceURLs=_about("Paths outside of resources; a final * is a wildcard.", _STRINGS),
+    ),
+    "required": ["verbs"],
+}
+_SUBJECT: Json = {
+    **_object(kind=STRING, apiGroup=STRING, name=STRING, namespace=STRING),
+    "required": ["kind", "name"],
+    "x-kubernetes-map-type": "atomic",
+}
+_ROLE = _about("Role is a set of rules for one namespace.", _object(rules=_list(_RULE)))
+_CLUSTER_ROLE = _about(
+    "ClusterRole is a set of rules for every namespace and for cluster-scoped resources.",
+    _object(rules=_list(_RULE), aggregationRule={"type": "object", "nullable": True,
+            "x-kubernetes-preserve-unknown-fields": True}),
+)  # fmt: skip
+_BINDING = _about(
+    "It grants the rules of a role to users, groups and service accounts.",
+    {
+        **_object(
+            subjects=_list(_SUBJECT),
+            roleRef={
+                **_object(apiGroup=STRING, kind=STRING, name=STRING),
+                "required": ["kind", "name"],
+                "x-kubernetes-map-type": "atomic",
+            },
+        ),
+        "required": ["roleRef"],
+    },
+)
+_EVENT = _about(
+    "Event is a report that something happened to an object.",
+    _object(
+        involvedObject=_REFERENCE, reason=STRING, message=STRING,
+        source=_object(component=STRING, host=STRING),
+        firstTimestamp=TIME, lastTimestamp=TIME, count=INTEGER, type=STRING, eventTime=TIME,
+        series={**_object(count=INTEGER, lastObservedTime=TIME), "nullable": True},
+        action=STRING, related={**_REFERENCE, "nullable": True},
+        reportingComponent=STRING, reportingInstance=STRING,
+    ),
+)  # fmt: skip
+_LEASE = _about(
+    "Lease says who holds something, such as leadership, and until when.",
+    _object(
+        spec=_object(
+            holderIdentity=STRING, leaseDurationSeconds=INTEGER, acquireTime=TIME, renewTime=TIME,
+            leaseTransitions=INTEGER, strategy=STRING, preferredHolder=STRING,
+        )
+    ),
+)  # fmt: skip
+_NAMES: Json = {
+    **_object(
+        plural=STRING, singular=STRING, kind=STRING, listKind=STRING, shortNames=_STRINGS,
+        categories=_STRINGS,
+    ),
+    "required": ["plural", "kind"],
+}  # fmt: skip
+_CRD_VERSION: Json = {
+    **_object(
+        name=STRING, served=BOOLEAN, storage=BOOLEAN, deprecated=BOOLEAN, deprecationWarning=STRING,
+        schema=_object(
+            openAPIV3Schema={"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        ),
+        subresources={
+            **_object(
+                status={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                scale={
+                    **_object(
+                        specReplicasPath=STRING, statusReplicasPath=STRING, labelSelectorPath=STRING
+                    ),
+                    "required": ["specReplicasPath", "statusReplicasPath"],
+                },
+            ),
+            "nullable": True,
+        },
+        additionalPrinterColumns=_list({
+            **_object(name=STRING, type=STRING, jsonPath=STRING, description=STRING, format=STRING,
+                      priority=INTEGER),
+            "required": ["name", "type", "jsonPath"],
+        }),
+        selectableFields=_list({**_object(jsonPath=STRING), "required": ["jsonPath"]}),
+    ),
+    "required": ["name", "served", "storage"],
+}  # fmt: skip
+_CRD = _about(
+    "CustomResourceDefinition declares a kind that the API then serves.",
+    {
+        **_object(
+            spec={
+                **_object(
+                    group=STRING, names=_NAMES,
+                    scope={"type": "string", "enum": ["Cluster", "Namespaced"]},
+                    versions={**_list(_CRD_VERSION), "minItems": 1},
+                    conversion={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                    preserveUnknownFields=BOOLEAN,
+                ),
+                "required": ["group", "names", "scope", "versions"],
+            },
+            status={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        ),
+        "required": ["spec"],
+    },
+)  # fmt: skip
+_EVENT_FIELDS = frozenset((
+    "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+    "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
+    "reason", "type", "source", "reportingComponent",
+))  # fmt: skip
+
+
+def _core() -> list[Resource]:
+    data = Column("Data", "integer", "#.data")
+    return [
+        Resource(
+            "", "v1", "namespaces", "Namespace",
+            Schema(_about("Namespace is a scope for names and rights.", _object(
+                spec=_object(finalizers=_STRINGS),
+                status={"type": "object", "x-kubernetes-preserve-unknown-fields": True}))),
+            namespaced=False, short_names=("ns",), subresources=frozenset(("status", "finalize")),
+            columns=(Column("Status", "string", ".status.phase"), AGE),
+            selectable=frozenset(("status.phase",)),
+        ),
+        Resource(
+            "", "v1", "secrets", "Secret",
+            Schema(_about("Secret holds data that few may see; encrypted at rest.", _object(
+                type=STRING, immutable={**BOOLEAN, "nullable": True},
+                data={**_map(_BYTES), "writeOnly": True},
+                stringData={**_map(STRING), "writeOnly": True,
+                            "description": "Plain text that is merged into data on writing."}))),
+            columns=(Column("Type", "string", ".type"), data, AGE), selectable=frozenset(("type",)),
+        ),
+        Resource(
+            "", "v1", "configmaps", "ConfigMap",
+            Schema(_about("ConfigMap holds configuration as keys and values.", _object(
+                data=_map(STRING), binaryData=_map(_BYTES),
+                immutable={**BOOLEAN, "nullable": True}))),
+            short_names=("cm",), columns=(data, AGE),
+        ),
+        Resource(
+            "", "v1", "serviceaccounts", "ServiceAccount",
+            Schema(_about("ServiceAccount is an identity for programs.", _object(
+                secrets=_list(_REFERENCE), imagePullSecrets=_list(_object(name=STRING)),
+                automountServiceAccountToken={**BOOLEAN, "nullable": True}))),
+            short_names=("sa",), columns=(Column("Secrets", "integer", "#.secrets"), AGE),
+        ),
+        Resource(
+            "", "v1", "events", "Event", Schema(_EVENT), short_names=("ev",),
+            selectable=_EVENT_FIELDS,
+            columns=(
+                Column("Last Seen", "date", ".lastTimestamp"), Column("Type", "string", ".type"),
+                Column("Reason", "string", ".reason"),
+                Column("Object", "string", "@involvedObject"),
+                Column("Subobject", "string", ".involvedObject.fieldPath", 1),
+                Column("Source", "string", ".source.component", 1),
+                Column("Message", "string", ".message"),
+                Column("First Seen", "date", ".firstTimestamp", 1),
+                Column("Count", "integer", ".count", 1),
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _rbac() -> list[Resource]:
+    role = Column("Role", "string", "@roleRef")
+    return [
+        Resource(RBAC, "v1", "roles", "Role", Schema(_ROLE),
+                 columns=(Column("Created At", "string", ".metadata.creationTimestamp"),)),
+        Resource(RBAC, "v1", "rolebindings", "RoleBinding", Schema(_BINDING), columns=(role, AGE)),
+        Resource(RBAC, "v1", "clusterroles", "ClusterRole", Schema(_CLUSTER_ROLE), namespaced=False,
+                 columns=(Column("Created At", "string", ".metadata.creationTimestamp"),)),
+        Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", Schema(_BINDING),
+                 namespaced=False, columns=(role, AGE)),
+    ]  # fmt: skip
+
+
+def builtin_resources() -> list[Resource]:
+    """Every resource that is served without a CustomResourceDefinition."""
+    return [
+        *_core(),
+        Resource("coordination.k8s.io", "v1", "leases", "Lease", Schema(_LEASE),
+                 columns=(Column("Holder", "string", ".spec.holderIdentity"), AGE)),
+        *_rbac(),
+        Resource(EXTENSIONS, "v1", "customresourcedefinitions", "CustomResourceDefinition",
+                 Schema(_CRD), namespaced=False, short_names=("crd", "crds"), subresources=STATUS,
+                 categories=("api-extensions",),
+                 columns=(Column("Created At", "string", ".metadata.creationTimestamp"),)),
+    ]  # fmt: skip

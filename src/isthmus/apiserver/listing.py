@@ -1,0 +1,196 @@
+"""Reads: one object, or a page of a list, as bytes wherever the caller takes plain JSON."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from isthmus.apiserver.errors import ApiError, bad_request, expired
+from isthmus.apiserver.history import Key, Record
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.resources import Resource
+from isthmus.apiserver.selectors import Selection
+from isthmus.apiserver.store import Collection, Store
+from isthmus.apiserver.tables import partial, table
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The form in which objects are wanted.
+
+    Attributes:
+        form: Empty for plain objects, `Table` or `Partial`.
+        include: What the rows of a table carry.
+    """
+
+    form: str = ""
+    include: str = "Metadata"
+
+    def one(self, resource: Resource, body: bytes) -> bytes:
+        """One object in this form."""
+        body = resource.serve(body)
+        if not self.form:
+            return body
+        obj: Json = orjson.loads(body)
+        if self.form == "Partial":
+            return orjson.dumps(partial(obj))
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return orjson.dumps(table(resource, [obj], metadata, self.include))
+
+    def many(self, resource: Resource, bodies: list[bytes], metadata: Json) -> bytes:
+        """A list in this form."""
+        bodies = [resource.serve(body) for body in bodies]
+        if self.form == "Table":
+            objects = (orjson.loads(body) for body in bodies)
+            return orjson.dumps(table(resource, objects, metadata, self.include))
+        if self.form == "Partial":
+            kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+            bodies = [orjson.dumps(partial(orjson.loads(body))) for body in bodies]
+        else:
+            kind, api_version = resource.list_kind or resource.kind + "List", resource.group_version
+        head = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+        return orjson.dumps(head)[:-1] + b',"items":[' + b",".join(bodies) + b"]}"
+
+
+def view_of(accept: str, include: str) -> View:
+    """The form that an Accept header asks for; the first one that is served wins."""
+    if "as=" not in accept:
+        return View()
+    for part in accept.split(","):
+        if "protobuf" in part:
+            continue
+        if "as=Table" in part and "v=v1" in part:
+            return View("Table", include or "Metadata")
+        if "as=PartialObjectMetadata" in part and "v=v1" in part:
+            return View("Partial")
+        if "application/json" in part or "*/*" in part:
+            return View()
+    return View()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list or a watch is about.
+
+    Attributes:
+        resource: The kind, in the version that the caller speaks.
+        namespace: Where, None for everywhere.
+        selection: Which objects.
+        view: In what form.
+    """
+
+    resource: Resource
+    namespace: str | None
+    selection: Selection
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a list.
+
+    Attributes:
+        records: The objects.
+        metadata: Metadata of the list: its version, and how to go on.
+    """
+
+    records: list[Record]
+    metadata: Json
+
+
+def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Page:
+    """The objects of one page; every page shows the state of the first.
+
+    Raises:
+        ApiError: 410, the first page is too old; 400, the parameters make no sense.
+    """
+    collection, selection = store.collection(wanted.resource.collection), wanted.selection
+    version, after = store.version, None
+    overlay: dict[Key, Record | None] = {}
+    if query.get("continue"):
+        version, after = _open_token(query["continue"])
+        overlay = _past(collection, version)
+    else:
+        _check_version(query, store.version)
+    found: list[Record] = []
+    more = 0
+    for key in _keys(collection, wanted, overlay):
+        if after is not None and key <= after:
+            continue
+        record = overlay[key] if key in overlay else collection.records.get(key)
+        if record is None or not (selection.everything or selection.fits(record)):
+            continue
+        if limit and len(found) >= limit:
+            more += 1
+            if not selection.everything:
+                break
+        else:
+            found.append(record)
+    metadata: Json = {"resourceVersion": str(version)}
+    if more:
+        metadata["continue"] = _token(version, found[-1].key)
+        if selection.everything:
+            metadata["remainingItemCount"] = more
+    return Page(found, metadata)
+
+
+def _keys(
+    collection: Collection, wanted: Wanted, overlay: dict[Key, Record | None]
+) -> Sequence[Key]:
+    namespace, name = wanted.namespace, wanted.selection.name
+    if not wanted.resource.namespaced:
+        namespace = ""
+    if name is not None and namespace is not None and not overlay:
+        return [(namespace, name)]
+    keys = collection.within(namespace)
+    lost = [key for key in overlay if key not in collection.records]
+    if not lost:
+        return keys
+    return sorted((*keys, *(key for key in lost if namespace in (None, key[0]))))
+
+
+def _past(collection: Collection, version: int) -> dict[Key, Record | None]:
+    """What objects were at `version` where they are not that any more."""
+    events = collection.history.since(version)
+    if events is None:
+        message = (
+            "The provided continue parameter is too old to display a consistent list result. You"
+            " can start a new list without the continue parameter."
+        )
+        raise ApiError(410, "Expired", message)
+    return {event.record.key: event.previous for event in reversed(events)}
+
+
+def _check_version(query: dict[str, str], newest: int) -> None:
+    """A list is always of now; it only must not be older than what the caller has seen."""
+    asked = query.get("resourceVersion", "")
+    if not asked or asked == "0":
+        return
+    if not asked.isdecimal():
+        raise bad_request(f"resourceVersion must be a number: {asked[:64]!r}")
+    version = int(asked)
+    if query.get("resourceVersionMatch") == "Exact" and version != newest:
+        raise expired(version, newest)
+    if version > newest:
+        error = ApiError(
+            504, "Timeout", f"Too large resource version: {version}, current: {newest}"
+        )
+        cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+        error.details = {"causes": [cause], "retryAfterSeconds": 1}
+        raise error
+
+
+def _token(version: int, key: Key) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([version, *key])).decode()
+
+
+def _open_token(text: str) -> tuple[int, Key]:
+    try:
+        value: Any = orjson.loads(base64.urlsafe_b64decode(text))
+        version, namespace, name = value
+        return int(version), (str(namespace), str(name))
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise bad_request("continue key is not valid") from error

@@ -1,0 +1,164 @@
+"""The rules for `metadata`, which are the same for every kind.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/
+"""
+
+import re
+import secrets
+from datetime import UTC, datetime
+
+from isthmus.apiserver.errors import Cause
+from isthmus.apiserver.history import Record
+from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.kinds import NAMESPACE_COLLECTION, RBAC
+from isthmus.apiserver.resources import Resource
+from isthmus.apiserver.schema import Schema
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%\x00-\x1f]+")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_LABEL_BYTES = 63
+_ANNOTATIONS_BYTES = 256 * 1024
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+
+_STRING: Json = {"type": "string", "nullable": True}
+_STRING_MAP: Json = {
+    "type": "object",
+    "nullable": True,
+    "additionalProperties": {"type": "string"},
+}
+SCHEMA = Schema(
+    {
+        "type": "object",
+        "properties": {
+            **{
+                name: _STRING
+                for name in (
+                    "name", "generateName", "namespace", "uid", "resourceVersion", "selfLink",
+                    "creationTimestamp", "deletionTimestamp",
+                )
+            },
+            "generation": {"type": "integer", "nullable": True},
+            "deletionGracePeriodSeconds": {"type": "integer", "nullable": True},
+            "labels": _STRING_MAP,
+            "annotations": _STRING_MAP,
+            "finalizers": {"type": "array", "nullable": True, "items": {"type": "string"}},
+            "ownerReferences": {
+                "type": "array",
+                "nullable": True,
+                "items": {
+                    "type": "object",
+                    "required": ["apiVersion", "kind", "name", "uid"],
+                    "properties": {
+                        "apiVersion": {"type": "string"},
+                        "kind": {"type": "string"},
+                        "name": {"type": "string"},
+                        "uid": {"type": "string"},
+                        "controller": {"type": "boolean", "nullable": True},
+                        "blockOwnerDeletion": {"type": "boolean", "nullable": True},
+                    },
+                },
+            },
+            "managedFields": {
+                "type": "array",
+                "nullable": True,
+                "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            },
+        },
+    },
+    whole=False,
+)  # fmt: skip
+
+
+def timestamp() -> str:
+    """Now, as objects write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def random_suffix() -> str:
+    """What `generateName` appends."""
+    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+
+
+def owners_of(obj: Json) -> tuple[str, ...]:
+    """The uids of an object's owners."""
+    references = obj["metadata"].get("ownerReferences")
+    return tuple(reference["uid"] for reference in references) if references else ()
+
+
+def record_of(obj: Json, version: int, body: bytes) -> Record:
+    """The stored form of an object."""
+    metadata = obj["metadata"]
+    key = (metadata.get("namespace", ""), metadata["name"])
+    labels = as_map(metadata.get("labels"))
+    return Record(key, version, body, metadata["uid"], labels, owners_of(obj))
+
+
+def check(resource: Resource, metadata: Json) -> list[Cause]:
+    """What is wrong with the name, labels, annotations or owners of an object."""
+    causes = _check_name(resource, str(metadata.get("name") or ""))
+    labels = metadata.get("labels")
+    if labels:
+        for key, value in labels.items():
+            causes += _check_key("metadata.labels", key)
+            causes += _check_label_value(value)
+    annotations = metadata.get("annotations")
+    if annotations:
+        size = 0
+        for key, value in annotations.items():
+            causes += _check_key("metadata.annotations", key)
+            size += len(key) + len(value)
+        if size > _ANNOTATIONS_BYTES:
+            why = f"may not be more than {_ANNOTATIONS_BYTES} bytes"
+            causes.append(Cause("metadata.annotations", why, "FieldValueTooLong"))
+    owners = metadata.get("ownerReferences")
+    if owners and sum(bool(owner.get("controller")) for owner in owners) > 1:
+        causes.append(Cause("metadata.ownerReferences", "only one reference can be the controller"))
+    return causes
+
+
+def _check_name(resource: Resource, name: str) -> list[Cause]:
+    if not name:
+        why = "name or generateName is required"
+        return [Cause("metadata.name", why, "FieldValueRequired")]
+    if resource.group == RBAC:
+        fits, rule = _PATH_SEGMENT.fullmatch(name), "may not contain '/' or '%'"
+    elif resource.collection == NAMESPACE_COLLECTION:
+        fits = _DNS_LABEL.fullmatch(name) if len(name) <= _LABEL_BYTES else None
+        rule = (
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
+            " start and end with an alphanumeric character, and have at most 63 characters"
+        )
+    else:
+        fits = _SUBDOMAIN.fullmatch(name) if len(name) <= 253 else None
+        rule = (
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-'"
+            " or '.', and must start and end with an alphanumeric character"
+        )
+    return [] if fits else [Cause("metadata.name", f'"{name}": {rule}')]
+
+
+def _check_key(field: str, key: str) -> list[Cause]:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not _SUBDOMAIN.fullmatch(prefix):
+        return [Cause(field, f'"{key}": prefix part must be a lowercase RFC 1123 subdomain')]
+    if len(name) > _LABEL_BYTES or not _LABEL_NAME.fullmatch(name):
+        rule = (
+            "name part must consist of alphanumeric characters, '-', '_' or '.', and must start"
+            " and end with an alphanumeric character (at most 63 characters)"
+        )
+        return [Cause(field, f'"{key}": {rule}')]
+    return []
+
+
+def _check_label_value(value: str) -> list[Cause]:
+    if len(value) > _LABEL_BYTES:
+        return [Cause("metadata.labels", f'"{value}": must be no more than 63 characters')]
+    if value and not _LABEL_NAME.fullmatch(value):
+        rule = (
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_'"
+            " or '.', and must start and end with an alphanumeric character"
+        )
+        return [Cause("metadata.labels", f'"{value}": {rule}')]
+    return []

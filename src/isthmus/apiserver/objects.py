@@ -1,0 +1,468 @@
+"""What a write means: create, update and delete of one object, for every kind alike.
+
+Everything here happens between reading the staged state and staging the change without waiting, so
+no other write can come between. The caller awaits `Store.commit` before it answers.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from isthmus.apiserver import metadata as meta
+from isthmus.apiserver import ownership
+from isthmus.apiserver.authn import User
+from isthmus.apiserver.errors import (
+    ApiError,
+    Cause,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+)
+from isthmus.apiserver.history import Key, Record
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
+from isthmus.apiserver.metadata import timestamp
+from isthmus.apiserver.ownership import Writer
+from isthmus.apiserver.resources import Registry, Resource
+from isthmus.apiserver.store import Store
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+_SERVER_METADATA = (
+    "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
+    "deletionGracePeriodSeconds", "generateName", "selfLink",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a write is to be done.
+
+    Attributes:
+        user: Who asks.
+        manager: Field manager.
+        dry_run: Do everything but store it.
+        validation: What happens to unknown fields: `Ignore`, `Warn` or `Strict`.
+        subresource: Empty, `status` or `scale`.
+    """
+
+    user: User
+    manager: str = "unknown"
+    dry_run: bool = False
+    validation: str = "Warn"
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A write as the rules of a built-in kind see it; they may complete `obj`.
+
+    Attributes:
+        resource: The kind.
+        obj: The object as it would be stored.
+        old: The object as it is stored, or None for a creation.
+        options: How it is written.
+    """
+
+    resource: Resource
+    obj: Json
+    old: Json | None
+    options: Options
+
+
+Rule = Callable[[Admission], list[Cause]]
+
+
+@dataclass(slots=True)
+class Result:
+    """The outcome of a write.
+
+    Attributes:
+        body: The object after it, in its stored form.
+        version: Its resourceVersion.
+        warnings: What the caller should be told.
+        created: Whether it did not exist before.
+        deleted: Whether the write ended its existence.
+    """
+
+    body: bytes
+    version: int
+    warnings: list[str] = field(default_factory=list[str])
+    created: bool = False
+    deleted: bool = False
+
+
+def encode(obj: Json) -> bytes:
+    """Canonical bytes: apiVersion, kind and metadata lead, whatever the caller's order was."""
+    leading = {name: obj[name] for name in ("apiVersion", "kind", "metadata")}
+    return orjson.dumps({**leading, **obj})
+
+
+class Objects:
+    """The write side of the API.
+
+    Args:
+        store: Where objects are kept.
+        registry: Which kinds there are.
+        rules: Rules of built-in kinds, by collection.
+    """
+
+    def __init__(self, store: Store, registry: Registry, rules: dict[str, Rule]) -> None:
+        self.store = store
+        self.registry = registry
+        self._rules = rules
+
+    def current(self, resource: Resource, namespace: str, name: str) -> Record:
+        """The object as writers see it.
+
+        Raises:
+            ApiError: 404.
+        """
+        record = self.store.collection(resource.collection).current((namespace, name))
+        if record is None:
+            raise not_found(resource, name)
+        return record
+
+    def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        obj: Json,
+        options: Options,
+        managers: list[Json] | None = None,
+    ) -> Result:
+        """Store a new object.
+
+        Args:
+            resource: Its kind.
+            namespace: Where it goes; empty for cluster-scoped kinds.
+            obj: The object; taken over.
+            options: How.
+            managers: Its field owners when they are known already.
+
+        Raises:
+            ApiError: It exists, is invalid, or its namespace refuses it.
+        """
+        self._check_type(resource, obj)
+        metadata = self._new_metadata(resource, namespace, obj)
+        if resource.has_status and resource.custom:
+            obj.pop("status", None)
+        given = metadata.pop("managedFields", None)
+        warnings = self._admit(resource, obj, None, options)
+        collection = self.store.collection(resource.collection)
+        key = (metadata.get("namespace", ""), metadata["name"])
+        if collection.current(key) is not None:
+            raise already_exists(resource, metadata["name"])
+        if managers is None:
+            writer = self.writer(resource, options)
+            managers = ownership.record_update(
+                {}, obj, resource.schema.merging, given or [], writer
+            )
+        metadata["managedFields"] = managers
+        version = self.store.version if options.dry_run else self.store.allocate()
+        if not options.dry_run:
+            metadata["resourceVersion"] = str(version)
+        body = encode(obj)
+        if not options.dry_run:
+            self.store.stage(collection, meta.record_of(obj, version, body))
+        return Result(body, version, warnings, created=True)
+
+    def _check_type(self, resource: Resource, obj: Json) -> None:
+        obj.setdefault("apiVersion", resource.group_version)
+        obj.setdefault("kind", resource.kind)
+        if obj["apiVersion"] != resource.group_version:
+            raise bad_request(
+                f"the API version in the data ({obj['apiVersion']}) does not match the expected API"
+                f" version ({resource.group_version})"
+            )
+        if obj["kind"] != resource.kind:
+            raise bad_request(
+                f"the kind in the data ({obj['kind']}) does not match the expected kind"
+                f" ({resource.kind})"
+            )
+        if not isinstance(obj.setdefault("metadata", {}), dict):
+            raise bad_request("metadata must be an object")
+
+    def _new_metadata(self, resource: Resource, namespace: str, obj: Json) -> Json:
+        metadata: Json = obj["metadata"]
+        if resource.namespaced:
+            if (metadata.get("namespace") or namespace) != namespace:
+                raise bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the"
+                    " request"
+                )
+            metadata["namespace"] = namespace
+        else:
+            metadata.pop("namespace", None)
+        if metadata.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and isinstance(metadata.get("generateName"), str):
+            metadata["name"] = metadata["generateName"] + meta.random_suffix()
+        for name in _SERVER_METADATA[4:]:
+            if name != "generateName":
+                metadata.pop(name, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = timestamp()
+        if resource.custom or resource.collection == CRD_COLLECTION:
+            metadata["generation"] = 1
+        if resource.namespaced:
+            self._check_namespace(resource, namespace, str(metadata.get("name", "")))
+        return metadata
+
+    def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        home = self.store.collection(NAMESPACE_COLLECTION).current(("", namespace))
+        if home is None:
+            namespaces = self.registry.get("", "v1", "namespaces")
+            raise not_found(namespaces, namespace)
+        if b'"deletionTimestamp"' in home.body and _metadata(home).get("deletionTimestamp"):
+            error = forbidden(
+                resource,
+                name,
+                f"unable to create new content in namespace {namespace} because it is being"
+                " terminated",
+            )
+            message = f"namespace {namespace} is being terminated"
+            error.details["causes"] = [
+                {
+                    "reason": "NamespaceTerminating",
+                    "message": message,
+                    "field": "metadata.namespace",
+                }
+            ]
+            raise error
+
+    def _admit(
+        self, resource: Resource, obj: Json, old: Json | None, options: Options
+    ) -> list[str]:
+        """Default, prune and validate; the unknown fields as warnings."""
+        metadata = obj["metadata"]
+        unknown, causes = meta.SCHEMA.admit(metadata)
+        unknown = [f"metadata.{name}" for name in unknown]
+        causes = [replace(cause, field=f"metadata.{cause.field}") for cause in causes]
+        more, wrong = resource.schema.admit(obj)
+        unknown += more
+        name = str(metadata.get("name") or "")
+        if unknown and options.validation == "Strict":
+            listed = ", ".join(f'unknown field "{field}"' for field in unknown)
+            raise bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+                f" {resource.kind}: strict decoding error: {listed}"
+            )
+        causes = causes or meta.check(resource, metadata)
+        causes += wrong
+        rule = self._rules.get(resource.collection)
+        if rule is not None and not causes:
+            causes += rule(Admission(resource, obj, old, options))
+        if causes:
+            raise invalid(resource, name, causes)
+        if options.validation == "Ignore":
+            return []
+        return [f'unknown field "{field}"' for field in unknown]
+
+    def writer(self, resource: Resource, options: Options) -> Writer:
+        """Who owns what a write with these options changes."""
+        without: tuple[str, ...] = ()
+        if resource.has_status and resource.custom and options.subresource != "status":
+            without = ("status",)
+        return Writer(
+            options.manager, resource.group_version, timestamp(), options.subresource, without
+        )
+
+    def update(
+        self,
+        resource: Resource,
+        record: Record,
+        new: Json,
+        options: Options,
+        managers: list[Json] | None = None,
+    ) -> Result:
+        """Store another version of an object.
+
+        Args:
+            resource: Its kind, in the version of `new`.
+            record: The object as writers see it now.
+            new: The whole object; taken over.
+            options: How. With subresource `status` only the status of `new` counts.
+            managers: Its field owners when they are known already.
+
+        Raises:
+            ApiError: It changed meanwhile, or is invalid.
+        """
+        self._check_type(resource, new)
+        old: Json = orjson.loads(record.body)
+        given = _check_identity(resource, old["metadata"], new["metadata"])
+        if options.subresource == "status":
+            new = _with_status(old, new)
+        else:
+            self._keep_server_fields(resource, old, new)
+        new["apiVersion"] = resource.group_version
+        metadata = new["metadata"]
+        _check_finalizers(resource, old["metadata"], metadata)
+        metadata.pop("managedFields", None)
+        warnings = self._admit(resource, new, old, options)
+        if managers is None:
+            managers = as_list(old["metadata"].get("managedFields")) if given is None else given
+            writer = self.writer(resource, options)
+            managers = ownership.record_update(old, new, resource.schema.merging, managers, writer)
+        metadata["managedFields"] = managers
+        self._count_generation(resource, old, new)
+        if new == old:
+            return Result(record.body, record.version, warnings)
+        return self._put(resource, record, new, options, warnings)
+
+    def _keep_server_fields(self, resource: Resource, old: Json, new: Json) -> None:
+        before, after = old["metadata"], new["metadata"]
+        for name in _SERVER_METADATA:
+            if name in before:
+                after[name] = before[name]
+            else:
+                after.pop(name, None)
+        after["resourceVersion"] = before["resourceVersion"]
+        if resource.has_status:
+            if "status" in old:
+                new["status"] = old["status"]
+            else:
+                new.pop("status", None)
+
+    def _count_generation(self, resource: Resource, old: Json, new: Json) -> None:
+        if "generation" not in old["metadata"]:
+            return
+        apart = ("metadata", "apiVersion", "kind") + (("status",) if resource.has_status else ())
+        names = (old.keys() | new.keys()) - set(apart)
+        if any(old.get(name) != new.get(name) for name in names):
+            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+
+    def _put(
+        self, resource: Resource, record: Record, new: Json, options: Options, warnings: list[str]
+    ) -> Result:
+        """Stage the new version; remove the object when its last finalizer went."""
+        if options.dry_run:
+            return Result(encode(new), record.version, warnings)
+        collection = self.store.collection(resource.collection)
+        version = self.store.allocate()
+        metadata = new["metadata"]
+        metadata["resourceVersion"] = str(version)
+        body = encode(new)
+        done = bool(metadata.get("deletionTimestamp")) and not _held(resource, new)
+        self.store.stage(collection, meta.record_of(new, version, body), delete=done)
+        return Result(body, version, warnings, deleted=done)
+
+    def delete(
+        self,
+        resource: Resource,
+        record: Record,
+        policy: str = "Background",
+        *,
+        dry_run: bool = False,
+    ) -> Result:
+        """Remove an object, or mark it when a finalizer holds it.
+
+        Args:
+            resource: Its kind.
+            record: The object as writers see it now.
+            policy: `Background`, `Foreground` or `Orphan`: what happens to its dependents.
+            dry_run: Change nothing.
+        """
+        obj: Json = orjson.loads(record.body)
+        metadata = obj["metadata"]
+        finalizers: list[str] = list(as_list(metadata.get("finalizers")))
+        wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+        if wanted and wanted not in finalizers:
+            finalizers.append(wanted)
+        already = "deletionTimestamp" in metadata and finalizers == metadata.get("finalizers", [])
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        held = _held(resource, obj)
+        if dry_run or (already and held):
+            return Result(record.body, record.version, deleted=not held)
+        version = self.store.allocate()
+        metadata["resourceVersion"] = str(version)
+        if held and "deletionTimestamp" not in metadata:
+            metadata["deletionTimestamp"] = timestamp()
+            metadata["deletionGracePeriodSeconds"] = 0
+            if "generation" in metadata:
+                metadata["generation"] += 1
+            if resource.collection == NAMESPACE_COLLECTION:
+                obj.setdefault("status", {})["phase"] = "Terminating"
+        collection = self.store.collection(resource.collection)
+        body = encode(obj)
+        self.store.stage(collection, meta.record_of(obj, version, body), delete=not held)
+        return Result(body, version, deleted=not held)
+
+    def rewrite(self, resource: Resource, key: Key, change: Callable[[Json], Any]) -> Result | None:
+        """Change an object on the server's own behalf, without ownership or validation."""
+        record = self.store.collection(resource.collection).current(key)
+        if record is None:
+            return None
+        obj: Json = orjson.loads(record.body)
+        change(obj)
+        if encode(obj) == record.body:
+            return None
+        system = Options(User("system:apiserver", frozenset()))
+        return self._put(resource, record, obj, system, [])
+
+
+def _metadata(record: Record) -> Json:
+    return orjson.loads(record.body)["metadata"]
+
+
+def _held(resource: Resource, obj: Json) -> bool:
+    """Whether a finalizer keeps the object in being."""
+    if obj["metadata"].get("finalizers"):
+        return True
+    is_namespace = resource.collection == NAMESPACE_COLLECTION
+    return is_namespace and bool(as_map(obj.get("spec")).get("finalizers"))
+
+
+def _check_identity(resource: Resource, old: Json, new: Json) -> list[Json] | None:
+    """Check the preconditions that an update carries; its `managedFields` if it has some."""
+    name = old["name"]
+    if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
+        raise conflict(resource, name)
+    if new.get("uid") and new["uid"] != old["uid"]:
+        raise conflict(
+            resource,
+            name,
+            f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta:"
+            f" {old['uid']}",
+        )
+    if new.get("name", name) != name:
+        raise bad_request(
+            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
+        )
+    if (new.get("namespace") or old.get("namespace")) != old.get("namespace"):
+        raise bad_request("the namespace of the object does not match the namespace on the URL")
+    return new.get("managedFields")
+
+
+def _check_finalizers(resource: Resource, old: Json, new: Json) -> None:
+    if not old.get("deletionTimestamp"):
+        return
+    before = as_list(old.get("finalizers"))
+    added = [f'"{name}"' for name in as_list(new.get("finalizers")) if name not in before]
+    if added:
+        why = (
+            "no new finalizers can be added if the object is being deleted, found new finalizers"
+            f" []string{{{', '.join(added)}}}"
+        )
+        cause = Cause("metadata.finalizers", why, "FieldValueForbidden")
+        raise invalid(resource, old["name"], [cause])
+
+
+def _with_status(old: Json, new: Json) -> Json:
+    """The old object with the new status."""
+    out = {**old, "metadata": dict(old["metadata"])}
+    if "status" in new:
+        out["status"] = new["status"]
+    else:
+        out.pop("status", None)
+    return out
+
+
+__all__ = ["Admission", "ApiError", "Objects", "Options", "Result", "Rule", "encode"]

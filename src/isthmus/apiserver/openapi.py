@@ -1,0 +1,203 @@
+"""OpenAPI documents, from which kubectl explains, validates and merges.
+
+Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
+"""
+
+import hashlib
+from typing import Any, cast
+
+import orjson
+
+from isthmus.apiserver.discovery import GIT_VERSION
+from isthmus.apiserver.errors import ApiError, unknown_path
+from isthmus.apiserver.http import Request, Response
+from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.metadata import SCHEMA as METADATA_SCHEMA
+from isthmus.apiserver.resources import Registry, Resource
+
+_METADATA_NAME = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_PROTOBUF_V2 = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_EMPTY_V2 = b"\x0a\x032.0\x12\x0f\x0a\x0aKubernetes\x12\x011"
+"""`swagger: "2.0"` and `info` as protobuf: kubectl only wants to see that there is a document."""
+_WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
+
+
+class OpenApi:
+    """Documents per group version, made when they are asked for and kept until kinds change.
+
+    Args:
+        registry: What is served.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
+        registry.listen(self._documents.clear)
+
+    def answer(self, request: Request, parts: list[str]) -> Response:
+        """Answer a path below `/openapi`.
+
+        Raises:
+            ApiError: 404, or 406 for a form that is not served.
+        """
+        accept = request.header(b"accept")
+        if parts[1:] == ["v2"]:
+            return self._version2(accept)
+        if parts[1:2] != ["v3"]:
+            raise unknown_path()
+        if len(parts) == 2:
+            return self._index()
+        if "openapi.v3" in accept and "json" not in accept:
+            raise ApiError(406, "NotAcceptable", "OpenAPI v3 is served as application/json")
+        group, version = _group_version(parts[2:])
+        document, digest = self._document(group, version)
+        tag = b'"' + digest.encode() + b'"'
+        if request.headers.get(b"if-none-match") == tag:
+            return Response(b"", 304, headers=[(b"etag", tag)])
+        return Response(document, headers=[(b"etag", tag)])
+
+    def _index(self) -> Response:
+        paths: Json = {}
+        for group, versions in self._registry.groups().items():
+            for version in versions:
+                path = f"apis/{group}/{version}" if group else f"api/{version}"
+                digest = self._document(group, version)[1]
+                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+        return Response.json({"paths": paths})
+
+    def _version2(self, accept: str) -> Response:
+        if "protobuf" in accept and "json" not in accept:
+            return Response(_EMPTY_V2, content_type=_PROTOBUF_V2)
+        definitions: Json = {}
+        for group, versions in self._registry.groups().items():
+            for version in versions:
+                document = self._document(group, version)[0]
+                text = document.replace(b"#/components/schemas/", b"#/definitions/")
+                definitions.update(orjson.loads(text)["components"]["schemas"])
+        return Response.json({
+            "swagger": "2.0",
+            "info": {"title": "Kubernetes", "version": GIT_VERSION},
+            "paths": {},
+            "definitions": definitions,
+        })  # fmt: skip
+
+    def _document(self, group: str, version: str) -> tuple[bytes, str]:
+        found = self._documents.get((group, version))
+        if found is None:
+            resources = self._registry.of(group, version)
+            if not resources:
+                raise unknown_path()
+            body = orjson.dumps(_render(resources))
+            digest = hashlib.sha256(body).hexdigest()[:32].upper()
+            found = self._documents[(group, version)] = (body, digest)
+        return found
+
+
+def _group_version(parts: list[str]) -> tuple[str, str]:
+    if len(parts) == 2 and parts[0] == "api":
+        return "", parts[1]
+    if len(parts) == 3 and parts[0] == "apis":
+        return parts[1], parts[2]
+    raise unknown_path()
+
+
+def _render(resources: list[Resource]) -> Json:
+    schemas: Json = {_METADATA_NAME: _metadata_schema()}
+    paths: Json = {}
+    for resource in resources:
+        reverse = ".".join(reversed((resource.group or "core.api.k8s.io").split(".")))
+        name = f"{reverse}.{resource.version}.{resource.kind}"
+        schemas[name] = _schema(resource)
+        paths.update(_paths(resource, {"$ref": f"#/components/schemas/{name}"}))
+    info = {"title": "Kubernetes", "version": GIT_VERSION}
+    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def _metadata_schema() -> Json:
+    schema: Json = orjson.loads(orjson.dumps(METADATA_SCHEMA.raw))
+    properties = schema["properties"]
+    properties["finalizers"] |= {
+        "x-kubernetes-list-type": "set",
+        "x-kubernetes-patch-strategy": "merge",
+    }
+    properties["ownerReferences"] |= {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["uid"],
+        "x-kubernetes-patch-merge-key": "uid",
+        "x-kubernetes-patch-strategy": "merge",
+    }
+    description = "ObjectMeta is metadata that all persisted resources must have."
+    return {**_published(schema), "description": description}
+
+
+def _published(value: Any) -> Any:
+    """A schema without the words that OpenAPI readers of kubectl do not know."""
+    if isinstance(value, dict):
+        schema = cast("Json", value)
+        return {k: _published(v) for k, v in schema.items() if k not in ("nullable", "writeOnly")}
+    if isinstance(value, list):
+        return [_published(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _schema(resource: Resource) -> Json:
+    schema: Json = _published(resource.schema.raw)
+    schema["properties"] = {
+        "apiVersion": {
+            "type": "string",
+            "description": "The versioned schema of this representation of an object.",
+        },
+        "kind": {
+            "type": "string",
+            "description": "The REST resource that this object represents.",
+        },
+        "metadata": {
+            "allOf": [{"$ref": f"#/components/schemas/{_METADATA_NAME}"}],
+            "default": {},
+            "description": "Standard object's metadata.",
+        },
+        **{
+            name: part
+            for name, part in as_map(schema.get("properties")).items()
+            if name not in ("apiVersion", "kind", "metadata")
+        },
+    }
+    schema["x-kubernetes-group-version-kind"] = [_gvk(resource)]
+    return schema
+
+
+def _gvk(resource: Resource) -> Json:
+    return {"group": resource.group, "version": resource.version, "kind": resource.kind}
+
+
+def _paths(resource: Resource, reference: Json) -> Json:
+    base = resource.path + ("/namespaces/{namespace}" if resource.namespaced else "")
+    base += f"/{resource.plural}"
+    content = {"content": {"application/json": {"schema": reference}}}
+
+    def operation(action: str, *parameters: str, body: bool = False) -> Json:
+        described: Json = {
+            "operationId": f"{action}{resource.kind}",
+            "parameters": [
+                {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+                for name in parameters
+            ],
+            "responses": {"200": {"description": "OK", **content}},
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": _gvk(resource),
+        }
+        return {**described, "requestBody": content} if body else described
+
+    return {
+        base: {
+            "get": operation("list"),
+            "post": operation("post", *_WRITE_PARAMETERS, body=True),
+            "delete": operation("deletecollection"),
+        },
+        base + "/{name}": {
+            "get": operation("get"),
+            "put": operation("put", *_WRITE_PARAMETERS, body=True),
+            "patch": operation("patch", *_WRITE_PARAMETERS, "force", body=True),
+            "delete": operation("delete", "dryRun"),
+        },
+    }

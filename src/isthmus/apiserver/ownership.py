@@ -1,0 +1,250 @@
+"""Who owns which field: managers recorded by updates, and server-side apply with its conflicts.
+
+Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/ ; the behaviour follows
+https://github.com/kubernetes-sigs/structured-merge-diff.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from isthmus.apiserver import fields
+from isthmus.apiserver.errors import ApiError
+from isthmus.apiserver.fields import CONTAINER, Path
+from isthmus.apiserver.jsonvalues import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """On whose behalf and how a write happens.
+
+    Attributes:
+        manager: The field manager's name.
+        api_version: Version in which the fields are named.
+        now: Time of the write, as it goes into the object.
+        subresource: `status`, `scale` or empty.
+        without: Top-level fields that this write leaves alone.
+    """
+
+    manager: str
+    api_version: str
+    now: str
+    subresource: str = ""
+    without: tuple[str, ...] = ()
+
+
+def _find(managers: list[Json], writer: Writer, operation: str) -> Json | None:
+    for manager in managers:
+        if (
+            manager.get("manager") == writer.manager
+            and manager.get("operation") == operation
+            and manager.get("subresource", "") == writer.subresource
+            and manager.get("apiVersion") == writer.api_version
+        ):
+            return manager
+    return None
+
+
+def _enter(managers: list[Json], writer: Writer, operation: str) -> Json:
+    found = _find(managers, writer, operation)
+    if found is None:
+        made: Json = {
+            "manager": writer.manager,
+            "operation": operation,
+            "apiVersion": writer.api_version,
+            "time": writer.now,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {},
+        }
+        if writer.subresource:
+            made["subresource"] = writer.subresource
+        managers.append(made)
+        return made
+    return found
+
+
+def _kept(managers: list[Json]) -> list[Json]:
+    return [manager for manager in managers if manager.get("fieldsV1")]
+
+
+def record_update(
+    old: Json, new: Json, schema: Json, managers: list[Json], writer: Writer
+) -> list[Json]:
+    """Ownership after an update: what changed belongs to the writer, what is gone to nobody.
+
+    Args:
+        old: The object before, empty for a creation.
+        new: The object after.
+        schema: Its merge rules.
+        managers: `managedFields` before; altered in place.
+        writer: Who writes.
+
+    Returns:
+        The `managedFields` after.
+    """
+    difference = fields.compare(
+        fields.owned_part(old, writer.without) if old else {"metadata": {}},
+        fields.owned_part(new, writer.without),
+        schema,
+    )
+    if not difference:
+        return managers
+    gains = bool(difference.changed or difference.containers)
+    mine = _enter(managers, writer, "Update") if gains else _find(managers, writer, "Update")
+    for manager in managers:
+        owned: Json = manager.setdefault("fieldsV1", {})
+        for path in difference.removed:
+            fields.discard(owned, path)
+        if manager is not mine:
+            for path in difference.changed:
+                fields.discard(owned, path)
+    if mine is not None and gains:
+        for path in (*difference.containers, *difference.changed):
+            fields.insert(mine["fieldsV1"], path)
+        mine["time"] = writer.now
+    return _kept(managers)
+
+
+def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belongs to another
+    live: Json, applied: Json, schema: Json, managers: list[Json], writer: Writer, *, force: bool
+) -> tuple[Json, list[Json]]:
+    """Server-side apply.
+
+    Args:
+        live: The object as it is, empty for a creation.
+        applied: What the writer wants, and nothing else.
+        schema: Its merge rules.
+        managers: `managedFields` of `live`; altered in place.
+        writer: Who applies.
+        force: Take fields from their owners where the values differ.
+
+    Returns:
+        The merged object and its `managedFields`.
+
+    Raises:
+        ApiError: 409 with one cause per field that another manager owns with another value.
+    """
+    wanted = fields.flatten(fields.owned_part(applied, writer.without), schema)
+    present = fields.flatten(fields.owned_part(live, writer.without), schema) if live else {}
+    mine = _find(managers, writer, "Apply")
+    others = [manager for manager in managers if manager is not mine]
+    conflicts = _conflicts(wanted, present, others)
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    for manager, path in conflicts:
+        fields.discard(manager["fieldsV1"], path)
+    merged = orjson.loads(orjson.dumps(merge(live, applied, schema)))
+    before: Json = mine["fieldsV1"] if mine else {}
+    for path in sorted(set(fields.members(before)) - wanted.keys(), key=len):
+        if not _claimed(path, wanted, others):
+            remove(merged, schema, path)
+    after = fields.build(wanted)
+    entered = _enter(managers, writer, "Apply")
+    if entered["fieldsV1"] != after:
+        entered["fieldsV1"] = after
+        entered["time"] = writer.now
+    return merged, _kept(managers)
+
+
+def _claimed(path: Path, wanted: dict[Path, Any], others: list[Json]) -> bool:
+    """Whether somebody still wants the field or something within it."""
+    if any(other[: len(path)] == path for other in wanted):
+        return True
+    return any(fields.touches(manager.get("fieldsV1", {}), path) for manager in others)
+
+
+def _conflicts(
+    wanted: dict[Path, Any], present: dict[Path, Any], others: list[Json]
+) -> list[tuple[Json, Path]]:
+    found: list[tuple[Json, Path]] = []
+    for path, value in wanted.items():
+        if value is CONTAINER or (path in present and present[path] == value):
+            continue
+        found += [(m, path) for m in others if fields.contains(m.get("fieldsV1", {}), path)]
+    return found
+
+
+def _conflict(conflicts: list[tuple[Json, Path]]) -> ApiError:
+    by_manager: dict[str, list[str]] = {}
+    for manager, path in conflicts:
+        says = f'conflict with "{manager["manager"]}"'
+        if manager.get("subresource"):
+            says += f' with subresource "{manager["subresource"]}"'
+        says += f" using {manager['apiVersion']}"
+        if manager["operation"] == "Update" and manager.get("time"):
+            says += f" at {manager['time']}"
+        by_manager.setdefault(says, []).append(fields.pretty(path))
+    lines = [
+        f"{says}: {paths[0]}" if len(paths) == 1 else "\n- ".join((f"{says}:", *paths))
+        for says, paths in by_manager.items()
+    ]
+    count = len(conflicts)
+    message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: " + "\n".join(lines)
+    causes = [
+        {"reason": "FieldManagerConflict", "message": says, "field": path}
+        for says, paths in by_manager.items()
+        for path in paths
+    ]
+    return ApiError(409, "Conflict", message, {"causes": causes})
+
+
+def merge(live: Any, new: Any, schema: Json) -> Any:
+    """What `live` becomes when `new` is laid over it by the merge rules of `schema`."""
+    if isinstance(new, dict) and isinstance(live, dict) and fields.is_granular(schema):
+        out: Json = dict(cast("Json", live))
+        for name, part in cast("Json", new).items():
+            inner, _ = fields.below(schema, name)
+            out[name] = merge(out[name], part, inner) if name in out else part
+        return out
+    if isinstance(new, list) and isinstance(live, list) and fields.is_keyed(schema):
+        return _merge_lists(cast("list[Any]", live), cast("list[Any]", new), schema)
+    return cast("Any", new)
+
+
+def _merge_lists(live: list[Any], new: list[Any], schema: Json) -> list[Any]:
+    """Entries of both; applied ones keep their order, foreign ones their place before the next."""
+    current = {fields.entry(schema, item): item for item in live}
+    wanted = {fields.entry(schema, item): item for item in new}
+    inner: Json = schema.get("items") or fields.UNTYPED
+    queue = list(wanted)
+    out: list[Any] = []
+
+    def take(element: str) -> Any:
+        if element in current and schema["x-kubernetes-list-type"] == "map":
+            return merge(current[element], wanted[element], inner)
+        return wanted[element]
+
+    for element, item in current.items():
+        if element not in wanted:
+            out.append(item)
+            continue
+        while element in queue:
+            out.append(take(queue.pop(0)))
+    return out + [take(element) for element in queue]
+
+
+def remove(value: Any, schema: Json, path: Path) -> None:
+    """Take the field at `path` out of `value`, in place; absent ones are no matter."""
+    for element in path[:-1]:
+        value, schema = _step(value, schema, element)
+        if value is None:
+            return
+    last = path[-1]
+    if last[0] == "f" and isinstance(value, dict):
+        cast("Json", value).pop(last[2:], None)
+    elif last[0] != "f" and isinstance(value, list):
+        items = cast("list[Any]", value)
+        items[:] = [item for item in items if fields.entry(schema, item) != last]
+
+
+def _step(value: Any, schema: Json, element: str) -> tuple[Any, Json]:
+    if element[0] == "f":
+        if not isinstance(value, dict):
+            return None, schema
+        return cast("Json", value).get(element[2:]), fields.below(schema, element[2:])[0]
+    if isinstance(value, list):
+        for item in cast("list[Any]", value):
+            if fields.entry(schema, item) == element:
+                return item, schema.get("items") or fields.UNTYPED
+    return None, schema

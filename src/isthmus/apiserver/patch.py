@@ -1,0 +1,177 @@
+"""The three patch formats that need no ownership: merge, JSON and strategic merge.
+
+Sources: RFC 7386 (merge), RFC 6902 (JSON), and for the strategic one
+https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
+"""
+
+import copy
+from typing import Any, cast
+
+from isthmus.apiserver.errors import unprocessable
+from isthmus.apiserver.jsonvalues import Json, as_list
+
+MAX_JSON_PATCH_OPERATIONS = 10_000
+_MERGE_KEYS: dict[str, str | None] = {
+    "ownerReferences": "uid",
+    "finalizers": None,
+    "secrets": "name",
+    "imagePullSecrets": "name",
+}
+"""Lists that a strategic patch merges: by this key, or (None) as a set of plain values."""
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7386: `null` removes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    out: Json = dict(cast("Json", target)) if isinstance(target, dict) else {}
+    for name, value in cast("Json", patch).items():
+        if value is None:
+            out.pop(name, None)
+        else:
+            out[name] = merge_patch(out.get(name), value)
+    return out
+
+
+def json_patch(target: Any, operations: Any) -> Any:
+    """RFC 6902 on a copy of `target`.
+
+    Raises:
+        ApiError: 422, an operation does not fit the object, or a test fails.
+    """
+    if not isinstance(operations, list):
+        raise unprocessable("a JSON patch is a list of operations")
+    steps = cast("list[Any]", operations)
+    if len(steps) > MAX_JSON_PATCH_OPERATIONS:
+        raise unprocessable(f"a JSON patch has at most {MAX_JSON_PATCH_OPERATIONS} operations")
+    document = copy.deepcopy(target)
+    for step in steps:
+        try:
+            document = _operate(document, step)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            raise unprocessable(f"JSON patch: {_describe(step)} is not possible here") from error
+    return document
+
+
+def _describe(step: Any) -> str:
+    if not isinstance(step, dict):
+        return "an operation that is no object"
+    operation = cast("Json", step)
+    return f"{operation.get('op')} {operation.get('path')}"
+
+
+def _operate(document: Any, step: Json) -> Any:
+    operation, path = step["op"], _pointer(step["path"])
+    if operation == "test":
+        if _resolve(document, path) != step.get("value"):
+            raise unprocessable(f"JSON patch: testing value {step['path']} failed")
+        return document
+    if operation in ("move", "copy"):
+        source = _pointer(step["from"])
+        value = copy.deepcopy(_resolve(document, source))
+        if operation == "move":
+            document = _remove(document, source)
+        return _add(document, path, value)
+    if operation == "remove":
+        return _remove(document, path)
+    if operation not in ("add", "replace"):
+        raise ValueError(operation)
+    value = copy.deepcopy(step["value"])
+    if operation == "replace":
+        _resolve(document, path)
+        if path and isinstance(_resolve(document, path[:-1]), list):
+            document = _remove(document, path)
+    return _add(document, path, value)
+
+
+def _pointer(text: str) -> list[str]:
+    if text and not text.startswith("/"):
+        raise ValueError(text)
+    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+
+
+def _position(items: list[Any], part: str, *, end: int) -> int:
+    if part == "-" and end == len(items):
+        return end
+    if not part.isdecimal() or (len(part) > 1 and part[0] == "0") or int(part) > end:
+        raise IndexError(part)
+    return int(part)
+
+
+def _resolve(document: Any, path: list[str]) -> Any:
+    for part in path:
+        if isinstance(document, list):
+            items = cast("list[Any]", document)
+            document = items[_position(items, part, end=len(items) - 1)]
+        else:
+            document = document[part]
+    return document
+
+
+def _add(document: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    parent = _resolve(document, path[:-1])
+    if isinstance(parent, list):
+        items = cast("list[Any]", parent)
+        items.insert(_position(items, path[-1], end=len(items)), value)
+    elif isinstance(parent, dict):
+        parent[path[-1]] = value
+    else:
+        raise TypeError(path[-1])
+    return document
+
+
+def _remove(document: Any, path: list[str]) -> Any:
+    parent = _resolve(document, path[:-1])
+    if isinstance(parent, list):
+        items = cast("list[Any]", parent)
+        del items[_position(items, path[-1], end=len(items) - 1)]
+    else:
+        del parent[path[-1]]
+    return document
+
+
+def strategic_patch(target: Any, patch: Json) -> Json:
+    """Kubernetes' strategic merge for built-in kinds."""
+    if patch.get("$patch") == "replace":
+        return {name: value for name, value in patch.items() if name != "$patch"}
+    out: Json = dict(cast("Json", target)) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if name.startswith("$deleteFromPrimitiveList/"):
+            field = name.split("/", 1)[1]
+            out[field] = [item for item in as_list(out.get(field)) if item not in value]
+        elif name.startswith("$"):
+            continue  # orders and retained keys only matter for lists that are merged
+        elif value is None:
+            out.pop(name, None)
+        elif isinstance(value, dict):
+            _strategic_map(out, name, cast("Json", value))
+        elif isinstance(value, list) and name in _MERGE_KEYS:
+            out[name] = _strategic_list(as_list(out.get(name)), cast("list[Any]", value), name)
+        else:
+            out[name] = value
+    return out
+
+
+def _strategic_map(out: Json, name: str, value: Json) -> None:
+    if value.get("$patch") == "delete":
+        out.pop(name, None)
+    else:
+        out[name] = strategic_patch(out.get(name), value)
+
+
+def _strategic_list(current: list[Any], patch: list[Any], name: str) -> list[Any]:
+    out, key = list(current), _MERGE_KEYS[name]
+    if key is None:
+        return out + [item for item in patch if item not in out]
+    for item in patch:
+        place = next((i for i, old in enumerate(out) if old.get(key) == item.get(key)), None)
+        if item.get("$patch") == "delete":
+            if place is not None:
+                del out[place]
+        elif place is None:
+            out.append(item)
+        else:
+            out[place] = strategic_patch(out[place], item)
+    return out

@@ -1,0 +1,179 @@
+"""What is served: one `Resource` per group, version and plural, and the registry of them all."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from isthmus.apiserver.errors import unknown_path
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.schema import Schema
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that `kubectl get` prints.
+
+    Attributes:
+        name: Its heading.
+        type: `string`, `integer`, `number`, `boolean` or `date`.
+        path: JSONPath of the value; `#` before it prints the number of entries.
+        priority: Above 0 only shown with `-o wide`.
+        format: OpenAPI format.
+        description: Shown by clients that explain columns.
+    """
+
+    name: str
+    type: str
+    path: str
+    priority: int = 0
+    format: str = ""
+    description: str = ""
+
+
+AGE = Column("Age", "date", ".metadata.creationTimestamp")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource in one version.
+
+    Attributes:
+        group: API group, empty for the core group.
+        version: Version within the group.
+        plural: Name in paths.
+        kind: Name in objects.
+        schema: Pruning, defaulting, validation and merge rules of the kind.
+        namespaced: Whether objects live in namespaces.
+        singular: Name that kubectl takes besides the plural.
+        list_kind: Kind of a list.
+        short_names: Abbreviations for kubectl.
+        categories: Groups like `all` that kubectl can ask for.
+        subresources: `status`, `scale`, `finalize`...
+        columns: Columns after the name.
+        scale: JSONPaths of the scale subresource as a CRD declares them.
+        selectable: Fields that a field selector may name, besides name and namespace.
+        storage: Whether objects are stored in this version.
+        custom: Whether a CustomResourceDefinition declares it.
+        verbs: What can be done with it.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    schema: Schema
+    namespaced: bool = True
+    singular: str = ""
+    list_kind: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: frozenset[str] = frozenset()
+    columns: tuple[Column, ...] = (AGE,)
+    scale: Json | None = None
+    selectable: frozenset[str] = frozenset()
+    storage: bool = True
+    custom: bool = False
+    warning: str = ""
+    verbs: tuple[str, ...] = field(default=ALL_VERBS)
+
+    @cached_property
+    def group_version(self) -> str:
+        """`group/version`, or `v1` for the core group: the `apiVersion` of objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """`plural.group`, as errors name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @cached_property
+    def collection(self) -> str:
+        """The name under which the store keeps its objects, whatever the version."""
+        return f"{self.group}/{self.plural}"
+
+    @cached_property
+    def path(self) -> str:
+        """Path of the group version."""
+        return f"/apis/{self.group_version}" if self.group else f"/api/{self.version}"
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """How the body of an object in this version begins."""
+        return b'{"apiVersion":"' + self.group_version.encode() + b'"'
+
+    @cached_property
+    def has_status(self) -> bool:
+        """Whether `status` is written only through its own path."""
+        return "status" in self.subresources
+
+    def serve(self, body: bytes) -> bytes:
+        """A stored body in this version: versions differ in their name only."""
+        if body.startswith(self.prefix):
+            return body
+        return self.prefix + body[body.index(b'"', len(b'{"apiVersion":"')) + 1 :]
+
+
+class Registry:
+    """Every served resource, found by path, by collection and in discovery order."""
+
+    def __init__(self) -> None:
+        self._resources: dict[tuple[str, str, str], Resource] = {}
+        self._stored: dict[str, Resource] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def get(self, group: str, version: str, plural: str) -> Resource:
+        """The resource of this path.
+
+        Raises:
+            ApiError: 404, nothing is served there.
+        """
+        found = self._resources.get((group, version, plural))
+        if found is None:
+            raise unknown_path()
+        return found
+
+    def stored(self, collection: str) -> Resource | None:
+        """The storage version of a collection; None once its definition is gone."""
+        return self._stored.get(collection)
+
+    def find_kind(self, group_version: str, kind: str) -> Resource | None:
+        """The resource of an object that says `apiVersion` and `kind`."""
+        for resource in self._resources.values():
+            if resource.kind == kind and resource.group_version == group_version:
+                return resource
+        return None
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(tuple(self._resources.values()))
+
+    def of(self, group: str, version: str) -> list[Resource]:
+        """Resources of a group version."""
+        return [r for (g, v, _), r in self._resources.items() if (g, v) == (group, version)]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Versions by group, in the order of registration."""
+        found: dict[str, list[str]] = {}
+        for group, version, _ in self._resources:
+            versions = found.setdefault(group, [])
+            if version not in versions:
+                versions.append(version)
+        return found
+
+    def replace(self, collection: str, resources: list[Resource]) -> None:
+        """Serve `resources` as all the versions of a collection; none removes it."""
+        for place, resource in tuple(self._resources.items()):
+            if resource.collection == collection:
+                del self._resources[place]
+        self._stored.pop(collection, None)
+        for resource in resources:
+            self._resources[(resource.group, resource.version, resource.plural)] = resource
+            if resource.storage:
+                self._stored[collection] = resource
+        for listener in self._listeners:
+            listener()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever what is served changes."""
+        self._listeners.append(listener)

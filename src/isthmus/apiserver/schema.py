@@ -1,0 +1,254 @@
+"""Structural schemas: default, prune and validate objects.
+
+An object that is already valid and has no unknown field, which is nearly every one, costs one walk
+for defaults and one call of a compiled validator. Only the others are walked in Python to prune
+them and to say what is wrong where.
+
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+import copy
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, cast
+
+import jsonschema_rs
+import orjson
+
+from isthmus.apiserver.errors import Cause
+from isthmus.apiserver.fields import METADATA
+from isthmus.apiserver.jsonvalues import Json, as_map
+
+TYPE_META = ("apiVersion", "kind", "metadata")
+_DROPPED = frozenset(("nullable", "default", "description", "example", "externalDocs", "title"))
+_FORMATS = frozenset(("date", "date-time", "duration", "email", "ipv4", "ipv6", "uri", "uuid"))
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+
+class Schema:
+    """One kind's structural schema, compiled.
+
+    Args:
+        raw: The `openAPIV3Schema` of a version; empty accepts any object.
+        whole: Whether it describes whole objects, whose `metadata` is checked elsewhere.
+
+    Raises:
+        ValueError: It is no JSON Schema.
+    """
+
+    def __init__(self, raw: Json | None = None, *, whole: bool = True) -> None:
+        self.raw: Json = raw or {"type": "object", _PRESERVE: True}
+        self._whole = whole
+        self._defaulting = _has_default(self.raw)
+        self._closed = _compile(_json_schema(self.raw, closed=True, top=whole))
+        self._open = None
+
+    @cached_property
+    def merging(self) -> Json:
+        """The schema with the merge rules of `metadata`, for field ownership."""
+        properties = {**as_map(self.raw.get("properties")), "metadata": METADATA}
+        return {**self.raw, "properties": properties}
+
+    def admit(self, obj: Json) -> tuple[list[str], list[Cause]]:
+        """Default and prune `obj` in place, and check it.
+
+        Returns:
+            Paths of the fields that were unknown and are gone, and what is wrong.
+        """
+        if self._defaulting:
+            default(obj, self.raw)
+        if self._closed.is_valid(obj):
+            return [], []
+        unknown: list[str] = []
+        prune(obj, self.raw, unknown, whole=self._whole)
+        if self._open is None:
+            self._open = _compile(_json_schema(self.raw, closed=False, top=self._whole))
+        return unknown, list(_causes(self._open.iter_errors(obj), self.raw, obj))
+
+
+def _compile(schema: Json) -> Any:
+    return jsonschema_rs.Draft4Validator(schema, validate_formats=True)
+
+
+def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
+    """The JSON Schema with the meaning of a structural one.
+
+    Args:
+        raw: Structural schema.
+        closed: Refuse unknown fields wherever they would be pruned.
+        top: Whether this is the whole object, whose type and metadata are checked elsewhere.
+    """
+    out: Json = {}
+    for key, value in raw.items():
+        _translate(key, value, out, closed=closed)
+    if raw.get("x-kubernetes-int-or-string"):
+        out.pop("type", None)
+        out.setdefault("anyOf", [{"type": "integer"}, {"type": "string"}])
+    if raw.get("nullable") and "type" in out:
+        out["type"] = [out["type"], "null"]
+        if "enum" in out:
+            out["enum"] = [*out["enum"], None]
+    if raw.get("x-kubernetes-list-type") == "set":
+        out["uniqueItems"] = True
+    if top or raw.get("x-kubernetes-embedded-resource"):
+        out["properties"] = {**out.get("properties", {}), **{name: {} for name in TYPE_META}}
+    if closed and _closes(raw):
+        out["additionalProperties"] = False
+    return out
+
+
+def _translate(key: str, value: Any, out: Json, *, closed: bool) -> None:
+    """One keyword of a structural schema."""
+    if key == "properties":
+        out[key] = {k: _json_schema(v, closed=closed) for k, v in value.items()}
+    elif key in ("items", "additionalProperties") and isinstance(value, dict):
+        out[key] = _json_schema(cast("Json", value), closed=closed)
+    elif key == "not":
+        out[key] = _json_schema(value, closed=False)
+    elif key in ("allOf", "anyOf", "oneOf"):
+        out[key] = [_json_schema(part, closed=False) for part in value]
+    elif key == "format" and value not in _FORMATS:
+        return
+    elif key not in _DROPPED and not key.startswith("x-kubernetes"):
+        out[key] = value
+
+
+def _closes(raw: Json) -> bool:
+    """Whether unknown fields of this object would be pruned."""
+    if raw.get(_PRESERVE) or "additionalProperties" in raw:
+        return False
+    return raw.get("type") == "object" or "properties" in raw
+
+
+def _has_default(raw: Any) -> bool:
+    if not isinstance(raw, dict):
+        return False
+    schema = cast("Json", raw)
+    below = [*as_map(schema.get("properties")).values()]
+    below += [schema.get("items"), schema.get("additionalProperties")]
+    return "default" in schema or any(_has_default(part) for part in below)
+
+
+def default(value: Any, schema: Json) -> None:
+    """Fill in the defaults that `schema` declares, in place."""
+    if isinstance(value, dict):
+        obj = cast("Json", value)
+        properties: Json = as_map(schema.get("properties"))
+        for name, part in properties.items():
+            if "default" in part and (
+                name not in obj or (obj[name] is None and not part.get("nullable"))
+            ):
+                obj[name] = copy.deepcopy(part["default"])
+            if name in obj:
+                default(obj[name], part)
+        rest = schema.get("additionalProperties")
+        if isinstance(rest, dict):
+            for name, item in obj.items():
+                if name not in properties:
+                    default(item, cast("Json", rest))
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for item in cast("list[Any]", value):
+            default(item, schema["items"])
+
+
+def prune(
+    value: Any, schema: Json, unknown: list[str], path: str = "", *, whole: bool = False
+) -> None:
+    """Remove the fields that `schema` does not know, in place, and name them in `unknown`."""
+    if isinstance(value, dict):
+        embedded = whole or bool(schema.get("x-kubernetes-embedded-resource"))
+        _prune_object(cast("Json", value), schema, unknown, path, TYPE_META if embedded else ())
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(cast("list[Any]", value)):
+            prune(item, schema["items"], unknown, f"{path}[{index}]")
+
+
+def _prune_object(
+    obj: Json, schema: Json, unknown: list[str], path: str, kept: tuple[str, ...]
+) -> None:
+    properties: Json = as_map(schema.get("properties"))
+    rest = schema.get("additionalProperties")
+    keeps = bool(schema.get(_PRESERVE)) or rest is True
+    for name in list(obj):
+        here = f"{path}.{name}" if path else name
+        if name in kept:
+            continue
+        if name in properties:
+            prune(obj[name], properties[name], unknown, here)
+        elif isinstance(rest, dict):
+            prune(obj[name], cast("Json", rest), unknown, here)
+        elif not keeps:
+            unknown.append(here)
+            del obj[name]
+
+
+def _causes(errors: Iterable[Any], raw: Json, obj: Json) -> Iterable[Cause]:
+    """Kubernetes' words for what the validator found."""
+    for error in errors:
+        path = list(error.instance_path)
+        keyword = str(list(error.schema_path)[-1]) if error.schema_path else ""
+        yield _cause(keyword, path, error, raw, obj)
+
+
+def _cause(keyword: str, path: list[Any], error: Any, raw: Json, obj: Json) -> Cause:
+    where = field_path(path)
+    *above, rule = _schemas_along(raw, path)
+    value = _shown(_at(obj, path), [*above, rule])
+    if keyword == "required":
+        missing = str(error.kind.property)
+        return Cause(f"{where}.{missing}" if where else missing, "", "FieldValueRequired")
+    if keyword == "enum":
+        known = ", ".join(_text(choice) for choice in rule.get("enum", ()) if choice is not None)
+        return Cause(where, f"{value}: supported values: {known}", "FieldValueNotSupported")
+    says = {
+        "type": f"must be of type {rule.get('type')}",
+        "pattern": f"should match '{rule.get('pattern')}'",
+        "minLength": f"should be at least {rule.get('minLength')} chars long",
+        "maxLength": f"should be at most {rule.get('maxLength')} chars long",
+        "minimum": f"should be greater than or equal to {rule.get('minimum')}",
+        "maximum": f"should be less than or equal to {rule.get('maximum')}",
+        "minItems": f"should have at least {rule.get('minItems')} items",
+        "maxItems": f"should have at most {rule.get('maxItems')} items",
+        "format": f"must be of format {rule.get('format')}",
+        "uniqueItems": "shouldn't contain duplicates",
+    }.get(keyword, "does not fit its schema")
+    return Cause(where, f"{value}: {where} in body {says}")
+
+
+def _shown(value: Any, schemas: list[Json]) -> str:
+    """A value in an error message: short, and never a password."""
+    if any(schema.get("format") == "password" or schema.get("writeOnly") for schema in schemas):
+        return "<hidden>"
+    text = _text(value)
+    return text if len(text) <= 256 else text[:256] + "..."
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def field_path(path: Iterable[Any]) -> str:
+    """`spec.ports[0].name` for a path of names and positions."""
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return out.removeprefix(".")
+
+
+def _at(value: Any, path: list[Any]) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _schemas_along(schema: Json, path: list[Any]) -> list[Json]:
+    """The structural schemas of every value from the object down to the one at `path`."""
+    found = [schema]
+    for part in path:
+        if isinstance(part, int):
+            below = schema.get("items")
+        else:
+            below = as_map(schema.get("properties")).get(part) or schema.get("additionalProperties")
+        schema = cast("Json", below) if isinstance(below, dict) else {}
+        found.append(schema)
+    return found

@@ -1,0 +1,67 @@
+"""Encryption of stored bodies, so that a copied database file gives no Secret away.
+
+AES-256-GCM with a random nonce; the place of an object is bound in, so that a row cannot be moved
+to another name unnoticed. The key file holds one hexadecimal key a line: the first one encrypts,
+all of them decrypt, which is how a key is rotated.
+"""
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_FORMAT = b"\x01"
+_NONCE_BYTES = 12
+
+
+class UnreadableSecret(Exception):
+    """A stored body cannot be decrypted with any key of the key file."""
+
+
+class SecretBox:
+    """Encrypts and decrypts bodies with the keys of one file.
+
+    Args:
+        keys: 32-byte keys; the first one encrypts.
+    """
+
+    def __init__(self, keys: list[bytes]) -> None:
+        self._ciphers = [AESGCM(key) for key in keys]
+
+    @classmethod
+    def open(cls, path: Path) -> "SecretBox":
+        """Read the key file, or make one with mode 0600."""
+        if not path.exists():
+            write_private(path, os.urandom(32).hex().encode() + b"\n")
+        return cls([bytes.fromhex(line) for line in path.read_text().split()])
+
+    def seal(self, place: str, body: bytes) -> bytes:
+        """Encrypt `body`, bound to `place`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return _FORMAT + nonce + self._ciphers[0].encrypt(nonce, body, place.encode())
+
+    def open_sealed(self, place: str, sealed: bytes) -> bytes:
+        """Decrypt what `seal` made for the same place.
+
+        Raises:
+            UnreadableSecret: No key fits, or the row was altered.
+        """
+        nonce, text = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(nonce, text, place.encode())
+            except InvalidTag:
+                continue
+        raise UnreadableSecret(f"{place} cannot be decrypted: is secrets.key the right one?")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

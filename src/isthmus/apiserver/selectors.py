@@ -1,0 +1,136 @@
+"""Label and field selectors.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from isthmus.apiserver.errors import bad_request
+from isthmus.apiserver.history import Record
+from isthmus.apiserver.jsonpath import first
+from isthmus.apiserver.resources import Resource
+
+_SPLIT = re.compile(r",(?![^()]*\))")
+_REQUIREMENT = re.compile(
+    r"""\s*(?:
+        (?P<absent>!)\s*(?P<name1>[^\s!=,()<>]+)
+      | (?P<name2>[^\s!=,()<>]+)\s*(?P<equality>==|=|!=)\s*(?P<value>[^\s,()=!<>]*)
+      | (?P<name3>[^\s!=,()<>]+)\s+(?P<membership>in|notin)\s*\((?P<values>[^()]*)\)
+      | (?P<name4>[^\s!=,()<>]+)
+    )\s*""",
+    re.VERBOSE,
+)
+_FIELD = re.compile(r"(?P<field>[^=!]+)(?P<operator>==|=|!=)(?P<value>.*)", re.DOTALL)
+_LONGEST = 16 * 1024
+
+LabelTest = Callable[[Mapping[str, str]], bool]
+
+
+def parse_labels(text: str) -> LabelTest:
+    """A test of labels.
+
+    Raises:
+        ApiError: 400, the selector cannot be read.
+    """
+    if len(text) > _LONGEST:
+        raise bad_request(f"a selector has at most {_LONGEST} characters")
+    tests = [_requirement(part) for part in _SPLIT.split(text)]
+    return lambda labels: all(test(labels) for test in tests)
+
+
+def _requirement(text: str) -> LabelTest:
+    match = _REQUIREMENT.fullmatch(text)
+    if match is None:
+        raise bad_request(f"unable to parse requirement: {text!r}")
+    name = match["name1"] or match["name2"] or match["name3"] or match["name4"]
+    if match["absent"]:
+        return lambda labels: name not in labels
+    if match["equality"]:
+        values = frozenset((match["value"],))
+        negative = match["equality"] == "!="
+    elif match["membership"]:
+        values = frozenset(value.strip() for value in match["values"].split(","))
+        negative = match["membership"] == "notin"
+    else:
+        return lambda labels: name in labels
+    if negative:
+        return lambda labels: labels.get(name) not in values
+    return lambda labels: labels.get(name) in values
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldRequirement:
+    field: str
+    value: str
+    negative: bool
+
+    def holds(self, found: object) -> bool:
+        text = "" if found is None else found if isinstance(found, str) else _plain(found)
+        return (text == self.value) != self.negative
+
+
+def _plain(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Selection:
+    """Which objects of a resource a list or watch is about.
+
+    Args:
+        labels: Test of labels, or None for all.
+        fields: What fields must be.
+    """
+
+    def __init__(self, labels: LabelTest | None, fields: list[_FieldRequirement]) -> None:
+        self._labels = labels
+        self._keyed = [f for f in fields if f.field in ("metadata.name", "metadata.namespace")]
+        self._fields = [f for f in fields if f not in self._keyed]
+        self.everything = labels is None and not fields
+
+    @property
+    def name(self) -> str | None:
+        """The only name that can fit, when the selector says it."""
+        for requirement in self._keyed:
+            if requirement.field == "metadata.name" and not requirement.negative:
+                return requirement.value
+        return None
+
+    def fits(self, record: Record) -> bool:
+        """Whether the object is selected; the body is parsed only for fields that need it."""
+        if self._labels is not None and not self._labels(record.labels):
+            return False
+        for requirement in self._keyed:
+            if not requirement.holds(record.key[requirement.field == "metadata.name"]):
+                return False
+        if self._fields:
+            obj = orjson.loads(record.body)
+            return all(field.holds(first(obj, "." + field.field)) for field in self._fields)
+        return True
+
+
+def parse(resource: Resource, labels: str, fields: str) -> Selection:
+    """The selection that the query parameters describe.
+
+    Raises:
+        ApiError: 400, a selector cannot be read or names a field that is not selectable.
+    """
+    requirements: list[_FieldRequirement] = []
+    for part in fields.split(",") if fields else ():
+        match = _FIELD.fullmatch(part)
+        if match is None:
+            raise bad_request(f"invalid field selector {part!r}: write field=value or field!=value")
+        field = match["field"].strip()
+        if (
+            field not in ("metadata.name", "metadata.namespace")
+            and field not in resource.selectable
+        ):
+            known = ", ".join(("metadata.name", "metadata.namespace", *sorted(resource.selectable)))
+            raise bad_request(
+                f'field label not supported: "{field}" for {resource.qualified}; use one of {known}'
+            )
+        requirements.append(_FieldRequirement(field, match["value"], match["operator"] == "!="))
+    return Selection(parse_labels(labels) if labels else None, requirements)

@@ -1,0 +1,333 @@
+"""The server: opens the data folder, answers ASGI requests, and listens with TLS when asked to."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+import time
+from collections.abc import Generator
+
+import orjson
+
+from isthmus.apiserver import crds, kinds
+from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
+from isthmus.apiserver.config import (
+    AsgiApp,
+    Message,
+    Receive,
+    RequestRecord,
+    Scope,
+    Send,
+    ServerConfig,
+)
+from isthmus.apiserver.discovery import VERSION, Discovery
+from isthmus.apiserver.errors import ApiError, unknown_path
+from isthmus.apiserver.garbage import Collector
+from isthmus.apiserver.handlers import Handlers, parse_path, verb_of
+from isthmus.apiserver.history import Event
+from isthmus.apiserver.http import Disconnected, Request, Response
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.objects import Objects, Options
+from isthmus.apiserver.openapi import OpenApi
+from isthmus.apiserver.rbac import Action, Authorizer
+from isthmus.apiserver.resources import Registry
+from isthmus.apiserver.reviews import Reviews
+from isthmus.apiserver.rules import builtin_rules
+from isthmus.apiserver.secretbox import SecretBox
+from isthmus.apiserver.store import Collection, StorageFailed, Store
+from isthmus.apiserver.watching import Watch
+
+_LOG = logging.getLogger(__name__)
+_NAMESPACES = ("default", "kube-system", "kube-public")
+_HEALTH = ("/healthz", "/readyz", "/livez")
+_KEEP_ALIVE_SECONDS = 600
+_SYSTEM = User("system:apiserver", frozenset(("system:masters", AUTHENTICATED)))
+_NOBODY = User("", frozenset())
+
+
+class ApiServer:
+    """An API server over one data folder. Make it with `ApiServer.open`."""
+
+    def __init__(self, config: ServerConfig, store: Store, tokens: TokenFile) -> None:
+        self._config = config
+        self._store = store
+        self._tokens = tokens
+        self._registry = Registry()
+        self._authorizer = Authorizer(store)
+        rules = builtin_rules(self._authorizer.may_grant)
+        self._objects = Objects(store, self._registry, rules)
+        self._collector = Collector(store, self._objects)
+        self._discovery = Discovery(self._registry)
+        self._openapi = OpenApi(self._registry)
+        self._handlers = Handlers(
+            store, self._registry, self._objects, self._authorizer,
+            Reviews(self._authorizer, tokens), config.limits,
+        )  # fmt: skip
+        self._stopping = asyncio.Event()
+        self._listening: _Listener | None = None
+        self.app: AsgiApp = self._answer
+        """The ASGI application, for a server or to be called in-process."""
+
+    @classmethod
+    async def open(cls, config: ServerConfig) -> "ApiServer":
+        """Open or make the data folder.
+
+        Raises:
+            StorageFailed: The database cannot be opened.
+        """
+        folder = config.data_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        box = SecretBox.open(folder / "secrets.key")
+        sealed = frozenset((kinds.SECRET_COLLECTION,))
+        store = await Store.open(folder / "objects.sqlite", box, sealed, config.limits)
+        tokens = TokenFile(folder / "tokens.json", folder / "tokens.key", config.admin_token)
+        server = cls(config, store, tokens)
+        await server._start()
+        return server
+
+    async def _start(self) -> None:
+        for resource in kinds.builtin_resources():
+            self._registry.replace(resource.collection, [resource])
+        for record in self._store.collection(kinds.CRD_COLLECTION).records.values():
+            self._serve_definition(orjson.loads(record.body))
+        self._store.listen(self._notice)
+        namespaces = self._registry.get("", "v1", "namespaces")
+        for name in _NAMESPACES:
+            if ("", name) not in self._store.collection(namespaces.collection).records:
+                obj: Json = {"metadata": {"name": name}}
+                self._objects.create(namespaces, "", obj, Options(_SYSTEM, "apiserver"))
+        await self._store.commit()
+        self._collector.start()
+        # What is loaded now stays: keeping it out of every later collection spares long pauses.
+        gc.collect()
+        gc.freeze()
+
+    def _notice(self, collection: Collection, event: Event) -> None:
+        """Serve or forget a kind as soon as its definition is committed."""
+        if collection.name != kinds.CRD_COLLECTION:
+            return
+        definition: Json = orjson.loads(event.record.body)
+        if event.type == "DELETED":
+            spec = definition["spec"]
+            self._registry.replace(f"{spec['group']}/{spec['names']['plural']}", [])
+        else:
+            self._serve_definition(definition)
+
+    def _serve_definition(self, definition: Json) -> None:
+        spec = definition["spec"]
+        served = crds.resources_of(definition)
+        self._registry.replace(f"{spec['group']}/{spec['names']['plural']}", served)
+
+    def issue_token(self, user: str, groups: list[str], *, rotate: bool = False) -> str:
+        """The token of a user, the same one at every call.
+
+        Args:
+            user: Name of the user.
+            groups: Groups of the user from now on.
+            rotate: Make a new token and refuse the old one.
+        """
+        return self._tokens.issue(user, groups, rotate=rotate)
+
+    # --- requests ------------------------------------------------------------------------------
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            await self._route(exchange, receive)
+        except Disconnected:
+            exchange.code = exchange.code or 499
+        except ApiError as error:
+            await exchange.refuse(error)
+        except StorageFailed as error:
+            _LOG.exception("storage refused a request")
+            await exchange.refuse(ApiError(503, "ServiceUnavailable", str(error)))
+        except Exception:  # noqa: BLE001 - the last resort: log it, say nothing of it
+            _LOG.exception("unexpected error while answering a request")
+            await exchange.refuse(ApiError(500, "InternalError", "Internal error occurred"))
+        finally:
+            if self._config.observer is not None:
+                self._config.observer(exchange.record())
+
+    async def _route(self, exchange: "_Exchange", receive: Receive) -> None:
+        path = exchange.path
+        if path in _HEALTH or path.startswith(("/readyz/", "/livez/", "/healthz/")):
+            ready = not self._stopping.is_set()
+            body = b"ok" if ready else b"stopping"
+            await Response(body, 200 if ready else 500, b"text/plain").send(exchange.send)
+            return
+        if path == "/version":
+            await Response.json(VERSION).send(exchange.send)
+            return
+        user = self._authenticate(exchange.scope)
+        exchange.user = user
+        for prefix, app in self._config.extra_routes.items():
+            if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+                await app({**exchange.scope, "isthmus.user": user}, receive, exchange.send)
+                return
+        request = Request(exchange.scope, receive, user, self._config.limits)
+        answer = await self._dispatch(exchange, request)
+        if isinstance(answer, Watch):
+            await answer.respond(exchange.send, self._stopping)
+        else:
+            await answer.send(exchange.send)
+
+    async def _dispatch(self, exchange: "_Exchange", request: Request) -> Response | Watch:
+        parts = exchange.path[1:].split("/")
+        root = parts[0]
+        if root in ("api", "apis") and len(parts) <= (2 if root == "api" else 3):
+            return self._discovery.answer(request, parts)
+        if root in ("api", "apis"):
+            target = parse_path(parts)
+            verb = verb_of(request.method, target, watch=request.flag("watch"))
+            exchange.verb, exchange.resource = (
+                verb,
+                target.full + (f".{target.group}" if target.group else ""),
+            )
+            return await self._handlers.answer(request, target, verb)
+        if root == "openapi":
+            return self._openapi.answer(request, parts)
+        if root == "metrics" and self._config.metrics is not None:
+            self._authorizer.require(request.user, Action("get", path="/metrics"))
+            return Response(self._config.metrics(), content_type=b"text/plain; version=0.0.4")
+        raise unknown_path()
+
+    def _authenticate(self, scope: Scope) -> User:
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                user = self._tokens.authenticate(value[7:].decode("latin-1").strip())
+                if user is not None:
+                    return user
+        raise ApiError(401, "Unauthorized", "Unauthorized")
+
+    # --- listening -----------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where the server listens; known once `serve` has been called."""
+        return self._listener().url
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate authority that clients must trust."""
+        return self._listener().ca_pem
+
+    def _listener(self) -> "_Listener":
+        if self._listening is None:
+            self._listening = _Listener(self._config)
+        return self._listening
+
+    async def serve(self) -> None:
+        """Answer on the network until `stop` or `close` is called."""
+        await self._listener().serve(self.app)
+
+    def stop(self) -> None:
+        """End watches and let `serve` return."""
+        self._stopping.set()
+        if self._listening is not None:
+            self._listening.stop()
+
+    async def close(self) -> None:
+        """Stop, finish what was acknowledged, and close the database."""
+        self.stop()
+        await self._collector.stop()
+        await self._store.close()
+        gc.unfreeze()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+class _Exchange:
+    """One request and what becomes of it."""
+
+    __slots__ = ("_send", "_started", "code", "path", "resource", "scope", "user", "verb")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        path: str = scope["path"]
+        self.scope = scope
+        self.path = path.rstrip("/") or "/"
+        self.user = _NOBODY
+        self.verb = self.resource = ""
+        self.code = 0
+        self._send = send
+        self._started = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.code = message["status"]
+        await self._send(message)
+
+    async def refuse(self, error: ApiError) -> None:
+        if not self.code:
+            await Response.json(error.status(), error.code).send(self.send)
+
+    def record(self) -> RequestRecord:
+        seconds = time.perf_counter() - self._started
+        return RequestRecord(
+            self.verb, self.resource, self.code, seconds, self.user.name, self.path
+        )
+
+
+class _Listener:
+    """The TLS socket, and uvicorn on it. Heavy imports wait until somebody listens."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        from isthmus.apiserver.tls import Certificates
+
+        certificates = Certificates(config.data_dir / "tls", config.host)
+        self._certificates = certificates
+        self.ca_pem = certificates.ca_pem
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((config.host, config.port))
+        port = self._socket.getsockname()[1]
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self.url = f"https://{host}:{port}"
+        self._server = None
+
+    async def serve(self, app: AsgiApp) -> None:
+        import uvicorn
+
+        class Server(uvicorn.Server):
+            """Signals belong to the program that embeds us."""
+
+            @contextlib.contextmanager
+            def capture_signals(self) -> Generator[None]:
+                yield
+
+        self._server = Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                interface="asgi3",
+                proxy_headers=False,
+                server_header=False,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=3,
+                ssl_certfile=self._certificates.certificate_path,
+                ssl_keyfile=self._certificates.key_path,
+            )
+        )
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        if self._server is None:
+            self._socket.close()
+        else:
+            self._server.should_exit = True

@@ -1,0 +1,113 @@
+"""Lists as the tables that kubectl prints.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from isthmus.apiserver.jsonpath import first
+from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.resources import Column, Resource
+
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 31536000
+
+
+def table(
+    resource: Resource, objects: Iterable[Json], metadata: Json, include: str, *, heads: bool = True
+) -> Json:
+    """A `Table` with one row an object.
+
+    Args:
+        resource: The kind and its columns.
+        objects: Parsed objects.
+        metadata: Metadata of the list.
+        include: What each row carries besides its cells: `None`, `Metadata` or `Object`.
+        heads: Whether the columns are described; a watch does so once only.
+    """
+    now = datetime.now(UTC)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": _heads(resource) if heads else [],
+        "rows": [_row(resource, obj, include, now) for obj in objects],
+    }
+
+
+def _heads(resource: Resource) -> list[Json]:
+    name = Column("Name", "string", "", format="name", description="Name of the object.")
+    return [
+        {
+            "name": column.name,
+            "type": column.type,
+            "format": column.format,
+            "description": column.description,
+            "priority": column.priority,
+        }
+        for column in (name, *resource.columns)
+    ]
+
+
+def _row(resource: Resource, obj: Json, include: str, now: datetime) -> Json:
+    cells = [obj["metadata"]["name"], *(_cell(column, obj, now) for column in resource.columns)]
+    row: Json = {"cells": cells}
+    if include == "Object":
+        row["object"] = obj
+    elif include != "None":
+        row["object"] = partial(obj)
+    return row
+
+
+def partial(obj: Json) -> Json:
+    """The `PartialObjectMetadata` of an object."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }
+
+
+def _cell(column: Column, obj: Json, now: datetime) -> Any:
+    if column.path.startswith("#"):
+        return len(first(obj, column.path[1:]) or ())
+    if column.path.startswith("@"):
+        return _reference(as_map(obj.get(column.path[1:])))
+    value = first(obj, column.path)
+    if column.type == "date":
+        return "<unknown>" if value is None else age(str(value), now)
+    if column.type == "string" and value is not None and not isinstance(value, str):
+        return orjson.dumps(value).decode()
+    return value
+
+
+def _reference(reference: Json) -> str:
+    kind = str(reference.get("kind", ""))
+    shown = kind if "Role" in kind else kind.lower()
+    return f"{shown}/{reference.get('name', '')}"
+
+
+def age(then: str, now: datetime) -> str:
+    """How long ago, in kubectl's short form such as `5m30s` or `3d4h`."""
+    try:
+        moment = datetime.fromisoformat(then)
+    except ValueError:
+        return "<invalid>"
+    seconds = max(0, int((now - moment).total_seconds()))
+    # Each row: below this many seconds, print this unit, and that smaller one below this bound.
+    if seconds < 2 * _MINUTE:
+        return f"{seconds}s"
+    for below, unit, letter, fine_below, fine, fine_letter in (
+        (3 * _HOUR, _MINUTE, "m", 10 * _MINUTE, 1, "s"),
+        (2 * _DAY, _HOUR, "h", 8 * _HOUR, _MINUTE, "m"),
+        (2 * _YEAR, _DAY, "d", 8 * _DAY, _HOUR, "h"),
+    ):
+        if seconds < below:
+            rest = seconds % unit // fine
+            tail = f"{rest}{fine_letter}" if seconds < fine_below and rest else ""
+            return f"{seconds // unit}{letter}{tail}"
+    rest = seconds % _YEAR // _DAY
+    return f"{seconds // _YEAR}y" + (f"{rest}d" if seconds < 8 * _YEAR and rest else "")

@@ -1,0 +1,186 @@
+"""Watches: the present state first when asked for, then every committed change, in order.
+
+A watcher keeps a version and reads the history of its resource from there; each event is one chunk
+of the answer. When history has moved on past a slow watcher, it is told that it is expired and
+lists again, as every Kubernetes client does.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from isthmus.apiserver.config import Receive, Send
+from isthmus.apiserver.errors import bad_request, expired
+from isthmus.apiserver.history import Event, Record
+from isthmus.apiserver.http import JSON, Request
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.listing import Wanted
+from isthmus.apiserver.store import Collection, Store
+from isthmus.apiserver.tables import partial, table
+
+_SHORTEST_SECONDS = 1800
+_INITIAL_END = "k8s.io/initial-events-end"
+
+
+class Watch:
+    """One watch, made of a request; `respond` answers it.
+
+    Args:
+        store: The store.
+        wanted: What is watched.
+        request: The request with its query parameters.
+        bookmark_seconds: Time between bookmarks when nothing happens.
+    """
+
+    def __init__(
+        self, store: Store, wanted: Wanted, request: Request, bookmark_seconds: float
+    ) -> None:
+        self._store = store
+        self._resource = wanted.resource
+        self._collection: Collection = store.collection(wanted.resource.collection)
+        self._namespace = wanted.namespace
+        self._selection = wanted.selection
+        self._view = wanted.view
+        self._receive: Receive = request.receive
+        self._bookmarks = request.flag("allowWatchBookmarks")
+        self._bookmark_seconds = bookmark_seconds
+        self._heads = True
+        asked = request.query.get("resourceVersion", "")
+        if asked and not asked.isdecimal():
+            raise bad_request(f"resourceVersion must be a number: {asked[:64]!r}")
+        self._send_initial = request.flag("sendInitialEvents")
+        self._initial = self._send_initial or asked in ("", "0")
+        self._version = store.version if self._initial else int(asked)
+        seconds = request.number("timeoutSeconds")
+        self._seconds = seconds or _SHORTEST_SECONDS + secrets.randbelow(_SHORTEST_SECONDS)
+
+    async def respond(self, send: Send, stopping: asyncio.Event) -> None:
+        """Stream until the time is over, the caller is gone, or the server stops."""
+        headers = [(b"content-type", JSON), (b"cache-control", b"no-cache, private")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        history = self._collection.history
+        wake = history.subscribe()
+        ends = [
+            asyncio.ensure_future(_disconnected(self._receive)),
+            asyncio.ensure_future(stopping.wait()),
+        ]
+        for end in ends:
+            end.add_done_callback(lambda _: wake.set())
+        try:
+            async with asyncio.timeout(self._seconds):
+                async with aclosing(self._lines(wake, ends)) as lines:
+                    async for line in lines:
+                        await send({"type": "http.response.body", "body": line, "more_body": True})
+        except TimeoutError:
+            pass
+        finally:
+            history.unsubscribe(wake)
+            for end in ends:
+                end.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _lines(
+        self, wake: asyncio.Event, ends: Sequence["asyncio.Future[Any]"]
+    ) -> AsyncGenerator[bytes, None]:
+        if self._initial:
+            for line in self._present():
+                yield line
+        while not any(end.done() for end in ends):
+            wake.clear()
+            events = self._collection.history.since(self._version)
+            if events is None or self._version > self._store.version:
+                yield self._expired()
+                return
+            for event in events:
+                line = self._line(event)
+                self._version = event.record.version
+                if line is not None:
+                    yield line
+            if events:
+                continue
+            try:
+                async with asyncio.timeout(self._bookmark_seconds):
+                    await wake.wait()
+            except TimeoutError:
+                self._version = max(self._version, self._quiet_version())
+                if self._bookmarks:
+                    yield self._bookmark()
+
+    def _quiet_version(self) -> int:
+        """A newer version at which nothing of this resource was missed."""
+        events = self._collection.history.since(self._version)
+        return self._version if events is None or events else self._store.version
+
+    def _present(self) -> list[bytes]:
+        self._version = self._store.version
+        keys = self._collection.within(self._namespace)
+        records = [self._collection.records[key] for key in keys]
+        lines = [
+            self._encode("ADDED", record) for record in records if self._selection.fits(record)
+        ]
+        if self._send_initial:
+            lines.append(self._bookmark(initial_end=True))
+        return lines
+
+    def _line(self, event: Event) -> bytes | None:
+        """The event as this watcher sees it, or None when it is none of its business."""
+        record = event.record
+        if self._namespace is not None and record.key[0] != self._namespace:
+            return None
+        kind = event.type
+        if not self._selection.everything:
+            before = event.previous is not None and self._selection.fits(event.previous)
+            after = kind != "DELETED" and self._selection.fits(record)
+            if not before and not after:
+                return None
+            kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
+        return self._encode(kind, record)
+
+    def _encode(self, kind: str, record: Record) -> bytes:
+        body = self._resource.serve(record.body)
+        if self._view.form == "Partial":
+            body = orjson.dumps(partial(orjson.loads(body)))
+        elif self._view.form == "Table":
+            metadata = {"resourceVersion": str(record.version)}
+            obj: Json = orjson.loads(body)
+            rows = table(self._resource, [obj], metadata, self._view.include, heads=self._heads)
+            body = orjson.dumps(rows)
+            self._heads = False
+        return b'{"type":"' + kind.encode() + b'","object":' + body + b"}\n"
+
+    def _bookmark(self, *, initial_end: bool = False) -> bytes:
+        metadata: Json = {"resourceVersion": str(self._version), "creationTimestamp": None}
+        if initial_end:
+            metadata["annotations"] = {_INITIAL_END: "true"}
+        obj: Json = {
+            "kind": self._resource.kind,
+            "apiVersion": self._resource.group_version,
+            "metadata": metadata,
+        }
+        if self._view.form == "Partial":
+            obj = partial(obj)
+        elif self._view.form == "Table":
+            row: Json = {"cells": [], "object": partial(obj)}
+            obj = table(
+                self._resource, [], {"resourceVersion": str(self._version)}, "None", heads=False
+            )
+            obj["rows"] = [row]
+        return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+    def _expired(self) -> bytes:
+        error = expired(self._version, self._collection.history.trimmed)
+        return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Return once the caller is gone. An in-process caller may only ever cancel us."""
+    for _ in range(3):
+        if (await receive())["type"] == "http.disconnect":
+            return
+    await asyncio.Event().wait()

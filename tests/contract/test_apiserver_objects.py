@@ -1,0 +1,74 @@
+"""Create, read, update, patch and delete, as any Kubernetes client expects them."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver_client import WIDGETS, Client, running, widget, widget_definition
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MERGE = "application/merge-patch+json"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncGenerator[Client]:
+    async with running(tmp_path / "data") as (_, client):
+        assert (await client("POST", DEFINITIONS, widget_definition())).code == 201
+        yield client
+
+
+async def test_created_object_is_defaulted_stamped_and_read_back(api: Client) -> None:
+    made = await api("POST", WIDGETS, widget())
+
+    assert made.code == 201
+    assert made.json["spec"] == {"size": 1, "color": "red"}
+    assert made.json["metadata"]["generation"] == 1
+    assert (await api("GET", f"{WIDGETS}/a")).json == made.json
+
+
+async def test_update_with_an_old_version_is_a_conflict(api: Client) -> None:
+    made = (await api("POST", WIDGETS, widget())).json
+    await api("PATCH", f"{WIDGETS}/a", {"spec": {"size": 2}}, kind=MERGE)
+
+    assert (await api("PUT", f"{WIDGETS}/a", made)).code == 409
+
+
+async def test_status_and_spec_are_written_apart(api: Client) -> None:
+    made = (await api("POST", WIDGETS, {**widget(), "status": {"lost": True}})).json
+    assert "status" not in made
+    made["status"], made["spec"]["size"] = {"ready": True}, 9
+
+    after = (await api("PUT", f"{WIDGETS}/a/status", made)).json
+
+    assert (after["status"], after["spec"]["size"]) == ({"ready": True}, 1)
+    assert after["metadata"]["generation"] == 1
+
+
+async def test_update_that_changes_nothing_writes_nothing(api: Client) -> None:
+    made = (await api("POST", WIDGETS, widget())).json
+
+    again = (await api("PUT", f"{WIDGETS}/a", made)).json
+
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+async def test_finalizer_holds_a_deleted_object(api: Client) -> None:
+    held = widget()
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api("POST", WIDGETS, held)
+
+    marked = (await api("DELETE", f"{WIDGETS}/a")).json
+    assert marked["metadata"]["deletionTimestamp"]
+    assert (await api("GET", f"{WIDGETS}/a")).code == 200
+
+    await api("PATCH", f"{WIDGETS}/a", {"metadata": {"finalizers": None}}, kind=MERGE)
+    assert (await api("GET", f"{WIDGETS}/a")).code == 404
+
+
+async def test_invalid_object_names_its_fields(api: Client) -> None:
+    refused = await api("POST", WIDGETS, widget(size="big", color="blue"))
+
+    assert refused.code == 422
+    fields = {cause["field"] for cause in refused.json["details"]["causes"]}
+    assert fields == {"spec.size", "spec.color"}
