@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, Json
-from isthmus.api.v1alpha1 import OfferingSpec
+from isthmus.api.meta import APPROVE_REPLACEMENT, DeletionPolicy, Json
+from isthmus.api.v1alpha1 import OfferingSpec, Provider, Stack
 from isthmus.core import schemas
 from isthmus.core.prices import Estimate
-from isthmus.core.stacks import Change, Changes
+from isthmus.core.stacks import Change, Changes, Verb
 
 _ENOUGH_DIGITS = 12
 
@@ -79,6 +79,48 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "allowed", all(check.passed for check in self.checks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """What the controllers would make of an instance, and what they made of it before."""
+
+    stack: Stack
+    definition: OfferingSpec
+    provider: Provider
+    values: Json
+    revision: Revision
+    former: Stack | None = None
+    former_values: Json = field(default_factory=dict[str, Any])
+
+
+def deletion_changes(stack: Stack) -> tuple[Change, ...]:
+    """Return what deleting a stack would delete; what the template keeps is not among it."""
+    if stack.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return ()
+    declared = cast("dict[str, Json]", stack.spec.template.get("Resources") or {})
+    kept = {name for name, one in declared.items() if one.get("DeletionPolicy") == "Retain"}
+    return tuple(
+        Change(
+            verb=Verb.DELETE,
+            logical_id=resource.logical_id,
+            type=resource.type,
+            physical_id=resource.physical_id,
+            stateful=resource.logical_id in stack.spec.stateful,
+        )
+        for resource in stack.status.resources
+        if resource.logical_id not in kept
+    )
+
+
+def deletion_notes(stack: Stack) -> tuple[str, ...]:
+    """Return what a deletion would leave behind on purpose."""
+    if stack.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return ("spec.deletionPolicy is Retain: the native stack stays as it is",)
+    declared = cast("dict[str, Json]", stack.spec.template.get("Resources") or {})
+    words = {"Retain": "stays", "Snapshot": "leaves a final snapshot"}
+    policies = {name: str(one.get("DeletionPolicy")) for name, one in declared.items()}
+    return tuple(f"{name} {words[p]}" for name, p in policies.items() if p in words)
 
 
 def parameter_changes(
