@@ -140,7 +140,9 @@ async def scene(
     cloud = cloud or FakeCloud(clock)
     fake = wrap(driver(lambda _: cloud))
     manager = Manager(store, clock=clock)
-    connections = controllers.build(manager, load=lambda _: fake, installation="test", **options)
+    connections = controllers.build(
+        manager, load=lambda _: fake, installation="test", **options
+    ).connections
     here = Scene(store, cloud, manager, connections)
     if furnish:
         await here.namespace(TEAM, team="a")

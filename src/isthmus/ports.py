@@ -60,6 +60,10 @@ class StackEngine(Protocol):
         """List everything in the account that bears our tag and this installation's."""
         ...
 
+    async def adoptable(self) -> tuple[Owned, ...]:
+        """List the stacks in the account that bear nobody's tag, with an empty ``uid``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:

@@ -1,6 +1,7 @@
 """The controllers: one file a kind. They decide with ``core`` and act through ``ports`` only."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from isthmus.api.meta import Json
@@ -15,6 +16,7 @@ from isthmus.api.v1alpha1 import (
 )
 from isthmus.controllers.offering import OfferingController
 from isthmus.controllers.operation import OperationController
+from isthmus.controllers.planning import Planning
 from isthmus.controllers.provider import ProviderController
 from isthmus.controllers.service_binding import ServiceBindingController
 from isthmus.controllers.service_instance import ServiceInstanceController
@@ -26,7 +28,15 @@ from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
 from isthmus.runtime.manager import Manager, Trigger
 
-__all__ = ["build"]
+__all__ = ["Built", "Planning", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What others may use beside the controllers."""
+
+    connections: Connections
+    planning: Planning
 
 
 def build(
@@ -35,8 +45,8 @@ def build(
     load: Callable[[str], Driver],
     installation: str,
     drift_every: timedelta = DRIFT_EVERY,
-) -> Connections:
-    """Add all controllers to a manager; return the open accounts, for other readers.
+) -> Built:
+    """Add all controllers to a manager; return what other readers share with them.
 
     Args:
         manager: Runs them.
@@ -57,11 +67,13 @@ def build(
     triggers = _Triggers(world)
     manager.add(ProviderController(world), triggers=triggers.of_providers())
     manager.add(OfferingController(world))
-    manager.add(ServiceInstanceController(world), triggers=triggers.of_instances())
-    manager.add(StackController(world, drift_every=drift_every), triggers=triggers.of_stacks())
+    instances = ServiceInstanceController(world)
+    stacks = StackController(world, drift_every=drift_every)
+    manager.add(instances, triggers=triggers.of_instances())
+    manager.add(stacks, triggers=triggers.of_stacks())
     manager.add(ServiceBindingController(world), triggers=triggers.of_bindings())
     manager.add(OperationController(world), triggers=triggers.of_operations())
-    return connections
+    return Built(connections, Planning(instances, stacks, connections))
 
 
 def _world(manager: Manager, connections: Connections) -> World:

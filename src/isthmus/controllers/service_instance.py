@@ -13,6 +13,7 @@ from isthmus.controllers.world import World
 from isthmus.core import catalog, selectors
 from isthmus.core.compose.rendered import RENDERED_FROM, Rendered, note_origin, rendered_from
 from isthmus.core.compose.service_instance import compose
+from isthmus.core.plan import Rendering, Revision
 from isthmus.core.stacks import owner_uid
 from isthmus.errors import AlreadyExists, Conflict, Forbidden, InvalidSpec, NotYet
 from isthmus.runtime.kinds import api_of
@@ -36,20 +37,47 @@ class ServiceInstanceController(Reconciler[ServiceInstance]):
         self, obj: ServiceInstance, progress: Progress[ServiceInstanceStatus]
     ) -> Outcome:
         """Have the Stack that the spec asks for, and mirror it."""
+        rendering = self.render(obj)
+        _note_revision(rendering.revision, progress)
+        _check_immutables(rendering)
+        progress.reached("Accepted")
+        stack = await self._have(rendering.stack, rendering.former)
+        progress.status = _mirror(
+            progress.status, stack, rendering.provider, rendering.revision.after
+        )
+        return _verdict(stack)
+
+    def render(self, obj: ServiceInstance) -> Rendering:
+        """Return what the instance becomes, and change nothing; a plan asks the same.
+
+        Raises:
+            InvalidSpec: A field does not fit.
+            Forbidden: The namespace may not use the Offering or the Provider.
+            NotYet: Something that it refers to is not there.
+        """
         former = self._stack(obj)
         origin = rendered_from(former) if former is not None else None
         revision = self._revision(obj, origin)
         definition = self._world.definition(revision)
         self._check_offering(obj, origin)
-        self._note_revision(obj, revision, progress)
         provider = self._provider(obj, definition, former)
         values = catalog.values_of(definition, obj.spec)
-        _check_immutables(definition, origin, values)
-        wanted = note_origin(compose(obj, definition, provider), obj, revision, values)
-        progress.reached("Accepted")
-        stack = await self._have(wanted, former)
-        progress.status = _mirror(progress.status, stack, provider, revision)
-        return _verdict(stack)
+        offering = self._world.offerings.get("", obj.spec.offering)
+        return Rendering(
+            stack=note_origin(compose(obj, definition, provider), obj, revision, values),
+            definition=definition,
+            provider=provider,
+            values=values,
+            revision=Revision(
+                offering=obj.spec.offering,
+                before=origin.revision if origin is not None else "",
+                after=revision,
+                newest=offering.status.revision if offering is not None else "",
+            ),
+            former=former,
+            former_plan=origin.plan if origin is not None else "",
+            former_values=origin.values if origin is not None else {},
+        )
 
     async def release(
         self, obj: ServiceInstance, progress: Progress[ServiceInstanceStatus]
@@ -118,21 +146,6 @@ class ServiceInstanceController(Reconciler[ServiceInstance]):
         if not selectors.matches(selector, self._world.labels_of(namespace)):
             raise Forbidden(f"spec.offering: namespace {namespace!r} may not use {name!r}.")
 
-    def _note_revision(
-        self, instance: ServiceInstance, used: str, progress: Progress[ServiceInstanceStatus]
-    ) -> None:
-        offering = self._world.offerings.get("", instance.spec.offering)
-        newest = offering.status.revision if offering is not None else ""
-        if not newest or newest == used:
-            progress.note("RevisionCurrent", holds=True, reason="Newest")
-            return
-        progress.note(
-            "RevisionCurrent",
-            holds=False,
-            reason="NewerRevision",
-            message=f"Revision {newest} is there; set spec.revision to take it.",
-        )
-
     def _provider(
         self, instance: ServiceInstance, definition: OfferingSpec, former: Stack | None
     ) -> Provider:
@@ -200,10 +213,23 @@ class ServiceInstanceController(Reconciler[ServiceInstance]):
         return await self._change(stack.model_copy(update={"spec": spec}), stack)
 
 
-def _check_immutables(definition: OfferingSpec, origin: Rendered | None, values: Json) -> None:
-    if origin is None:
+def _note_revision(revision: Revision, progress: Progress[ServiceInstanceStatus]) -> None:
+    if revision.newest in ("", revision.after):
+        progress.note("RevisionCurrent", holds=True, reason="Newest")
         return
-    if changed := catalog.changed_immutables(definition, origin.values, values):
+    progress.note(
+        "RevisionCurrent",
+        holds=False,
+        reason="NewerRevision",
+        message=f"Revision {revision.newest} is there; set spec.revision to take it.",
+    )
+
+
+def _check_immutables(rendering: Rendering) -> None:
+    if not rendering.former_plan:
+        return
+    definition, former = rendering.definition, rendering.former_values
+    if changed := catalog.changed_immutables(definition, former, rendering.values):
         raise InvalidSpec(
             f"spec.parameters.{changed[0]}: cannot be changed after creation; set it back, or "
             "make a new instance."

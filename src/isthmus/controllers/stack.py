@@ -1,5 +1,6 @@
 """Stack: the only caller of stack engines. Look, then take the one step that is missing."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from isthmus.api.meta import APPROVE_REPLACEMENT, DeletionPolicy, Management
@@ -7,7 +8,7 @@ from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackStatus
 from isthmus.controllers.world import World
 from isthmus.core import stacks
 from isthmus.core.compose.rendered import rendered_from
-from isthmus.core.stacks import NativeStack, Observed
+from isthmus.core.stacks import Changes, NativeStack, Observed
 from isthmus.errors import ApprovalRequired, DeletionBlocked, NotFound, NotYet, StackFailed
 from isthmus.ports import StackEngine
 from isthmus.runtime import telemetry
@@ -74,6 +75,14 @@ class StackController(Reconciler[Stack]):
             )
         async with self._world.connections.use(provider) as connection:
             return await self._delete(obj, connection.engine, progress)
+
+    async def preview(self, stack: Stack) -> Changes:
+        """Return what the engine would change, and change nothing."""
+        provider = self._world.provider(stack.spec.provider, stack.metadata.namespace)
+        native = self._native(stack, await self._values(stack), digest=self._digest(stack))
+        async with self._world.connections.use(provider) as connection:
+            changes = await connection.engine.preview(native)
+        return replace(changes, digest=changes.digest or native.digest)
 
     async def _delete(
         self, stack: Stack, engine: StackEngine, progress: Progress[StackStatus]

@@ -91,6 +91,7 @@ class Rendering:
     values: Json
     revision: Revision
     former: Stack | None = None
+    former_plan: str = ""
     former_values: Json = field(default_factory=dict[str, Any])
 
 

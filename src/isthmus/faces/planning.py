@@ -6,6 +6,7 @@ plan cannot differ from the deed. Nothing is written but the engine's own previe
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -23,7 +24,6 @@ from isthmus.ports import Api, Store
 AnyResource = Resource[Any, Any]
 _MODELS: dict[str, type[AnyResource]] = {model.names.kind: model for model in KINDS}
 _REVIEWS = Api("authorization.k8s.io/v1", "subjectaccessreviews", namespaced=False)
-_NOT_THERE_YET = Uid("00000000-0000-0000-0000-000000000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Caller:
 class Controllers(Protocol):
     """What the controllers would do, asked without doing it."""
 
-    async def render(self, instance: ServiceInstance) -> Rendering:
+    def render(self, instance: ServiceInstance) -> Rendering:
         """Return the Stack that the instance would become. Raises what the controller would."""
         ...
 
@@ -98,7 +98,7 @@ class Planner:
         wanted = _identified(wanted, found)
         match wanted:
             case ServiceInstance():
-                plan = await self._instance(wanted)
+                plan = await self._instance(wanted, exists=found is not None)
             case Stack():
                 plan = await self._stack(wanted, exists=found is not None)
             case _:
@@ -159,18 +159,17 @@ class Planner:
             found += [Adoptable(one.metadata.name, s.name, s.native_id) for s in stacks]
         return tuple(found)
 
-    async def _instance(self, instance: ServiceInstance) -> Plan:
+    async def _instance(self, instance: ServiceInstance, *, exists: bool) -> Plan:
         try:
-            rendering = await self._controllers.render(instance)
-        except (InvalidSpec, Forbidden, NotYet) as err:
+            rendering = self._controllers.render(instance)
+        except IsthmusError as err:
             check = Check(name=_RULE.get(type(err), "catalog"), passed=False, message=err.message)
-            intent = _intent(exists=instance.metadata.uid != _NOT_THERE_YET, changes=True)
+            intent = _intent(exists=exists, changes=True)
             return Plan(subject=subject(instance), intent=intent, checks=(check,))
         changes, checks = await self._changes(rendering.stack, instance)
         parameters = plans.parameter_changes(
             rendering.definition, rendering.former_values, rendering.values
         )
-        exists = rendering.former is not None
         policy = Check(
             name="policy",
             passed=True,
@@ -185,8 +184,8 @@ class Planner:
             revision=rendering.revision,
             parameters=parameters,
             changes=changes.changes,
-            price_before=_price(rendering, instance, rendering.former_values) if exists else None,
-            price_after=_price(rendering, instance, rendering.values),
+            price_before=_price(rendering, rendering.former_plan, rendering.former_values),
+            price_after=_price(rendering, instance.spec.plan, rendering.values),
             checks=(policy, plans.immutables_check(parameters), *checks),
             notes=changes.notes,
             digest=changes.digest,
@@ -319,7 +318,7 @@ def _api(obj: AnyResource | type[AnyResource]) -> Api:
 
 def _identified(wanted: AnyResource, found: Json | None) -> AnyResource:
     """Give the object the identity of the one that is there, else one that no stack bears."""
-    uid = Uid(found["metadata"]["uid"]) if found is not None else _NOT_THERE_YET
+    uid = Uid(found["metadata"]["uid"] if found is not None else str(uuid4()))
     return wanted.model_copy(update={"metadata": wanted.metadata.model_copy(update={"uid": uid})})
 
 
@@ -334,10 +333,11 @@ def _simple(obj: AnyResource, intent: Intent) -> Plan:
     return Plan(subject=subject(obj), intent=intent, notes=(note,))
 
 
-def _price(rendering: Rendering, instance: ServiceInstance, values: Json) -> Estimate | None:
+def _price(rendering: Rendering, plan: str, values: Json) -> Estimate | None:
+    """Return the list price; a former one is told in the terms of the new revision."""
     spec = rendering.provider.spec
     place = (spec.driver, spec.region)
-    return estimate(rendering.definition, instance.spec.plan, values, place)
+    return estimate(rendering.definition, plan, values, place) if plan else None
 
 
 def _accepted(changes: Changes) -> str:

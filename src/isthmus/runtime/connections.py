@@ -249,6 +249,9 @@ class _TimedEngine(_Timed):
     async def owned(self) -> tuple[Owned, ...]:
         return await self._call("owned", self._inner.owned())
 
+    async def adoptable(self) -> tuple[Owned, ...]:
+        return await self._call("adoptable", self._inner.adoptable())
+
 
 class _TimedCredentials(_Timed):
     def __init__(self, inner: CredentialSource, driver: str) -> None:

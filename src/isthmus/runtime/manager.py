@@ -3,7 +3,7 @@
 How a program is put together (see ``isthmus.controllers.build`` for the second line)::
 
     manager = Manager(store, clock=SystemClock())
-    connections = controllers.build(manager, load=drivers.load, installation="home")
+    built = controllers.build(manager, load=drivers.load, installation="home")
     async with manager:            # starts it; leaving the block stops it gracefully
         await forever
 

@@ -135,6 +135,16 @@ class FakeEngine:
             if tags.get(TAG_UID) and tags.get(TAG_INSTALLATION, "") == self._installation
         )
 
+    async def adoptable(self) -> tuple[Owned, ...]:
+        """See ``StackEngine``."""
+        self._cloud.called("adoptable")
+        found = [self._cloud.look(name) for name in list(self._cloud.stacks)]
+        return tuple(
+            Owned(name=stack.name, native_id=stack.id, type=STACK_TYPE, uid="")
+            for stack in found
+            if stack is not None and not stack.tags.get(TAG_UID)
+        )
+
     def _start(self, stack: NativeStack, there: FakeStack | None) -> None:
         if there is not None and there.status == "ROLLBACK_COMPLETE":
             del self._cloud.stacks[stack.name]  # It never came to be; only its name is left.
