@@ -1,0 +1,275 @@
+"""What every Store promises: the one in memory, and the API through its real client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.api.crd import crd
+from isthmus.api.meta import FINALIZER, Json
+from isthmus.api.v1alpha1 import KINDS, Provider, ServiceInstance
+from isthmus.errors import AlreadyExists, Conflict, IsthmusError, NotFound
+from isthmus.ports import Api, Store, WatchEvent
+from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
+from isthmus.runtime.kube import KubeStore
+from isthmus.runtime.memory import MemoryStore
+from isthmus.runtime.transport import AsgiTransport, HttpTransport
+from tests.polling import eventually
+
+apiserver: Any = pytest.importorskip("isthmus.apiserver")
+
+CRDS = Api("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
+INSTANCES = api_of(ServiceInstance)
+PROVIDERS = api_of(Provider)
+TEAM = "team-a"
+
+
+def an_instance(name: str = "db", **spec: Any) -> Json:
+    return {
+        "apiVersion": "isthmus.dev/v1alpha1",
+        "kind": "ServiceInstance",
+        "metadata": {"name": name, "namespace": TEAM},
+        "spec": {"offering": "database", "plan": "dev"} | spec,
+    }
+
+
+async def _furnished(store: Store) -> Store:
+    if isinstance(store, KubeStore):
+        for kind in KINDS:
+            await store.create(CRDS, crd(kind))
+    await store.create(
+        NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
+    )
+    return store
+
+
+@pytest.fixture(params=["memory", "in-process", "http"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield await _furnished(MemoryStore())
+        return
+    if not hasattr(apiserver, "ApiServer"):
+        pytest.skip("the embedded API is not here")
+    server = await apiserver.ApiServer.open(apiserver.ServerConfig(data_dir=tmp_path))
+    token = server.issue_token("tester", ["system:masters"])
+    serving: asyncio.Task[None] | None = None
+    if request.param == "in-process":
+        transport: Any = AsgiTransport(server.app, token=token)
+    else:
+        import ssl
+
+        serving = asyncio.create_task(server.serve())
+        await eventually(lambda: _serving(server))
+        pem = server.ca_pem
+        context = ssl.create_default_context(cadata=pem if isinstance(pem, str) else pem.decode())
+        transport = HttpTransport(server.url, token=token, tls=context)
+    try:
+        yield await _furnished(KubeStore(transport))
+    finally:
+        await transport.close()
+        await server.close()
+        if serving is not None:
+            await serving
+
+
+async def test_what_was_created_is_found(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    meta = stored["metadata"]
+    assert meta["uid"]
+    assert meta["generation"] == 1
+    assert await store.get(INSTANCES, TEAM, "db") == stored
+    assert await store.get(INSTANCES, TEAM, "other") is None
+
+
+async def test_a_name_is_taken_once(store: Store) -> None:
+    await store.create(INSTANCES, an_instance())
+    with pytest.raises(AlreadyExists):
+        await store.create(INSTANCES, an_instance())
+
+
+async def test_a_list_tells_from_where_to_watch(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.create(INSTANCES, an_instance(name))
+    listing = await store.list(INSTANCES)
+    assert [item["metadata"]["name"] for item in listing.items] == ["a", "b"]
+    await store.create(INSTANCES, an_instance("c"))
+    (event,) = await first(1, store, INSTANCES, listing.version)
+    assert (event.type, event.object["metadata"]["name"]) == ("ADDED", "c")
+
+
+async def test_a_list_may_select(store: Store) -> None:
+    labelled = an_instance("a")
+    labelled["metadata"]["labels"] = {"tier": "gold"}
+    await store.create(INSTANCES, labelled)
+    await store.create(INSTANCES, an_instance("b"))
+    listing = await store.list(INSTANCES, TEAM, "tier=gold")
+    assert [item["metadata"]["name"] for item in listing.items] == ["a"]
+    assert (await store.list(INSTANCES, "elsewhere")).items == ()
+
+
+async def test_only_the_newest_version_can_be_replaced(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    await store.replace(INSTANCES, stored | {"spec": stored["spec"] | {"plan": "big"}})
+    with pytest.raises(Conflict):
+        await store.replace(INSTANCES, stored | {"spec": stored["spec"] | {"plan": "huge"}})
+
+
+async def test_the_generation_follows_the_spec_only(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    changed = await store.replace(INSTANCES, stored | {"spec": stored["spec"] | {"plan": "big"}})
+    assert changed["metadata"]["generation"] == 2
+    labelled = await store.patch(INSTANCES, TEAM, "db", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["generation"] == 2
+
+
+async def test_a_status_is_written_alone_and_with_little(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    meta = stored["metadata"]
+    body: Json = {
+        "apiVersion": stored["apiVersion"],
+        "kind": stored["kind"],
+        "metadata": {
+            "name": "db",
+            "namespace": TEAM,
+            "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"],
+        },
+        "status": {"provider": "here", "observedGeneration": 1},
+    }
+    written = await store.replace(INSTANCES, body, "status")
+    assert written["spec"] == stored["spec"]
+    assert written["status"]["provider"] == "here"
+    assert written["metadata"]["generation"] == 1
+    with pytest.raises(Conflict):
+        await store.replace(INSTANCES, body, "status")
+    after = await store.replace(INSTANCES, written | {"status": {"provider": "there"}})
+    assert after["status"]["provider"] == "here"
+
+
+async def test_a_write_that_changes_nothing_is_no_new_version(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    again = await store.replace(INSTANCES, stored)
+    assert again["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
+
+
+async def test_a_patch_merges_and_may_insist_on_a_version(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    patch = {"metadata": {"annotations": {"note": "x"}}}
+    patched = await store.patch(INSTANCES, TEAM, "db", patch)
+    assert patched["metadata"]["annotations"]["note"] == "x"
+    removed = await store.patch(
+        INSTANCES, TEAM, "db", {"metadata": {"annotations": {"note": None}}}
+    )
+    assert "note" not in removed["metadata"].get("annotations", {})
+    stale = stored["metadata"]["resourceVersion"]
+    with pytest.raises(Conflict):
+        await store.patch(
+            INSTANCES, TEAM, "db", {"metadata": {"finalizers": ["a/b"], "resourceVersion": stale}}
+        )
+
+
+async def test_a_finalizer_keeps_the_object_until_it_is_taken_off(store: Store) -> None:
+    wanted = an_instance()
+    wanted["metadata"]["finalizers"] = [FINALIZER]
+    await store.create(INSTANCES, wanted)
+    await store.delete(INSTANCES, TEAM, "db")
+    await store.delete(INSTANCES, TEAM, "db")
+    going = await store.get(INSTANCES, TEAM, "db")
+    assert going is not None
+    assert going["metadata"]["deletionTimestamp"]
+    patch = {
+        "metadata": {
+            "finalizers": [],
+            "resourceVersion": going["metadata"]["resourceVersion"],
+        }
+    }
+    await store.patch(INSTANCES, TEAM, "db", patch)
+    assert await store.get(INSTANCES, TEAM, "db") is None
+
+
+async def test_only_the_meant_object_is_deleted(store: Store) -> None:
+    await store.create(INSTANCES, an_instance())
+    with pytest.raises(Conflict):
+        await store.delete(INSTANCES, TEAM, "db", "00000000-0000-0000-0000-000000000000")
+    await store.delete(INSTANCES, TEAM, "db")
+    await store.delete(INSTANCES, TEAM, "db")
+    assert await store.get(INSTANCES, TEAM, "db") is None
+
+
+async def test_what_is_not_there_cannot_be_written(store: Store) -> None:
+    stored = await store.create(INSTANCES, an_instance())
+    await store.delete(INSTANCES, TEAM, "db")
+    with pytest.raises((NotFound, Conflict)):
+        await store.replace(INSTANCES, stored, "status")
+    with pytest.raises(NotFound):
+        await store.patch(INSTANCES, TEAM, "db", {"metadata": {"labels": {"a": "b"}}})
+
+
+async def test_what_an_object_owned_goes_with_it(store: Store) -> None:
+    owner = await store.create(INSTANCES, an_instance())
+    reference = {
+        "apiVersion": "isthmus.dev/v1alpha1",
+        "kind": "ServiceInstance",
+        "name": "db",
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    secret: Json = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": TEAM, "ownerReferences": [reference]},
+        "data": {"a": "Yg=="},
+    }
+    await store.create(SECRETS, secret)
+    await store.delete(INSTANCES, TEAM, "db")
+
+    async def gone() -> bool:
+        return await store.get(SECRETS, TEAM, "s") is None
+
+    await eventually(gone)
+
+
+async def test_a_watch_tells_all_that_follows_in_order(store: Store) -> None:
+    start = (await store.list(INSTANCES)).version
+    stored = await store.create(INSTANCES, an_instance())
+    await store.replace(INSTANCES, stored | {"spec": stored["spec"] | {"plan": "big"}})
+    await store.delete(INSTANCES, TEAM, "db")
+    events = await first(3, store, INSTANCES, start)
+    assert [event.type for event in events] == ["ADDED", "MODIFIED", "DELETED"]
+    versions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
+    assert versions == sorted(set(versions))
+
+
+async def test_a_cluster_scoped_kind_has_no_namespace(store: Store) -> None:
+    body: Json = {
+        "apiVersion": "isthmus.dev/v1alpha1",
+        "kind": "Provider",
+        "metadata": {"name": "here"},
+        "spec": {"driver": "fake"},
+    }
+    stored = await store.create(PROVIDERS, body)
+    assert not stored["metadata"].get("namespace")
+    assert await store.get(PROVIDERS, "", "here") == stored
+
+
+async def test_failures_are_ours(store: Store) -> None:
+    with pytest.raises(IsthmusError):
+        await store.create(INSTANCES, {"metadata": {"namespace": TEAM}, "spec": {}, "kind": "X"})
+
+
+async def _serving(server: Any) -> bool:
+    return bool(server.url) and not server.url.endswith(":0")
+
+
+async def first(count: int, store: Store, api: Api, since: str) -> list[WatchEvent]:
+    events: list[WatchEvent] = []
+    async with asyncio.timeout(10):
+        async for event in store.watch(api, since):
+            if event.type != "BOOKMARK":
+                events.append(event)
+            if len(events) == count:
+                break
+    return events
