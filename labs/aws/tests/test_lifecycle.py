@@ -39,7 +39,9 @@ def test_create_takes_time_and_tells_each_resource(stacks, name):
     assert told == [
         (name, "CREATE_IN_PROGRESS"),
         ("A", "CREATE_IN_PROGRESS"),
+        ("A", "CREATE_IN_PROGRESS"),  # "Resource creation Initiated", with the physical id.
         ("A", "CREATE_COMPLETE"),
+        ("B", "CREATE_IN_PROGRESS"),
         ("B", "CREATE_IN_PROGRESS"),
         ("B", "CREATE_COMPLETE"),
         (name, "CREATE_COMPLETE"),
@@ -111,6 +113,35 @@ def test_update_changes_in_place_and_rolls_back_on_failure(aws, stacks, queues, 
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
     assert attributes["Attributes"]["VisibilityTimeout"] == "20"
     assert not queues(f"{name}-b")
+
+
+def test_update_tells_only_what_it_does(stacks, name):
+    kept, gone = queue(f"{name}-kept"), queue(f"{name}-gone")
+    changed, fresh = queue(f"{name}-c", VisibilityTimeout=5), queue(f"{name}-new")
+    before = template(K=kept, C=queue(f"{name}-c"), G=gone)
+    assert stacks.create(name, before) == "CREATE_COMPLETE"
+    count = len(stacks.events(name))
+    after = template(K=kept, C=changed, N={**fresh, "DependsOn": "C"})
+    assert stacks.update(name, after) == "UPDATE_COMPLETE"
+    told = [(who, status) for who, status, _ in stacks.events(name)[count:]]
+    assert told == [
+        (name, "UPDATE_IN_PROGRESS"),
+        ("C", "UPDATE_IN_PROGRESS"),
+        ("C", "UPDATE_COMPLETE"),
+        ("N", "CREATE_IN_PROGRESS"),
+        ("N", "CREATE_IN_PROGRESS"),
+        ("N", "CREATE_COMPLETE"),
+        (name, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+        ("G", "DELETE_IN_PROGRESS"),
+        ("G", "DELETE_COMPLETE"),
+        (name, "UPDATE_COMPLETE"),
+    ]
+    rows = stacks.cf.describe_stack_resources(StackName=name)["StackResources"]
+    assert {row["LogicalResourceId"]: row["ResourceStatus"] for row in rows} == {
+        "K": "CREATE_COMPLETE",
+        "C": "UPDATE_COMPLETE",
+        "N": "CREATE_COMPLETE",
+    }
 
 
 def test_delete_overtakes_a_create(aws, stacks, queues, name):

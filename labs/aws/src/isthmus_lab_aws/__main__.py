@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     state: Path = options.state
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listener = socket.create_server(("127.0.0.1", options.port), backlog=512)
+    listener = _listen(options.port)
     port = int(listener.getsockname()[1])
     # Before ministack is imported: it reads its settings then.
     ministack.prepare(port)
@@ -39,6 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.flush()
     # Worker threads may still wait for their delays; the journal goes on with them at next start.
     os._exit(0)
+
+
+def _listen(port: int) -> socket.socket:
+    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that name it.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(512)
+    return listener
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from isthmus_lab_aws import journal, lab, ministack
+from isthmus_lab_aws.events import Events
 from isthmus_lab_aws.faults import Faults, Rule
 from isthmus_lab_aws.gate import Gate
 from isthmus_lab_aws.journal import Cancelled, Operation, Step
@@ -34,6 +35,7 @@ class Engine:
     """Runs resource steps. `changed` is called after each change of state worth keeping."""
 
     def __init__(self, gate: Gate, faults: Faults, changed: Callable[[], None]) -> None:
+        self.events = Events(changed)
         self._gate = gate
         self._faults = faults
         self._changed = changed
@@ -57,6 +59,7 @@ class Engine:
     def create(self, name: str, request: Request) -> Physical:
         """Make a resource, slowly; on failure after it was made, unmake it again."""
         kind = self._kind(name)
+        self.events.creating(request)
         key = _key("create", name, request)
         operation = journal.running()
         step = operation.steps.get(key) if operation else None
@@ -70,6 +73,7 @@ class Engine:
         else:
             ministack.set_name_seed(step.seed)
         made = Physical(step.physical_id, step.attributes)
+        self.events.created(name, request, made.id)
         try:
             self._take_time(kind, request, made.id, "creating", kind.delays.create)
             _lose(loss)
@@ -83,6 +87,7 @@ class Engine:
         kind = self._kind(name)
         if request.properties == request.old_properties:
             return Physical(request.physical_id, request.attributes)
+        self.events.updating(request)
         key = _key("update", name, request)
         operation = journal.running()
         step = operation.steps.get(key) if operation else None
@@ -108,6 +113,7 @@ class Engine:
         operation = journal.running()
         if operation and key in operation.removed:
             return
+        tell_end = self.events.deleting(name, request)
         loss = self._check("delete", kind, request)
         reason = kind.undeletable(request.place, request.physical_id)
         if reason:
@@ -118,6 +124,8 @@ class Engine:
             if operation:
                 operation.removed.add(key)
         self._changed()
+        if tell_end is not None:
+            tell_end()
         _lose(loss)
 
     def snapshot(self, name: str, request: Request) -> None:

@@ -150,7 +150,7 @@ class Front:
 
     async def _settle(self, call: Call) -> None:
         if not (call.action.startswith(READS) or call.method in ("GET", "HEAD")):
-            self._saved.changed()
+            self._saved.changed(stacks=call.service == "cloudformation")
         await self._saved.durable()
 
 

@@ -40,6 +40,7 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
         "pin_signed_request",
         "request_caller_arn",
     ),
+    "services.cloudformation": ("_PERSISTED_STORES",),
     "services.sts": ("_sessions",),
 }
 
@@ -193,8 +194,13 @@ def load(saved: Mapping[str, bytes]) -> None:
 
 
 def _dump_of(loaded: Any) -> Callable[[], bytes]:
+    # CloudFormation's state is the largest and changes most: its stores are read as they are.
+    stores: tuple[tuple[Callable[[], Any], str], ...] | None = getattr(
+        loaded, "_PERSISTED_STORES", None
+    )
+
     def dump() -> bytes:
-        state = loaded.get_state()
+        state = {key: store() for store, key in stores} if stores else loaded.get_state()
         default = module("core.persistence")._json_default
         return json.dumps(state, default=default).encode()
 

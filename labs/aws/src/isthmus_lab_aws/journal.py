@@ -73,6 +73,10 @@ class Operation:
     removed: set[str] = field(default_factory=set[str])
     recorded: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """Events (logical id, status) of before the restart, still to be met again."""
+    held: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
+    """Events not told yet, by stack and logical id (see `events.py`)."""
+    fresh: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Resources that this operation made, by stack and logical id."""
     policy: str = ""
     """The stack policy that holds for this update."""
     finished: threading.Event = field(default_factory=threading.Event)

@@ -29,6 +29,7 @@ class Operations:
 
     def __init__(self, engine: Engine, journal: Journal, changed: Callable[[], None]) -> None:
         self._engine = engine
+        self._events = engine.events
         self._journal = journal
         self._changed = changed
         self._started: list[OperationStarted] = []
@@ -47,7 +48,7 @@ class Operations:
         ministack.wrap("_snapshot_resource", self._snapshot)
         ministack.wrap("_create_stack_task_in_region", self._start)
         ministack.wrap("_roll_back_operation", self._roll_back)
-        ministack.wrap("_add_event", self._add_event)
+        ministack.wrap("_add_event", self._events.add)
 
     def resume(self) -> None:
         """Go on with the operations of a former process. Call it on the event loop."""
@@ -167,22 +168,6 @@ class Operations:
     def _snapshot(self, kind: str, physical_id: str, properties: Any) -> None:
         request = Request(ministack.here(), "", "", properties, physical_id)
         _reworded(lambda: self._engine.snapshot(kind, request))
-
-    def _add_event(
-        self,
-        stack_id: str,
-        stack: str,
-        logical_id: str,
-        kind: str,
-        status: str,
-        *more: Any,
-        **named: Any,
-    ) -> None:
-        under_way = journals.running()
-        if under_way and under_way.seen_before(logical_id, status):
-            return
-        ministack.original("_add_event")(stack_id, stack, logical_id, kind, status, *more, **named)
-        self._changed()
 
 
 def _answer(act: Callable[[], Physical]) -> tuple[str, dict[str, str]]:

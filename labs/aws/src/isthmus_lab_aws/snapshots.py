@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Dumps = Callable[[], dict[str, Callable[[], bytes]]]
 
+SPARED = frozenset({"service/cloudformation", "journal"})
+"""Large, and changed by stack operations only: a call of another service does not save them."""
+
 
 class Snapshots:
     """Keeps named bytes in `path`. `dumps` names what there is to save now, and how."""
@@ -33,6 +36,7 @@ class Snapshots:
         self._digests: dict[str, bytes] = {}
         self._turn = threading.Condition()
         self._changes = 0
+        self._spared: frozenset[str] = SPARED
         self._saved = 0
         self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self.failing: dict[str, str] = {}
@@ -48,10 +52,15 @@ class Snapshots:
         """Begin to save."""
         threading.Thread(target=self._write, name="snapshots", daemon=True).start()
 
-    def changed(self) -> None:
-        """Note that something is to be saved; any thread may call it."""
+    def changed(self, *, stacks: bool = True) -> None:
+        """Note that something is to be saved; any thread may call it.
+
+        `stacks` is false where no stack operation can have changed.
+        """
         with self._turn:
             self._changes += 1
+            if stacks:
+                self._spared = frozenset()
             self._turn.notify_all()
 
     async def durable(self) -> None:
@@ -78,17 +87,20 @@ class Snapshots:
                 with self._turn:
                     while self._saved >= self._changes:
                         self._turn.wait()
-                    upto = self._changes
+                    upto, spared = self._changes, self._spared
+                    self._spared = SPARED
                 with self._gate.alone():
-                    fresh = self._collect()
+                    fresh = self._collect(spared)
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", fresh.items())
                 database.execute("COMMIT")
                 self._finish(upto)
 
-    def _collect(self) -> dict[str, bytes]:
+    def _collect(self, spared: frozenset[str]) -> dict[str, bytes]:
         fresh: dict[str, bytes] = {}
         for name, dump in self._dumps().items():
+            if name in spared:
+                continue
             body = self._dump(name, dump)
             if body is None:
                 continue
