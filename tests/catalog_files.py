@@ -11,6 +11,21 @@ FOLDER = Path(__file__).parent.parent / "catalog" / "offerings"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
+NEEDED = {
+    ("route53", "production"): {"domain": "shop.example.com"},
+    ("elb-application", "production"): {
+        "certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d"
+    },
+    ("elb-network", "production"): {
+        "certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d"
+    },
+    ("elb-classic", "production"): {
+        "certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d"
+    },
+}
+"""What a plan cannot know and a tenant has to say."""
+
+
 @cache
 def manifest(name: str) -> manifests.Manifest:
     (document,) = manifests.read((FOLDER / f"{name}.yaml").read_text())
@@ -32,6 +47,10 @@ def composed(name: str, plan: str, parameters: dict | None = None) -> Stack:
     definition = offering(name).spec
     driver = next(iter(definition.stacks))
     provider = Provider.parse({"metadata": {"name": driver}, "spec": {"driver": driver}})
-    spec = {"offering": name, "plan": plan, "parameters": parameters or {}}
+    spec = {
+        "offering": name,
+        "plan": plan,
+        "parameters": NEEDED.get((name, plan), {}) | (parameters or {}),
+    }
     meta = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
     return compose(ServiceInstance.parse({"metadata": meta, "spec": spec}), definition, provider)

@@ -6,7 +6,7 @@ import pytest
 from isthmus.api.v1alpha1 import ServiceInstanceSpec
 from isthmus.core import catalog, prices, schemas
 from isthmus.core.lint import lint
-from tests.catalog_files import NAMES, composed, manifest, offering, plans
+from tests.catalog_files import NAMES, NEEDED, composed, manifest, offering, plans
 from tests.golden_files import assert_golden
 
 AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
@@ -70,12 +70,9 @@ def test_a_template_fits_into_one_call(name):
 @pytest.mark.parametrize(("name", "plan"), plans())
 def test_a_known_price_can_be_added_up(name, plan):
     definition = offering(name).spec
-    values = catalog.values_of(definition, _spec(name, plan))
+    spec = ServiceInstanceSpec(offering=name, plan=plan, parameters=NEEDED.get((name, plan), {}))
+    values = catalog.values_of(definition, spec)
     for listed in definition.prices:
         found = prices.estimate(definition, plan, values, (listed.driver, listed.region))
         assert found is not None
         assert found.source.startswith("https://aws.amazon.com/")
-
-
-def _spec(name, plan):
-    return ServiceInstanceSpec(offering=name, plan=plan)

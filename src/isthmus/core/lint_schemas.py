@@ -28,15 +28,11 @@ def parameters(spec: OfferingSpec) -> Iterator[Finding]:
 
 
 def plans(spec: OfferingSpec) -> Iterator[Finding]:
-    """A plan's values fit the schema, alone and together; what it fixes has a value."""
+    """A plan's values fit the schema one by one; what it fixes has a value."""
     known = _properties(spec.parameters)
     for index, plan in enumerate(spec.plans):
         path = f"spec.plans[{index}]"
-        before = [*_values(f"{path}.parameters", plan, spec.parameters)]
-        yield from before
-        if not before:
-            values = schemas.defaults(_plain(spec.parameters)) | plan.parameters
-            yield from _together(f"{path}.parameters", values, spec.parameters)
+        yield from _values(f"{path}.parameters", plan, spec.parameters)
         for number, name in enumerate(plan.fixed):
             if name not in known:
                 message = f"no parameter {name!r}; there are: {_list(known)}"
@@ -134,13 +130,6 @@ def _fits(path: str, value: Json, schema: Json) -> Iterator[Finding]:
         yield Finding(path=path, message=message, rule="value")
 
 
-def _together(path: str, values: Json, schema: Json) -> Iterator[Finding]:
-    """What a tenant still has to give is no fault of a plan, so `required` does not count."""
-    rest = {key: part for key, part in schema.items() if key not in ("required", "properties")}
-    for message in _errors(rest | {"additionalProperties": True}, values):
-        yield Finding(path=path, message=message, rule="value")
-
-
 def _errors(schema: Json, value: Json) -> Iterator[str]:
     try:
         validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
@@ -152,10 +141,6 @@ def _errors(schema: Json, value: Json) -> Iterator[str]:
 
 def _properties(schema: Json) -> dict[str, Json]:
     return schemas.properties(schema) if not _invalid(schema) else {}
-
-
-def _plain(schema: Json) -> Json:
-    return {"properties": _properties(schema)}
 
 
 def _list(names: Any) -> str:
