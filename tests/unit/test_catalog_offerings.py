@@ -10,7 +10,17 @@ from tests.catalog_files import NAMES, NEEDED, composed, manifest, offering, pla
 from tests.golden_files import assert_golden
 
 AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
-KEEPS_DATA = ("AWS::RDS::DB", "AWS::Redshift", "AWS::DynamoDB::Table", "AWS::S3::Bucket")
+KEEPS_DATA = {
+    "AWS::DynamoDB::Table",
+    "AWS::ElastiCache::ReplicationGroup",
+    "AWS::RDS::DBCluster",
+    "AWS::RDS::DBInstance",
+    "AWS::Redshift::Cluster",
+    "AWS::RedshiftServerless::Namespace",
+    "AWS::Route53::HostedZone",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+}
 POLICIES = {"DeletionPolicy", "UpdateReplacePolicy"}
 
 
@@ -42,7 +52,7 @@ def test_every_offering_has_the_three_plans(name):
 def test_what_holds_data_says_what_becomes_of_it(name, plan):
     resources = composed(name, plan).spec.template["Resources"]
     for logical_id, resource in resources.items():
-        if resource["Type"].startswith(KEEPS_DATA) and "Group" not in resource["Type"]:
+        if resource["Type"] in KEEPS_DATA:
             assert resource.keys() >= POLICIES, f"{logical_id} needs {POLICIES}"
 
 

@@ -12,8 +12,6 @@ from isthmus.core.findings import Finding
 
 _INSTANCE = frozenset({"isthmus.name", "isthmus.namespace", "isthmus.uid"})
 _PROVIDER = frozenset({"provider.name", "provider.region", "provider.account"})
-_ENGINE_NAME = re.compile(r"^[A-Za-z0-9]+(::[A-Za-z0-9]+|[.:][A-Za-z0-9.:]+)$")
-"""``AWS::Region``, ``Queue.Arn``: what stays for the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,8 @@ class _Place:
     engine: bool = False
     """Whether the engine's own placeholders mean something here."""
     later: Collection[str] = ()
-    """Names that only the driver knows, such as ``resources.Bucket`` and ``call.token``."""
+    """Names that only the driver knows, such as ``resources.Bucket`` and ``call.token``; in a
+    template the resources that the engine's placeholders may speak of."""
     any_credential: bool = False
 
 
@@ -68,9 +67,9 @@ def _check(place: _Place, path: str, text: str) -> Iterator[Finding]:
     ours = {name for _, name in render.placeholders(text)}
     for match in render.PLACEHOLDER.finditer(text):
         name: str | None = match[1]
-        if name is None or name in ours or name in place.later:
+        if name is None or name in ours:
             continue
-        if not place.engine or not _ENGINE_NAME.match(name):
+        if not (_of_engine(name, place.later) if place.engine else name in place.later):
             message = f"${{{name}}} is no name that can stand here"
             yield Finding(path=path, message=message, rule="placeholder")
     for name in sorted(ours):
@@ -80,12 +79,24 @@ def _check(place: _Place, path: str, text: str) -> Iterator[Finding]:
         yield Finding(path=path, message=message, rule="placeholder")
 
 
+def _of_engine(name: str, resources: Collection[str]) -> bool:
+    """``AWS::Region``, and ``Queue.Arn`` where the template has a resource ``Queue``."""
+    head = name.partition(".")[0]
+    return "::" in name or not resources or f"resources.{head}" in resources
+
+
 def _places(spec: OfferingSpec) -> Iterator[_Place]:
     own = set(schemas.properties(_safe(spec.parameters))) | _INSTANCE
     for driver, stack in spec.stacks.items():
         path = f"spec.stacks.{driver}"
         use = own | _PROVIDER | _outputs(stack, spec)
-        yield _Place(path=f"{path}.template", node=stack.template, names=own, engine=True)
+        yield _Place(
+            path=f"{path}.template",
+            node=stack.template,
+            names=own,
+            engine=True,
+            later=_resources(stack),
+        )
         yield _Place(path=f"{path}.parameters", node=stack.parameters, names=own)
         yield _Place(
             path=f"{path}.preDelete",
