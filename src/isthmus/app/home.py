@@ -1,0 +1,229 @@
+"""API, controllers, catalog and our own routes in one process: what ``isthmus up`` runs."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from prometheus_client import Histogram, generate_latest
+
+from isthmus import controllers, drivers
+from isthmus.apiserver import ApiServer, RequestRecord, ServerConfig
+from isthmus.app import install, shipped, tracing
+from isthmus.app.lock import exclusive
+from isthmus.app.sandbox import Sandbox
+from isthmus.faces.cli import kubeconfig
+from isthmus.faces.cli.failures import CommandFailed, Exit
+from isthmus.faces.cli.output import note
+from isthmus.faces.paths import PREFIX
+from isthmus.faces.plan_routes import PlanRoutes
+from isthmus.faces.planning import Planner
+from isthmus.runtime import telemetry
+from isthmus.runtime.clock import SystemClock
+from isthmus.runtime.kube import KubeStore
+from isthmus.runtime.manager import Manager
+from isthmus.runtime.transport import AsgiTransport
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_PORT = 7443
+SYSTEM_NAMESPACE = "isthmus-system"
+_ADMIN = "admin"
+_CONTROLLERS = "isthmus:controllers"
+"""The user that ``deploy/rbac/controllers.yaml`` gives its rights to."""
+_REQUESTS = Histogram(
+    "isthmus_api_request_seconds",
+    "Time of one request to the API.",
+    ["verb", "resource", "code"],
+    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2.0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``isthmus up`` was told."""
+
+    data_dir: Path
+    port: int | None = None
+    """None: the usual one."""
+    sandbox: bool = False
+    lab_scale: float | None = None
+    """Share of AWS's delays that the lab takes; None: the lab's own default."""
+    log_json: bool = False
+    log_level: str = "INFO"
+    otel_endpoint: str = ""
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM.
+
+    Raises:
+        CommandFailed: The port or the state folder is taken, or an extra is missing.
+    """
+    telemetry.configure(level=settings.log_level, json=settings.log_json)
+    with (
+        exclusive(settings.data_dir),
+        tracing.exported(settings.otel_endpoint),
+        _runner() as runner,
+    ):
+        runner.run(_until_stopped(settings))
+
+
+def _runner() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+async def _until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    async with home(settings) as running:
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait(
+            {stopping, running.serving}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if running.serving in done:
+            running.serving.result()
+        note("stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A running installation."""
+
+    url: str
+    kubeconfig: Path
+    serving: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def home(settings: Settings) -> AsyncGenerator[Home]:
+    """Start everything; leaving the block stops it gracefully."""
+    routes = PlanRoutes()
+    async with AsyncExitStack() as stack:
+        server = await _open(settings, routes)
+        stack.push_async_callback(server.close)
+        serving = asyncio.create_task(server.serve())
+        stack.push_async_callback(_finish, server, serving)
+        admin = KubeStore(AsgiTransport(server.app, token=_token(server, _ADMIN)))
+        await _install(admin)
+        await stack.enter_async_context(_controllers(server, admin, routes))
+        file = _write_kubeconfig(settings, server)
+        _tell(server.url, file)
+        if settings.sandbox:
+            folder = settings.data_dir / "lab-aws"
+            sandbox = Sandbox(folder, admin, SYSTEM_NAMESPACE, settings.lab_scale)
+            await stack.enter_async_context(sandbox.running())
+        yield Home(server.url, file, serving)
+
+
+async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
+    port = DEFAULT_PORT if settings.port is None else settings.port
+    config = ServerConfig(
+        data_dir=settings.data_dir,
+        port=port,
+        extra_routes={PREFIX: routes},
+        metrics=generate_latest,
+        observer=_observe,
+    )
+    server = await ApiServer.open(config)
+    try:
+        _ = server.url  # Binds the port.
+    except OSError as exc:
+        await server.close()
+        raise CommandFailed(
+            f"--port: 127.0.0.1:{port} cannot be used ({exc.strerror}); stop what listens there, "
+            "or choose another with --port (0 takes a free one)",
+            Exit.CONFLICT,
+        ) from exc
+    return server
+
+
+def _observe(record: RequestRecord) -> None:
+    if record.verb and record.verb != "watch":
+        code = str(record.code)
+        _REQUESTS.labels(record.verb, record.resource, code).observe(record.seconds)
+
+
+def _token(server: ApiServer, user: str) -> str:
+    return server.issue_token(user, ["system:masters"] if user == _ADMIN else [])
+
+
+async def _finish(server: ApiServer, serving: asyncio.Task[None]) -> None:
+    server.stop()
+    await asyncio.wait([serving])
+
+
+async def _install(store: KubeStore) -> None:
+    await asyncio.gather(
+        install.kinds(store),
+        install.roles(store, shipped.roles()),
+        install.namespace(store, SYSTEM_NAMESPACE),
+    )
+    await install.catalog(store, shipped.offerings())
+
+
+@asynccontextmanager
+async def _controllers(
+    server: ApiServer, admin: KubeStore, routes: PlanRoutes
+) -> AsyncGenerator[None]:
+    """Run the controllers as a user of their own, with no more rights than they use."""
+    store = KubeStore(AsgiTransport(server.app, token=_token(server, _CONTROLLERS)))
+    manager = Manager(store, clock=SystemClock())
+    installation = await _installation(admin)
+    built = controllers.build(manager, load=drivers.load, installation=installation)
+    async with manager:
+        routes.planner = Planner(store, built.planning)
+        yield
+
+
+async def _installation(store: KubeStore) -> str:
+    """Return what tells this installation from others: as usual, the uid of kube-system."""
+    found = await store.get(install.NAMESPACES, "", "kube-system")
+    return found["metadata"]["uid"] if found is not None else ""
+
+
+def _write_kubeconfig(settings: Settings, server: ApiServer) -> Path:
+    file = settings.data_dir / "kubeconfig"
+    target = kubeconfig.Target(
+        server=server.url, ca_pem=server.ca_pem, token=_token(server, _ADMIN)
+    )
+    kubeconfig.write(file, target)
+    return file
+
+
+def _tell(url: str, file: Path) -> None:
+    note(f"isthmus is ready at {url} after {_age_seconds():.2f} s ({_resident_mib():.0f} MiB)")
+    if file != kubeconfig.state_dir() / "kubeconfig":
+        note("for kubectl and for isthmus:")
+    else:
+        note("isthmus finds it by itself; for kubectl:")
+    note(f"  export KUBECONFIG={file}")
+
+
+def _age_seconds() -> float:
+    """Return how long this process lives."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, AttributeError):
+        return time.process_time()
+
+
+def _resident_mib() -> float:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,0 +1,164 @@
+"""The AWS lab beside ``isthmus up``: a child process on loopback and a Provider for it."""
+
+import asyncio
+import base64
+import ctypes
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from isthmus.api.meta import API_VERSION, SIMULATED, Json
+from isthmus.app import install
+from isthmus.faces.cli import lab
+from isthmus.faces.cli.failures import CommandFailed
+from isthmus.faces.cli.output import note
+from isthmus.ports import Api, Store
+
+log = structlog.get_logger(__name__)
+
+PROVIDER = "aws-sandbox"
+REGION = "us-east-1"
+_PROVIDERS = Api(API_VERSION, "providers", namespaced=False)
+_SECRETS = Api("v1", "secrets")
+_READY_SECONDS = 60
+_STOP_SECONDS = 15
+_PR_SET_PDEATHSIG = 1
+
+
+class Sandbox:
+    """The lab as our child: it starts with us and ends with us, however we end.
+
+    Args:
+        folder: State folder of the lab.
+        store: Where the Provider is registered.
+        namespace: Namespace of its Secret.
+        scale: Share of AWS's delays that the lab takes; None: the lab's own default.
+    """
+
+    def __init__(self, folder: Path, store: Store, namespace: str, scale: float | None) -> None:
+        self._folder = folder
+        self._store = store
+        self._namespace = namespace
+        self._scale = scale
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Start the lab and register it; leaving the block ends the lab.
+
+        Raises:
+            CommandFailed: The lab is not installed, or does not start.
+        """
+        process = await self._start()
+        try:
+            ready = await self._ready(process)
+            await self._register(ready)
+            note(f"sandbox: Provider {PROVIDER} is a simulated AWS at {ready['url']}")
+            yield
+        finally:
+            await _stop(process)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = lab.command(self._folder, port=_former_port(self._folder))
+        if self._scale is not None:
+            command += ["--scale", str(self._scale)]
+        (self._folder / lab.READY_FILE).unlink(missing_ok=True)
+        descriptor = os.open(
+            self._folder / "lab.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                preexec_fn=_die_with_parent,
+                process_group=0,  # Ctrl-C is ours to pass on, in our own order.
+            )
+        finally:
+            os.close(descriptor)
+
+    async def _ready(self, process: asyncio.subprocess.Process) -> Json:
+        file = self._folder / lab.READY_FILE
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_SECONDS):
+                while process.returncode is None:
+                    if file.exists():
+                        return json.loads(file.read_text())
+                    await asyncio.sleep(0.05)
+        raise CommandFailed(
+            f"--sandbox: the lab did not start; its log: {self._folder / 'lab.log'}"
+        )
+
+    async def _register(self, ready: Json) -> None:
+        await install.ensure(self._store, _SECRETS, self._secret(_keys(ready)))
+        await install.ensure(self._store, _PROVIDERS, self._provider(ready["url"]))
+
+    def _secret(self, keys: Json) -> Json:
+        values = {
+            "access-key-id": keys["access_key_id"],
+            "secret-access-key": keys["secret_access_key"],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": PROVIDER, "namespace": self._namespace},
+            "type": "Opaque",
+            "data": {name: base64.b64encode(v.encode()).decode() for name, v in values.items()},
+        }
+
+    def _provider(self, url: str) -> Json:
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "Provider",
+            "metadata": {"name": PROVIDER, "labels": {SIMULATED: "true"}},
+            "spec": {
+                "driver": "aws",
+                "region": REGION,
+                "credentialsSecret": {"namespace": self._namespace, "name": PROVIDER},
+                "settings": {"endpointUrl": url},
+            },
+        }
+
+
+def _keys(ready: Json) -> Json:
+    """Return the administrator's keys of the lab's first account."""
+    accounts: Json = json.loads(Path(ready["credentials"]).read_text())["accounts"]
+    return accounts[ready["accounts"][0]]
+
+
+def _former_port(folder: Path) -> int:
+    """Return the port of the last start, where it is free: what was handed out then stays true."""
+    try:
+        url: str = json.loads((folder / lab.READY_FILE).read_text())["url"]
+        port = int(url.rpartition(":")[2])
+        with socket.create_server(("127.0.0.1", port)):
+            return port
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end the child when we are gone, even by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        log.warning("the lab did not stop in time")
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
