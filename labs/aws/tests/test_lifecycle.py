@@ -216,3 +216,58 @@ def test_nested_stack_is_made_and_cleaned_up(aws, stacks, queues, name):
 def test_unknown_type_is_refused(stacks, name):
     with pytest.raises(ClientError, match="ValidationError"):
         stacks.begin(name, template(A={"Type": "AWS::Nothing::Here"}))
+
+
+def test_drift_names_what_was_changed_and_what_is_gone(aws, stacks, until, name):
+    document = template(A=queue(f"{name}-a", VisibilityTimeout=10), B=queue(f"{name}-b"))
+    assert stacks.create(name, document) == "CREATE_COMPLETE"
+    sqs = aws.client("sqs")
+    first, second = (sqs.get_queue_url(QueueName=f"{name}-{x}")["QueueUrl"] for x in "ab")
+    sqs.set_queue_attributes(QueueUrl=first, Attributes={"VisibilityTimeout": "99"})
+    sqs.delete_queue(QueueUrl=second)
+    detection = stacks.cf.detect_stack_drift(StackName=name)["StackDriftDetectionId"]
+    found = until(
+        lambda: stacks.cf.describe_stack_drift_detection_status(StackDriftDetectionId=detection),
+        lambda answer: answer["DetectionStatus"] != "DETECTION_IN_PROGRESS",
+    )
+    assert found["StackDriftStatus"] == "DRIFTED"
+    drifts = stacks.cf.describe_stack_resource_drifts(StackName=name)["StackResourceDrifts"]
+    assert {d["LogicalResourceId"]: d["StackResourceDriftStatus"] for d in drifts} == {
+        "A": "MODIFIED",
+        "B": "DELETED",
+    }
+    changed = next(d for d in drifts if d["LogicalResourceId"] == "A")["PropertyDifferences"][0]
+    assert (changed["PropertyPath"], changed["ExpectedValue"], changed["ActualValue"]) == (
+        "/VisibilityTimeout",
+        "10",
+        "99",
+    )
+
+
+def test_existing_resource_is_imported(aws, stacks, name):
+    bucket = {
+        "Type": "AWS::S3::Bucket",
+        "DeletionPolicy": "Retain",
+        "Properties": {"BucketName": name},
+    }
+    wanted = [
+        {
+            "ResourceType": "AWS::S3::Bucket",
+            "LogicalResourceId": "B",
+            "ResourceIdentifier": {"BucketName": name},
+        }
+    ]
+    missing = stacks.change_set(name, template(B=bucket), "IMPORT", ResourcesToImport=wanted)
+    assert missing["Status"] == "FAILED"
+    aws.client("s3").create_bucket(Bucket=name)
+    stacks.cf.delete_change_set(StackName=name, ChangeSetName="changes")
+    stacks.change_set(name, template(B=bucket), "IMPORT", ResourcesToImport=wanted)
+    stacks.cf.execute_change_set(StackName=name, ChangeSetName="changes")
+    assert stacks.wait(name) == "IMPORT_COMPLETE"
+    assert stacks.delete(name) == "DELETE_COMPLETE"
+    aws.client("s3").head_bucket(Bucket=name)
+
+
+def test_throttled_and_slow_api_does_not_stop_a_stack(aws, stacks, name):
+    aws.faults({"service": "sqs", "effect": "throttle", "times": -1})
+    assert stacks.create(name, template(A=queue(name))) == "CREATE_COMPLETE"

@@ -8,19 +8,30 @@ from the environment when it is imported: call `prepare` first.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, cast
 
 from isthmus_lab_aws.resource import Physical, Place, Request, ResourceFailure, ResourceType
+from isthmus_lab_aws.schemas import schema
 
 PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     "app": ("app", "SERVICE_REGISTRY", "SERVICE_HANDLERS", "_get_module", "_loaded_modules"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "core.persistence": ("_json_default", "_json_object_hook"),
     "services.cloudformation": ("_stacks", "_stack_events", "_exports", "_change_sets"),
+    "services.cloudformation.changesets": ("_IMPORT_LOOKUPS", "_find_change_set"),
+    "services.cloudformation.drift": ("_DRIFT_READERS",),
     "services.cloudformation.stacks": (
+        "CLIENT_REQUEST_TOKEN",
+        "_continue_update_rollback_async",
+        "_create_stack_task_in_region",
+        "_create_then_delete_on_failure",
+        "_delete_stack_async",
+        "_deploy_stack_async",
+        "_roll_back_operation",
+        "_stack_region",
         "_add_event",
         "_delete_resource",
         "_provision_resource",
@@ -30,7 +41,10 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "services.cloudformation.provisioners": (
         "_RESOURCE_HANDLERS",
+        "_NAME_SEED",
         "_REPLACING_PROPERTIES",
+        "_cfn_nested_stack_delete",
+        "_replacing_change",
         "_delete_resource",
         "_import_resource",
         "_provision_resource",
@@ -186,6 +200,47 @@ def register(kind: ResourceType) -> None:
         _provisioners()._REPLACING_PROPERTIES[kind.name] = tuple(kind.replacing)
     if not isinstance(kind, NativeType):
         _provisioners()._RESOURCE_HANDLERS[kind.name] = _handlers(kind)
+    if _overrides(kind, "read"):
+        readers = module("services.cloudformation.drift")._DRIFT_READERS
+        readers[kind.name] = (_reader(kind), _AnyProperty())
+    if _overrides(kind, "find"):
+        _register_import(kind)
+
+
+def _overrides(kind: ResourceType, method: str) -> bool:
+    mine = getattr(type(kind), method)
+    return mine is not getattr(ResourceType, method) and mine is not getattr(NativeType, method)
+
+
+def _reader(kind: ResourceType) -> Callable[[str, Any], Any]:
+    def read(physical_id: str, _: Any) -> Any:
+        return kind.read(here(), physical_id)
+
+    return read
+
+
+class _AnyProperty:
+    """A set that holds every name: drift compares whatever a reader gives."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _register_import(kind: ResourceType) -> None:
+    found = schema(kind.name)
+    identifiers = cast("list[str]", found.get("primaryIdentifier", [])) if found else []
+    keys = tuple(path.removeprefix("/properties/") for path in identifiers)
+
+    def problem(*values: str) -> str | None:
+        try:
+            kind.find(here(), dict(zip(keys, values, strict=True)))
+        except ResourceFailure as failure:
+            return str(failure)
+        return None
+
+    module("services.cloudformation.changesets")._IMPORT_LOOKUPS[kind.name] = (keys, problem)
+    handlers = _provisioners()._RESOURCE_HANDLERS[kind.name]
+    handlers["import"] = _handlers(kind)["import"]
 
 
 def known_types() -> list[str]:

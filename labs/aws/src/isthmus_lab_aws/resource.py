@@ -110,6 +110,14 @@ class ResourceType:
         """The existing resource that an import adopts; `ResourceFailure` where there is none."""
         raise ResourceFailure(f"{self.name} does not support import operations in the lab.")
 
+    def read(self, place: Place, physical_id: str) -> Properties | None:
+        """What it is now, as properties of a template, for drift; None where it is gone.
+
+        Only what is given is compared, so a type may read a part. A type that does not override
+        this one is not checked for drift (or as ministack checks it).
+        """
+        raise NotImplementedError(self.name)
+
     def taken(self, place: Place, properties: Properties) -> str | None:
         """Why an existing thing of this name refuses a create; None where the name is free."""
         return None
