@@ -243,6 +243,11 @@ def _register_import(kind: ResourceType) -> None:
     handlers["import"] = _handlers(kind)["import"]
 
 
+def set_replacing(name: str, properties: tuple[str, ...]) -> None:
+    """Name the properties whose change replaces a resource of this type."""
+    _provisioners()._REPLACING_PROPERTIES[name] = properties
+
+
 def known_types() -> list[str]:
     """Every CloudFormation type that can be made in the lab."""
     return sorted(_provisioners()._RESOURCE_HANDLERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from isthmus_lab_aws.inside import absent_is_fine
 from isthmus_lab_aws.records import Record
@@ -190,7 +190,7 @@ def _by_role(instances: dict[str, Any], names: Mapping[str, str], member: str) -
     found: list[Any] = []
     for name, role in names.items():
         given: Any = instances.pop(name, None) or []
-        items: list[Any] = given if isinstance(given, list) else [given]
+        items = cast("list[Any]", given if isinstance(given, list) else [given])
         found += [{**item, member: role} for item in items]
     return found
 
