@@ -1,0 +1,470 @@
+"""The StackEngine of CloudFormation.
+
+Created stacks are created directly; every change of an existing one goes through a change set, so
+that nothing which holds data is replaced before somebody has approved it. What to do in which state
+is a table in ``states``; what is remembered, and where, is explained in ``template``.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, cast
+from uuid import uuid4
+
+from isthmus.api.meta import APPROVE_REPLACEMENT, Adopt, Json
+from isthmus.api.v1alpha1 import Phase
+from isthmus.core.stacks import (
+    ABSENT,
+    TAG_INSTALLATION,
+    TAG_NAME,
+    TAG_NAMESPACE,
+    TAG_UID,
+    Change,
+    Changes,
+    NativeStack,
+    Observed,
+    Owned,
+    StackName,
+)
+from isthmus.drivers.aws import predelete, states, template
+from isthmus.drivers.aws.changesets import ChangeSet, ChangeSets
+from isthmus.drivers.aws.observation import STACK_TYPE, Native, Observer
+from isthmus.drivers.aws.session import Aws
+from isthmus.drivers.aws.states import Step
+from isthmus.drivers.aws.template import Verb, token
+from isthmus.errors import (
+    AlreadyExists,
+    ApprovalRequired,
+    DeletionBlocked,
+    Forbidden,
+    InvalidSpec,
+    NotFound,
+    NotYet,
+    StackFailed,
+)
+
+PREVIEW_PREFIX: Final = "isthmus-preview-"
+_PREVIEW_SECONDS = 120.0
+_APPLY_SECONDS = 20.0
+"""How long ``apply`` waits for a change set before it lets the caller come back."""
+_STALE = timedelta(minutes=15)
+_REVIEW = "REVIEW_IN_PROGRESS"
+_GONE = frozenset({Step.CREATE, Step.CREATE_OVER, Step.RECREATE})
+"""Steps from states in which an apply begins with a new stack."""
+
+
+class CloudFormation:
+    """See ``ports.StackEngine``."""
+
+    def __init__(self, aws: Aws, extra: Callable[[], Awaitable[tuple[Owned, ...]]]) -> None:
+        """Serve the stacks of an account.
+
+        Args:
+            aws: The account.
+            extra: Lists what else of ours there is: the users and roles of bindings.
+        """
+        self._aws = aws
+        self._observer = Observer(aws)
+        self._change_sets = ChangeSets(aws)
+        self._extra = extra
+
+    async def preview(self, stack: NativeStack) -> Changes:
+        """Ask for a change set, read it and delete it.
+
+        A stack that is not there is previewed under a throwaway name: deleting the preview can
+        then never meet a stack that somebody creates meanwhile.
+        """
+        native = await self._observer.find(stack.name)
+        self._claim(native, stack)
+        step = states.of(native.status).step if native is not None else Step.CREATE
+        if native is None or step in _GONE:
+            return await self._preview_new(stack)
+        if step is not Step.UPDATE:
+            raise NotYet(f"CloudFormation can preview nothing now: it is {native.status}.")
+        name = f"{PREVIEW_PREFIX}{uuid4().hex[:12]}"
+        return await self._preview(stack, await self._document(stack, native), native.id, name)
+
+    async def observe(self, name: StackName) -> Observed:
+        """Look at the stack, its resources, events and drift."""
+        native = await self._observer.find(name)
+        return await self._observer.observe(native) if native is not None else ABSENT
+
+    async def apply(self, stack: NativeStack) -> None:
+        """Take the next step towards the stack as it is wanted."""
+        native = await self._observer.find(stack.name)
+        self._claim(native, stack)
+        if native is None:
+            await self._create(stack)
+            return
+        match states.of(native.status).step:
+            case Step.CREATE | Step.WAIT:
+                return
+            case Step.UPDATE:
+                await self._update(stack, native)
+            case Step.RECREATE:
+                await self._delete(stack, native)
+            case Step.CONTINUE:
+                await self._continue(stack, native)
+            case Step.CREATE_OVER:
+                await self._create_over(stack, native)
+            case Step.REFUSE:
+                raise StackFailed(
+                    f"CloudFormation cannot change a stack in {native.status}; finish the "
+                    "deletion, or repair the stack in AWS."
+                )
+
+    async def delete(self, stack: NativeStack) -> None:
+        """Take the next step of the deletion."""
+        native = await self._observer.find(stack.name)
+        if native is None or native.status == "DELETE_IN_PROGRESS":
+            return
+        self._require_ours(native, stack)
+        waiting = states.of(native.status).step is Step.WAIT
+        if waiting and native.status != "CREATE_IN_PROGRESS":
+            return  # CloudFormation refuses a deletion now; the caller comes again.
+        if stack.pre_delete and not waiting:
+            resources = await self._observer.resources(native.id)
+            target = predelete.Target(outputs=native.outputs, resources=resources)
+            if not await predelete.run(self._aws, stack.pre_delete, target):
+                return
+        await self._delete(stack, native)
+
+    async def adopt(self, stack: NativeStack, adopt: Adopt) -> None:
+        """Tag an existing stack as ours, or import existing resources into a new one.
+
+        Tagging is an update with the stack's own template and parameters, so it changes nothing
+        else; the template of ours comes with the ``apply`` that follows, under its guard.
+        """
+        if adopt.resources:
+            await self._import(stack, adopt)
+            return
+        native = await self._observer.find(stack.name)
+        if native is None:
+            raise NotFound(
+                f"spec.adopt.externalName: there is no CloudFormation stack {stack.name!r} in "
+                f"{self._aws.settings.region}."
+            )
+        self._claim(native, stack)
+        if states.of(native.status).step is Step.UPDATE and native.owner_uid != _uid(stack):
+            await self._tag(stack, native)
+
+    async def check_drift(self, name: StackName) -> None:
+        """Ask CloudFormation to look; it answers in a later ``observe``."""
+        native = await self._observer.find(name)
+        if native is None or states.of(native.status).step is not Step.UPDATE:
+            return  # It refuses while it works.
+        await self._aws.call("cloudformation", "detect_stack_drift", StackName=native.id)
+
+    async def owned(self) -> tuple[Owned, ...]:
+        """List our stacks, and the users and roles of bindings."""
+        ours = self._aws.settings.installation
+        stacks = [
+            Owned(
+                name=s.name,
+                native_id=s.id,
+                type=STACK_TYPE,
+                uid=s.owner_uid,
+                namespace=s.tags.get(TAG_NAMESPACE, ""),
+                object_name=s.tags.get(TAG_NAME, ""),
+            )
+            for s in await self._observer.all()
+            if s.owner_uid and s.tags.get(TAG_INSTALLATION, "") == ours
+        ]
+        return (*stacks, *await self._extra())
+
+    # How apply goes on, by state.
+
+    async def _create(self, stack: NativeStack) -> None:
+        document = template.prepare(stack, stack.digest)
+        try:
+            await self._aws.call(
+                "cloudformation",
+                "create_stack",
+                StackName=stack.name,
+                ClientRequestToken=token(Verb.CREATE, stack, _once()),
+                RetainExceptOnCreate=True,
+                **await self._request(stack, document),
+            )
+        except AlreadyExists as exc:
+            raise NotYet("CloudFormation is creating the stack already.") from exc
+
+    async def _update(self, stack: NativeStack, native: Native) -> None:
+        healthy = states.of(native.status).phase is Phase.READY
+        if healthy and stack.digest and native.digest == stack.digest:
+            return
+        document = await self._document(stack, native)
+        name = token(Verb.UPDATE, stack, native.version)
+        change_set = await self._ask(stack, document, native.id, name)
+        if change_set is None:
+            return
+        losing = Changes(changes=change_set.changes).losing_data
+        refused = bool(losing) and not stack.replacement_approved
+        if refused or change_set.empty:
+            await self._change_sets.remove(native.id, name)
+        if refused:
+            raise _needs_approval(stack, losing)
+        if change_set.empty:
+            await self._mark(stack, native, document)
+        else:
+            await self._execute(change_set, name)
+
+    async def _mark(self, stack: NativeStack, native: Native, document: Json) -> None:
+        """Update outputs only: CloudFormation makes no change set of that everywhere."""
+        try:
+            await self._aws.call(
+                "cloudformation",
+                "update_stack",
+                StackName=native.id,
+                ClientRequestToken=token(Verb.UPDATE, stack, native.version),
+                **await self._request(stack, document),
+            )
+        except InvalidSpec as exc:
+            if "No updates are to be performed" not in exc.message:
+                raise
+
+    async def _continue(self, stack: NativeStack, native: Native) -> None:
+        arguments: Json = {}
+        if stack.replacement_approved:
+            resources = await self._observer.resources(native.id)
+            stuck = [r.logical_id for r in resources if r.status == "UPDATE_FAILED"]
+            arguments["ResourcesToSkip"] = stuck
+        await self._aws.call(
+            "cloudformation",
+            "continue_update_rollback",
+            StackName=native.id,
+            ClientRequestToken=token(Verb.CONTINUE, stack, _once()),
+            **arguments,
+            **self._role(),
+        )
+
+    async def _create_over(self, stack: NativeStack, native: Native) -> None:
+        document = template.prepare(stack, stack.digest)
+        name = token(Verb.CREATE, stack, native.version)
+        change_set = await self._ask(stack, document, native.id, name, kind="CREATE")
+        if change_set is not None:
+            await self._execute(change_set, name)
+
+    async def _tag(self, stack: NativeStack, native: Native) -> None:
+        merged = native.tags | _present(stack.tags)
+        await self._aws.call(
+            "cloudformation",
+            "update_stack",
+            StackName=native.id,
+            UsePreviousTemplate=True,
+            Parameters=[{"ParameterKey": k, "UsePreviousValue": True} for k in native.parameters],
+            Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Tags=[{"Key": k, "Value": v} for k, v in merged.items()],
+            ClientRequestToken=token(Verb.ADOPT, stack, native.version),
+            **self._role(),
+        )
+
+    async def _import(self, stack: NativeStack, adopt: Adopt) -> None:
+        native = await self._observer.find(stack.name)
+        if native is not None and native.status != _REVIEW:
+            self._claim(native, stack)
+            return
+        document = template.only_resources(dict(stack.template), sorted(adopt.resources))
+        resources = cast("dict[str, Json]", document["Resources"])
+        name = token(Verb.IMPORT, stack, ())
+        request = await self._request(stack, document)
+        request["ResourcesToImport"] = [
+            {
+                "ResourceType": resources[logical_id]["Type"],
+                "LogicalResourceId": logical_id,
+                "ResourceIdentifier": identifier,
+            }
+            for logical_id, identifier in sorted(adopt.resources.items())
+        ]
+        change_set = await self._ask_for(stack, request, stack.name, name, "IMPORT")
+        if change_set is not None:
+            await self._execute(change_set, name)
+
+    async def _delete(self, stack: NativeStack, native: Native) -> None:
+        self._require_ours(native, stack)
+        try:
+            await self._aws.call(
+                "cloudformation",
+                "delete_stack",
+                StackName=native.id,
+                ClientRequestToken=token(Verb.DELETE, stack, _once()),
+                **self._role(),
+            )
+        except InvalidSpec as exc:
+            if "TerminationProtection" not in exc.message:
+                raise
+            raise DeletionBlocked(
+                f"Stack {native.name} has termination protection; switch it off in AWS."
+            ) from exc
+
+    # Change sets.
+
+    async def _ask(
+        self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
+    ) -> ChangeSet | None:
+        request = await self._request(stack, document)
+        return await self._ask_for(stack, request, target, name, kind)
+
+    async def _ask_for(
+        self, stack: NativeStack, request: Json, target: str, name: str, kind: str
+    ) -> ChangeSet | None:
+        """Return the change set; one that cannot be worked out is taken away."""
+        await self._change_sets.ask(
+            request | {"StackName": target, "ChangeSetName": name, "ChangeSetType": kind}
+        )
+        try:
+            return await self._change_sets.wait(
+                target, name, stateful=frozenset(stack.stateful), seconds=_APPLY_SECONDS
+            )
+        except InvalidSpec:
+            await self._change_sets.remove(target, name)
+            raise
+
+    async def _execute(self, change_set: ChangeSet, request_token: str) -> None:
+        await self._aws.call(
+            "cloudformation",
+            "execute_change_set",
+            StackName=change_set.stack_id,
+            ChangeSetName=change_set.name,
+            ClientRequestToken=request_token,
+        )
+
+    async def _preview_new(self, stack: NativeStack) -> Changes:
+        await self._sweep_previews()
+        name = f"{PREVIEW_PREFIX}{uuid4().hex[:12]}"
+        document = template.prepare(stack, stack.digest)
+        return await self._preview(stack, document, name, name, kind="CREATE")
+
+    async def _preview(
+        self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
+    ) -> Changes:
+        request = await self._request(stack, document)
+        if template.has_nested(document):
+            request["IncludeNestedStacks"] = True
+        try:
+            await self._change_sets.ask(
+                request | {"StackName": target, "ChangeSetName": name, "ChangeSetType": kind}
+            )
+            found = await self._change_sets.wait(
+                target, name, stateful=frozenset(stack.stateful), seconds=_PREVIEW_SECONDS
+            )
+        finally:
+            # Shielded: a preview that is given up leaves nothing behind either.
+            await asyncio.shield(self._forget_preview(target, name, kind))
+        if found is None:
+            raise NotYet("CloudFormation takes long to work out the change; ask again.")
+        return Changes(changes=found.changes, digest=stack.digest)
+
+    async def _forget_preview(self, target: str, name: str, kind: str) -> None:
+        try:
+            await self._change_sets.remove(target, name)
+        except InvalidSpec:
+            pass  # It never came to be.
+        if kind == "CREATE":
+            await self._aws.call("cloudformation", "delete_stack", StackName=target)
+
+    async def _sweep_previews(self) -> None:
+        """Delete throwaway stacks that a crash has left; there is never a resource in them."""
+        pages = self._aws.pages("cloudformation", "list_stacks", StackStatusFilter=[_REVIEW])
+        oldest = datetime.now(UTC) - _STALE
+        async for page in pages:
+            for summary in cast("list[Json]", page.get("StackSummaries", [])):
+                old = cast("datetime", summary["CreationTime"]) < oldest
+                if old and str(summary["StackName"]).startswith(PREVIEW_PREFIX):
+                    await self._aws.call(
+                        "cloudformation", "delete_stack", StackName=summary["StackId"]
+                    )
+
+    # Requests and guards.
+
+    async def _document(self, stack: NativeStack, native: Native) -> Json:
+        document = template.prepare(stack, template.next_mark(stack.digest, native.outputs))
+        if not stack.ignore_fields:
+            return document
+        answer = await self._aws.call("cloudformation", "get_template", StackName=native.id)
+        deployed: object = answer.get("TemplateBody")
+        if not isinstance(deployed, dict):
+            raise InvalidSpec(
+                "spec.ignoreFields: the stack's template is YAML, which we cannot read; apply "
+                "once without ignoreFields."
+            )
+        return template.keep_fields(document, cast("Json", deployed), stack.ignore_fields)
+
+    async def _request(self, stack: NativeStack, document: Json) -> Json:
+        """Return the arguments that creating, updating and change sets share."""
+        return {
+            "Parameters": [
+                {"ParameterKey": k, "ParameterValue": v} for k, v in stack.parameters.items()
+            ],
+            "Capabilities": template.capabilities(document),
+            "Tags": [{"Key": k, "Value": v} for k, v in _present(stack.tags).items()],
+            **await self._body(stack, document),
+            **self._role(),
+        }
+
+    async def _body(self, stack: NativeStack, document: Json) -> Json:
+        text = template.body(document)
+        size, bucket = len(text.encode()), self._aws.settings.template_bucket
+        if size <= template.INLINE_BYTES:
+            return {"TemplateBody": text}
+        if not bucket:
+            raise InvalidSpec(
+                f"template: {size:,} bytes; CloudFormation takes {template.INLINE_BYTES:,} in a "
+                "request. Name a bucket in the Provider's setting templateBucket."
+            )
+        key = f"isthmus/{stack.name}/{stack.digest or 'template'}.json"
+        await self._aws.call("s3", "put_object", Bucket=bucket, Key=key, Body=text.encode())
+        host = await self._aws.run(lambda: str(self._aws.client("s3").meta.endpoint_url))
+        return {"TemplateURL": f"{host}/{bucket}/{key}"}
+
+    def _role(self) -> Json:
+        arn = self._aws.settings.service_role_arn
+        return {"RoleARN": arn} if arn else {}
+
+    @staticmethod
+    def _claim(native: Native | None, stack: NativeStack) -> None:
+        """Refuse a stack of somebody else; one to adopt may bear no tag yet."""
+        if native is None or (native.owner_uid and native.owner_uid == _uid(stack)):
+            return
+        if native.owner_uid:
+            raise AlreadyExists(
+                f"Stack {native.name} belongs to another object of Isthmus "
+                f"({native.tags.get(TAG_NAMESPACE, '')}/{native.tags.get(TAG_NAME, '')})."
+            )
+        if not stack.adopted and native.status != _REVIEW:
+            raise AlreadyExists(
+                f"Stack {native.name} exists and is not ours; adopt it (spec.management: Adopt) "
+                "or choose another name."
+            )
+
+    @staticmethod
+    def _require_ours(native: Native, stack: NativeStack) -> None:
+        ours = native.owner_uid != "" and native.owner_uid == _uid(stack)
+        empty = native.status == _REVIEW and not stack.adopted
+        if not ours and not empty:
+            raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")
+
+
+def _uid(stack: NativeStack) -> str:
+    return stack.tags.get(TAG_UID, "")
+
+
+def _once() -> tuple[str]:
+    """Return a salt for an operation that is idempotent by itself and may come again later."""
+    return (uuid4().hex,)
+
+
+def _present(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that have a value: CloudFormation refuses empty ones."""
+    return {k: v for k, v in tags.items() if v}
+
+
+def _needs_approval(stack: NativeStack, losing: tuple[Change, ...]) -> ApprovalRequired:
+    named = ", ".join(
+        f"{c.verb} {c.logical_id} ({c.type}"
+        + (f", because of {', '.join(c.properties)})" if c.properties else ")")
+        for c in losing
+    )
+    return ApprovalRequired(
+        f"The change would {named} and lose its data; to approve exactly this change, annotate "
+        f"with {APPROVE_REPLACEMENT}={stack.digest[:12]}."
+    )
