@@ -6,6 +6,7 @@ is a table in ``states``; what is remembered, and where, is explained in ``templ
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
@@ -263,7 +264,7 @@ class CloudFormation:
         if native is not None and native.status != _REVIEW:
             self._claim(native, stack)
             return
-        document = template.only_resources(dict(stack.template), sorted(adopt.resources))
+        document = template.only_resources(template.prepare(stack, ""), sorted(adopt.resources))
         resources = cast("dict[str, Json]", document["Resources"])
         name = token(Verb.IMPORT, stack, ())
         request = await self._request(stack, document)
@@ -355,10 +356,8 @@ class CloudFormation:
         return Changes(changes=found.changes, digest=stack.digest)
 
     async def _forget_preview(self, target: str, name: str, kind: str) -> None:
-        try:
+        with contextlib.suppress(InvalidSpec):  # It never came to be.
             await self._change_sets.remove(target, name)
-        except InvalidSpec:
-            pass  # It never came to be.
         if kind == "CREATE":
             await self._aws.call("cloudformation", "delete_stack", StackName=target)
 

@@ -174,5 +174,5 @@ def _assume(source: "Session", settings: Settings) -> "Session":
     assumed = Session()
     # The SDK has no public way to hand over refreshable credentials; this attribute is the one
     # that its own `set_credentials` writes.
-    assumed._credentials = DeferredRefreshableCredentials(refresh, "assume-role")  # noqa: SLF001  # pyright: ignore
+    cast("Any", assumed)._credentials = DeferredRefreshableCredentials(refresh, "assume-role")
     return assumed

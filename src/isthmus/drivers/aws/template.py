@@ -90,12 +90,12 @@ def next_mark(digest: str, outputs: Mapping[str, str]) -> str:
 
 
 def prepare(stack: NativeStack, mark: str) -> Json:
-    """Return the template with our output, and with secret parameters hidden.
+    """Return the template with our output, without nulls, and with secret parameters hidden.
 
     Raises:
         InvalidSpec: A secret parameter is not declared.
     """
-    document = dict(stack.template)
+    document = without_nulls(stack.template)
     outputs = dict(cast("Json", document.get("Outputs", {})))
     outputs[DIGEST_OUTPUT] = {
         "Description": "Which state of its Isthmus object this stack has.",
@@ -105,6 +105,20 @@ def prepare(stack: NativeStack, mark: str) -> Json:
     if stack.secret_parameters:
         document["Parameters"] = _hidden(document, stack.secret_parameters)
     return document
+
+
+def without_nulls(document: Json) -> Json:
+    """Return the template without what is null: that is how an offering leaves a property out."""
+    return cast("Json", _without_nulls(document))
+
+
+def _without_nulls(node: Any) -> Any:
+    if isinstance(node, dict):
+        items = cast("Json", node).items()
+        return {k: _without_nulls(v) for k, v in items if v is not None}
+    if isinstance(node, list):
+        return [_without_nulls(v) for v in cast("list[Any]", node) if v is not None]
+    return node
 
 
 def keep_fields(wanted: Json, deployed: Json, paths: Sequence[str]) -> Json:

@@ -4,13 +4,15 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, LiteralString, Protocol
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
-READWRITE = "isthmus_readwrite"
-READONLY = "isthmus_readonly"
+READWRITE: Final = "isthmus_readwrite"
+READONLY: Final = "isthmus_readonly"
 """Group roles that hold the rights of all bindings of a kind."""
+RIGHTS: Final[tuple[tuple[LiteralString, str], ...]] = (("ALL", READWRITE), ("SELECT", READONLY))
+"""What each group may do with tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

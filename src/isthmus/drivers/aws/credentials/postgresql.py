@@ -18,6 +18,7 @@ from isthmus.drivers.aws.credentials.database import (
     CONNECT_SECONDS,
     READONLY,
     READWRITE,
+    RIGHTS,
     STATEMENT_SECONDS,
     Login,
     SqlAccount,
@@ -127,13 +128,13 @@ def _give_rights(connection: Connection, database: str, schemas: Sequence[str]) 
     for schema in schemas:
         _run(connection, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, READWRITE)
         _run(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, READONLY)
-        for kind in ("TABLES", "SEQUENCES"):
-            _give_objects(connection, schema, kind)
+        _give_objects(connection, schema, "TABLES")
+        _give_objects(connection, schema, "SEQUENCES")
 
 
 def _give_objects(connection: Connection, schema: str, kind: LiteralString) -> None:
     """Give rights on what is there and on what the master or a binding makes later."""
-    for rights, group in (("ALL", READWRITE), ("SELECT", READONLY)):
+    for rights, group in RIGHTS:
         _run_if_allowed(
             connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA {{}} TO {{}}", schema, group
         )

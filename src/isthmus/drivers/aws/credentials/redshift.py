@@ -16,6 +16,7 @@ from isthmus.api.meta import Json
 from isthmus.drivers.aws.credentials.database import (
     READONLY,
     READWRITE,
+    RIGHTS,
     STATEMENT_SECONDS,
     Dialect,
     Login,
@@ -55,13 +56,9 @@ class Redshift:
                 if not run(_q("SELECT 1 FROM pg_group WHERE groname = {}", text=(group,))):
                     run(_q("CREATE GROUP {}", group))
             _group_rights(run, login.database, account.schemas)
-            verb = "ALTER" if _exists(run, account) else "CREATE"
-            user = _q(
-                f"{verb} USER {{}} PASSWORD {{}} VALID UNTIL 'infinity'",
-                account.name,
-                text=(account.password,),
-            )
-            run(user)
+            known = _exists(run, account)
+            statement: LiteralString = _ALTER_USER if known else _CREATE_USER
+            run(_q(statement, account.name, text=(account.password,)))
             _move(run, account)
             for schema in account.schemas:
                 _future(run, account, schema, "GRANT", "TO")
@@ -83,9 +80,15 @@ class Redshift:
             run(_q("DROP USER {}", account.name))
 
 
+_CREATE_USER = "CREATE USER {} PASSWORD {} VALID UNTIL 'infinity'"
+_ALTER_USER = "ALTER USER {} PASSWORD {} VALID UNTIL 'infinity'"
 _TABLES = (
     "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "JOIN pg_user u ON u.usesysid = c.relowner WHERE c.relkind IN ('r', 'v') AND u.usename = {}"
+)
+_MEMBER = (
+    "SELECT 1 FROM pg_group g, pg_user u WHERE u.usesysid = ANY (g.grolist) "
+    "AND g.groname = {} AND u.usename = {}"
 )
 _SCHEMAS = (
     "SELECT n.nspname FROM pg_namespace n JOIN pg_user u ON u.usesysid = n.nspowner "
@@ -115,23 +118,21 @@ def _group_rights(run: Run, database: str, schemas: Sequence[str]) -> None:
 def _move(run: Run, account: SqlAccount) -> None:
     """Put the user into its group and out of the other."""
     other = READWRITE if account.readonly else READONLY
-    for group, verb, wanted in ((other, "DROP", False), (account.group, "ADD", True)):
-        member = run(
-            _q(
-                "SELECT 1 FROM pg_group g, pg_user u WHERE u.usesysid = ANY (g.grolist) "
-                "AND g.groname = {} AND u.usename = {}",
-                text=(group, account.name),
-            )
-        )
-        if bool(member) is not wanted:
-            run(_q(f"ALTER GROUP {{}} {verb} USER {{}}", group, account.name))
+    if _is_member(run, other, account):
+        run(_q("ALTER GROUP {} DROP USER {}", other, account.name))
+    if not _is_member(run, account.group, account):
+        run(_q("ALTER GROUP {} ADD USER {}", account.group, account.name))
+
+
+def _is_member(run: Run, group: str, account: SqlAccount) -> bool:
+    return bool(run(_q(_MEMBER, text=(group, account.name))))
 
 
 def _future(
     run: Run, account: SqlAccount, schema: str, verb: LiteralString, to: LiteralString
 ) -> None:
     """Give the groups their rights on what the user makes later, or take them back."""
-    for rights, group in (("ALL", READWRITE), ("SELECT", READONLY)):
+    for rights, group in RIGHTS:
         statement = (
             f"ALTER DEFAULT PRIVILEGES FOR USER {{}} IN SCHEMA {{}} {verb} {rights} ON TABLES "
             f"{to} GROUP {{}}"

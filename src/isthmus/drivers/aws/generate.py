@@ -1,0 +1,281 @@
+"""Write an Offering for any CloudFormation type, from the resource schemas that cfn-lint carries.
+
+The result is honest about what it is: ``reviewed: false``. Its parameters are the properties that
+may be written, its outputs the scalar attributes that may be read; nobody has chosen defaults.
+Format: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, cast
+
+import orjson
+
+from isthmus.api.meta import API_VERSION, Json
+from isthmus.core.schemas import UPDATABLE
+from isthmus.drivers.aws.stateful import STATEFUL_TYPES
+from isthmus.errors import InvalidSpec
+
+REGION: Final = "us-east-1"
+LOGICAL_ID: Final = "Resource"
+_DEEPEST = 6
+"""Levels of nested properties that the parameters' schema follows; below, any value is taken."""
+_SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
+_KEPT: Final = frozenset(
+    {
+        "type",
+        "description",
+        "enum",
+        "const",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "required",
+        "additionalProperties",
+    }
+)
+"""Keywords that mean the same in every JSON Schema; patterns are ECMA's and often not portable.
+Defaults stay with AWS."""
+_TITLE_ROOM = 200
+
+
+def resource_types() -> tuple[str, ...]:
+    """Return the names of all CloudFormation types of AWS that have a schema."""
+    return tuple(sorted(name for name in _index() if name.startswith("AWS::")))
+
+
+def offering(resource_type: str) -> Json:
+    """Return an Offering manifest for one type.
+
+    Raises:
+        InvalidSpec: There is no such type; the message names similar ones.
+    """
+    schema = _schema(resource_type)
+    properties = _writable(schema)
+    outputs = _outputs(schema)
+    name = _name(resource_type)
+    spec: Json = {
+        "title": resource_type.removeprefix("AWS::").replace("::", " "),
+        "description": _description(schema, resource_type),
+        "category": "generated",
+        "documentation": str(schema.get("documentationUrl") or ""),
+        "reviewed": False,
+        "parameters": _parameters(schema, properties),
+        "plans": _plans(schema, properties),
+        "stacks": {"aws": _stack(resource_type, properties, outputs, schema)},
+        "binding": {"type": name, "keys": {k: f"${{outputs.{o}}}" for o, k in _keys(outputs)}},
+    }
+    if not outputs:
+        del spec["binding"]
+    if not spec["documentation"]:
+        del spec["documentation"]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Offering",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def _folder() -> Path:
+    spec = find_spec("cfnlint")  # Found, not imported: that would take 1.6 s.
+    if spec is None or spec.origin is None:
+        raise InvalidSpec("The schemas are in the Python package cfn-lint; install isthmus[aws].")
+    return Path(spec.origin).parent / "data" / "schemas"
+
+
+def _index() -> dict[str, str]:
+    return cast(
+        "dict[str, str]",
+        orjson.loads((_folder() / "providers" / f"{REGION}.json").read_bytes()),
+    )
+
+
+def _schema(resource_type: str) -> Json:
+    index = _index()
+    if resource_type not in index:
+        service = resource_type.split("::")[1] if resource_type.count("::") else resource_type
+        similar = sorted(n for n in index if service.lower() in n.lower())[:5]
+        hint = f" Similar: {', '.join(similar)}." if similar else ""
+        raise InvalidSpec(f"There is no CloudFormation type {resource_type!r}.{hint}")
+    file = _folder() / "resources" / f"{index[resource_type]}.json"
+    return cast("Json", orjson.loads(file.read_bytes()))
+
+
+def _top(schema: Json, key: str) -> frozenset[str]:
+    """Return the top-level properties that a list of pointers names."""
+    pointers = cast("list[str]", schema.get(key, []))
+    return frozenset(p.split("/")[2] for p in pointers if p.count("/") == 2)
+
+
+def _writable(schema: Json) -> dict[str, Json]:
+    known = cast("dict[str, Json]", schema.get("properties", {}))
+    read_only = _top(schema, "readOnlyProperties")
+    return {name: body for name, body in known.items() if name not in read_only}
+
+
+def _parameter(name: str) -> str:
+    """Return a parameter's name: ``DBClusterIdentifier`` to ``dbClusterIdentifier``."""
+    head = re.match(r"^[A-Z]+(?=[A-Z][a-z])|^[A-Z]+$|^[A-Z]", name)
+    return name if head is None else head[0].lower() + name[head.end() :]
+
+
+def _parameters(schema: Json, properties: dict[str, Json]) -> Json:
+    create_only = _top(schema, "createOnlyProperties")
+    needed = _required(schema, properties)
+    described: Json = {}
+    for name, body in properties.items():
+        secret = _is_secret(name, body, schema)
+        plain = _plain(body, schema, 0)
+        if name not in needed and not secret:
+            plain = _or_null(plain)
+        plain["title"] = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+        plain["description"] = str(plain.get("description") or f"Property {name} of the resource.")
+        plain[UPDATABLE] = name not in create_only
+        if secret:
+            plain["writeOnly"] = True
+        described[_parameter(name)] = plain
+    required = [_parameter(n) for n in needed]
+    document: Json = {"type": "object", "additionalProperties": False, "properties": described}
+    return document | ({"required": required} if required else {})
+
+
+def _or_null(plain: Json) -> Json:
+    """Let a parameter be null, which is how a property stays out of the template."""
+    kind: object = plain.get("type")
+    if kind is not None:
+        kinds = cast("list[str]", kind) if isinstance(kind, list) else [str(kind)]
+        plain["type"] = [*kinds, "null"]
+    if "const" in plain:
+        plain["enum"] = [plain.pop("const")]
+    if "enum" in plain:
+        plain["enum"] = [*plain["enum"], None]
+    return plain | {"default": None}
+
+
+def _is_secret(name: str, body: Json, schema: Json) -> bool:
+    """Tell whether AWS never shows the value again; then it is passed by reference only."""
+    write_only = name in _top(schema, "writeOnlyProperties")
+    return write_only and _resolved(body, schema).get("type") == "string"
+
+
+def _required(schema: Json, properties: dict[str, Json]) -> list[str]:
+    return [name for name in cast("list[str]", schema.get("required", [])) if name in properties]
+
+
+def _plain(body: Any, schema: Json, depth: int) -> Json:
+    """Return a schema without references, of the keywords that we keep."""
+    source = _resolved(body, schema)
+    if depth > _DEEPEST or not source:
+        return {}
+    kept = {k: v for k, v in source.items() if k in _KEPT}
+    if isinstance(source.get("properties"), dict):
+        inner = cast("dict[str, Json]", source["properties"])
+        kept["properties"] = {k: _plain(v, schema, depth + 1) for k, v in inner.items()}
+    if isinstance(source.get("items"), dict):
+        kept["items"] = _plain(source["items"], schema, depth + 1)
+    for key in ("required", "additionalProperties"):
+        if key in kept and "properties" not in kept:
+            del kept[key]
+    return kept
+
+
+def _resolved(body: Any, schema: Json) -> Json:
+    """Follow references; a chain that never ends is any value."""
+    for _ in range(_DEEPEST):
+        if not isinstance(body, dict):
+            return {}
+        reference = cast("Json", body).get("$ref")
+        if not isinstance(reference, str):
+            return cast("Json", body)
+        target: Any = schema
+        for step in reference.removeprefix("#/").split("/"):
+            target = cast("Json", target).get(step, {}) if isinstance(target, dict) else {}
+        body = target
+    return {}
+
+
+def _plans(schema: Json, properties: dict[str, Json]) -> list[Json]:
+    custom: Json = {"name": "custom", "title": "As the parameters say"}
+    if _required(schema, properties):
+        return [custom]
+    return [{"name": "dev", "title": "As AWS makes it where nothing is said"}, custom]
+
+
+def _outputs(schema: Json) -> dict[str, str]:
+    """Return output names and the attributes that they show: the scalar ones."""
+    found: dict[str, str] = {}
+    for pointer in cast("list[str]", schema.get("readOnlyProperties", [])):
+        steps = pointer.split("/")[2:]
+        if "*" not in steps and _leaf_type(schema, steps) in _SCALARS:
+            attribute = ".".join(s for s in steps if s != "properties")
+            found[re.sub(r"[^A-Za-z0-9]", "", attribute)] = attribute
+    return found
+
+
+def _leaf_type(schema: Json, steps: list[str]) -> str:
+    node: Json = schema
+    for step in (s for s in steps if s != "properties"):
+        inner = cast("Json", node.get("properties") or {})
+        node = _resolved(inner.get(step), schema)
+    kind: object = node.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _keys(outputs: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("Ref", *outputs):
+        yield name, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() if name != "Ref" else "id"
+
+
+def _stack(
+    resource_type: str, properties: dict[str, Json], outputs: dict[str, str], schema: Json
+) -> Json:
+    values: Json = {}
+    secrets: list[str] = []
+    for name, body in properties.items():
+        if _is_secret(name, body, schema):
+            secrets.append(name)
+            given = {"Fn::If": [f"Has{name}", {"Ref": name}, {"Ref": "AWS::NoValue"}]}
+            values[name] = {"Ref": name} if name in _required(schema, properties) else given
+        else:
+            values[name] = f"${{{_parameter(name)}}}"
+    resource: Json = {"Type": resource_type, "Properties": values}
+    if resource_type in STATEFUL_TYPES:
+        resource |= {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete"}
+    shown: Json = {"Ref": {"Value": {"Ref": LOGICAL_ID}}}
+    for output, attribute in outputs.items():
+        shown[output] = {"Value": {"Fn::GetAtt": [LOGICAL_ID, attribute]}}
+    template: Json = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Resources": {LOGICAL_ID: resource},
+        "Outputs": shown,
+    }
+    if not secrets:
+        return {"template": template}
+    template["Parameters"] = {n: {"Type": "String", "NoEcho": True, "Default": ""} for n in secrets}
+    optional = [n for n in secrets if n not in _required(schema, properties)]
+    if optional:
+        template["Conditions"] = {
+            f"Has{n}": {"Fn::Not": [{"Fn::Equals": [{"Ref": n}, ""]}]} for n in optional
+        }
+    return {
+        "template": template,
+        "parameters": {n: f"${{{_parameter(n)}}}" for n in secrets},
+    }
+
+
+def _name(resource_type: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|::", "-", resource_type.removeprefix("AWS::"))
+    return f"aws-{words}".lower()
+
+
+def _description(schema: Json, resource_type: str) -> str:
+    text = " ".join(str(schema.get("description") or "").split())
+    text = text.removeprefix("Resource Type definition for ")
+    return (text or f"CloudFormation resource {resource_type}.")[:_TITLE_ROOM]
