@@ -24,7 +24,7 @@ class ChangeSet:
     """A change set that CloudFormation has worked out."""
 
     name: str
-    stack_id: str
+    stack_name: str
     changes: tuple[Change, ...]
 
     @property
@@ -62,7 +62,7 @@ class ChangeSets:
                 return _failed(pages[0], name)
             if status == "CREATE_COMPLETE":
                 changes = await self._read(pages, stateful, prefix="", depth=0)
-                return ChangeSet(name, str(pages[0]["StackId"]), changes)
+                return ChangeSet(name, str(pages[0]["StackName"]), changes)
             if monotonic() + pause > deadline:
                 return None
             await asyncio.sleep(pause)
@@ -143,5 +143,5 @@ def _properties(resource: Json) -> tuple[str, ...]:
 def _failed(page: Json, name: str) -> ChangeSet:
     reason = str(page.get("StatusReason", ""))
     if any(words in reason for words in _NOTHING):
-        return ChangeSet(name, str(page["StackId"]), ())
+        return ChangeSet(name, str(page["StackName"]), ())
     raise InvalidSpec(f"CloudFormation cannot work out the change: {clean(reason)}")

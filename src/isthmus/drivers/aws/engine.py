@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import uuid4
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, Adopt, Json
+from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.core.stacks import (
     ABSENT,
@@ -29,7 +29,7 @@ from isthmus.core.stacks import (
 )
 from isthmus.drivers.aws import predelete, states, template
 from isthmus.drivers.aws.changesets import ChangeSet, ChangeSets
-from isthmus.drivers.aws.observation import STACK_TYPE, Native, Observer
+from isthmus.drivers.aws.observation import REVIEW, STACK_TYPE, Native, Observer
 from isthmus.drivers.aws.session import Aws
 from isthmus.drivers.aws.states import Step
 from isthmus.drivers.aws.template import Verb, token
@@ -49,7 +49,6 @@ _PREVIEW_SECONDS = 120.0
 _APPLY_SECONDS = 20.0
 """How long ``apply`` waits for a change set before it lets the caller come back."""
 _STALE = timedelta(minutes=15)
-_REVIEW = "REVIEW_IN_PROGRESS"
 _GONE = frozenset({Step.CREATE, Step.CREATE_OVER, Step.RECREATE})
 """Steps from states in which an apply begins with a new stack."""
 
@@ -83,7 +82,7 @@ class CloudFormation:
         if step is not Step.UPDATE:
             raise NotYet(f"CloudFormation can preview nothing now: it is {native.status}.")
         name = f"{PREVIEW_PREFIX}{uuid4().hex[:12]}"
-        return await self._preview(stack, await self._document(stack, native), native.id, name)
+        return await self._preview(stack, await self._document(stack, native), native.name, name)
 
     async def observe(self, name: StackName) -> Observed:
         """Look at the stack, its resources, events and drift."""
@@ -136,10 +135,10 @@ class CloudFormation:
         Tagging is an update with the stack's own template and parameters, so it changes nothing
         else; the template of ours comes with the ``apply`` that follows, under its guard.
         """
-        if adopt.resources:
+        native = await self._observer.find(stack.name)
+        if adopt.resources and (native is None or native.status == REVIEW):
             await self._import(stack, adopt)
             return
-        native = await self._observer.find(stack.name)
         if native is None:
             raise NotFound(
                 f"spec.adopt.externalName: there is no CloudFormation stack {stack.name!r} in "
@@ -195,15 +194,15 @@ class CloudFormation:
             return
         document = await self._document(stack, native)
         name = token(Verb.UPDATE, stack, native.version)
-        change_set = await self._ask(stack, document, native.id, name)
+        change_set = await self._ask(stack, document, native.name, name)
         if change_set is None:
             return
         losing = Changes(changes=change_set.changes).losing_data
         refused = bool(losing) and not stack.replacement_approved
         if refused or change_set.empty:
-            await self._change_sets.remove(native.id, name)
+            await self._change_sets.remove(native.name, name)
         if refused:
-            raise _needs_approval(stack, losing)
+            raise _needs_approval(losing)
         if change_set.empty:
             await self._mark(stack, native, document)
         else:
@@ -241,7 +240,7 @@ class CloudFormation:
     async def _create_over(self, stack: NativeStack, native: Native) -> None:
         document = template.prepare(stack, stack.digest)
         name = token(Verb.CREATE, stack, native.version)
-        change_set = await self._ask(stack, document, native.id, name, kind="CREATE")
+        change_set = await self._ask(stack, document, native.name, name, kind="CREATE")
         if change_set is not None:
             await self._execute(change_set, name)
 
@@ -260,14 +259,12 @@ class CloudFormation:
         )
 
     async def _import(self, stack: NativeStack, adopt: Adopt) -> None:
-        native = await self._observer.find(stack.name)
-        if native is not None and native.status != _REVIEW:
-            self._claim(native, stack)
-            return
+        """Make a stack of what is there. An import takes no tags: the next call sets them."""
         document = template.only_resources(template.prepare(stack, ""), sorted(adopt.resources))
         resources = cast("dict[str, Json]", document["Resources"])
         name = token(Verb.IMPORT, stack, ())
         request = await self._request(stack, document)
+        del request["Tags"]
         request["ResourcesToImport"] = [
             {
                 "ResourceType": resources[logical_id]["Type"],
@@ -324,7 +321,7 @@ class CloudFormation:
         await self._aws.call(
             "cloudformation",
             "execute_change_set",
-            StackName=change_set.stack_id,
+            StackName=change_set.stack_name,
             ChangeSetName=change_set.name,
             ClientRequestToken=request_token,
         )
@@ -363,7 +360,7 @@ class CloudFormation:
 
     async def _sweep_previews(self) -> None:
         """Delete throwaway stacks that a crash has left; there is never a resource in them."""
-        pages = self._aws.pages("cloudformation", "list_stacks", StackStatusFilter=[_REVIEW])
+        pages = self._aws.pages("cloudformation", "list_stacks", StackStatusFilter=[REVIEW])
         oldest = datetime.now(UTC) - _STALE
         async for page in pages:
             for summary in cast("list[Json]", page.get("StackSummaries", [])):
@@ -429,7 +426,7 @@ class CloudFormation:
                 f"Stack {native.name} belongs to another object of Isthmus "
                 f"({native.tags.get(TAG_NAMESPACE, '')}/{native.tags.get(TAG_NAME, '')})."
             )
-        if not stack.adopted and native.status != _REVIEW:
+        if not stack.adopted:
             raise AlreadyExists(
                 f"Stack {native.name} exists and is not ours; adopt it (spec.management: Adopt) "
                 "or choose another name."
@@ -437,9 +434,7 @@ class CloudFormation:
 
     @staticmethod
     def _require_ours(native: Native, stack: NativeStack) -> None:
-        ours = native.owner_uid != "" and native.owner_uid == _uid(stack)
-        empty = native.status == _REVIEW and not stack.adopted
-        if not ours and not empty:
+        if not native.owner_uid or native.owner_uid != _uid(stack):
             raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")
 
 
@@ -457,13 +452,10 @@ def _present(tags: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in tags.items() if v}
 
 
-def _needs_approval(stack: NativeStack, losing: tuple[Change, ...]) -> ApprovalRequired:
+def _needs_approval(losing: tuple[Change, ...]) -> ApprovalRequired:
     named = ", ".join(
         f"{c.verb} {c.logical_id} ({c.type}"
         + (f", because of {', '.join(c.properties)})" if c.properties else ")")
         for c in losing
     )
-    return ApprovalRequired(
-        f"The change would {named} and lose its data; to approve exactly this change, annotate "
-        f"with {APPROVE_REPLACEMENT}={stack.digest[:12]}."
-    )
+    return ApprovalRequired(f"The change would {named} and lose data.")

@@ -118,6 +118,9 @@ _PERFORM = re.compile(
 _SECRET_VALUE = re.compile(
     r"(?i)(value(?:s)?(?: at)? )'[^']*'( at '[^']*(?:password|secret|token|credential)[^']*')"
 )
+_HANDLER = re.compile(
+    r'^Resource handler returned message: "(?P<words>.*)" \(RequestToken: .*\)\.?$', re.DOTALL
+)
 _MESSAGE_ROOM = 600
 """Characters. Some services answer with a whole policy."""
 
@@ -133,8 +136,10 @@ def translate(exc: Exception, service: str, operation: str) -> IsthmusError:
 
 
 def clean(text: str) -> str:
-    """Return AWS's words without secret values, on one line and of bearable length."""
-    one_line = " ".join(_SECRET_VALUE.sub(r"\1'***'\2", text).split())
+    """Return AWS's words without secret values and wrapping, on one line, of bearable length."""
+    wrapped = _HANDLER.match(text)
+    words = wrapped["words"] if wrapped else text
+    one_line = " ".join(_SECRET_VALUE.sub(r"\1'***'\2", words).split())
     return one_line if len(one_line) <= _MESSAGE_ROOM else one_line[: _MESSAGE_ROOM - 1] + "…"
 
 

@@ -1,5 +1,6 @@
 """Read a CloudFormation stack and say what it means: state, resources, events, cause, drift."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ STACK_TYPE: Final = "AWS::CloudFormation::Stack"
 _NEWEST_EVENTS = 40
 _MOST_EVENTS = 500
 _DEEPEST = 5
+REVIEW: Final = "REVIEW_IN_PROGRESS"
+_OUR_NAME: Final = re.compile(r"^isthmus-.*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 _BAD_DRIFT = frozenset({"MODIFIED", "DELETED"})
 
 
@@ -45,8 +48,15 @@ class Native:
 
     @property
     def owner_uid(self) -> str:
-        """Whose it is; empty: not ours."""
-        return self.tags.get(TAG_UID, "")
+        """Whose it is; empty: not ours.
+
+        A stack that is only a change set has no tags yet; the uid at the end of its name speaks.
+        """
+        uid = self.tags.get(TAG_UID, "")
+        if uid or self.status != REVIEW:
+            return uid
+        match = _OUR_NAME.match(self.name)
+        return match[1] if match else ""
 
 
 class Observer:
