@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from isthmus.apiserver.errors import Cause
+from isthmus.apiserver.expressions import check_rules
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.resources import AGE, Column, Resource
 from isthmus.apiserver.schema import Schema
@@ -102,7 +103,7 @@ def _check_version(version: Json, field: str) -> list[Cause]:
     causes = _check_structural(raw, where)
     if not causes:
         try:
-            Schema(raw)
+            causes += check_rules(Schema(raw).rules, where)
         except ValueError as error:
             causes.append(Cause(where, f"is no valid schema: {error}"))
     return causes

@@ -245,7 +245,7 @@ class Objects:
         unknown, causes = meta.SCHEMA.admit(metadata)
         unknown = [f"metadata.{name}" for name in unknown]
         causes = [replace(cause, field=f"metadata.{cause.field}") for cause in causes]
-        more, wrong = resource.schema.admit(obj)
+        more, wrong = resource.schema.admit(obj, old)
         unknown += more
         name = str(metadata.get("name") or "")
         if unknown and options.validation == "Strict":

@@ -16,6 +16,7 @@ import jsonschema_rs
 import orjson
 
 from isthmus.apiserver.errors import Cause
+from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.fields import METADATA
 from isthmus.apiserver.jsonvalues import Json, as_map
 
@@ -42,6 +43,7 @@ class Schema:
         self._defaulting = _has_default(self.raw)
         self._closed = _compile(_json_schema(self.raw, closed=True, top=whole))
         self._open = None
+        self.rules = rules_of(self.raw)
 
     @cached_property
     def merging(self) -> Json:
@@ -49,8 +51,12 @@ class Schema:
         properties = {**as_map(self.raw.get("properties")), "metadata": METADATA}
         return {**self.raw, "properties": properties}
 
-    def admit(self, obj: Json) -> tuple[list[str], list[Cause]]:
+    def admit(self, obj: Json, old: Json | None = None) -> tuple[list[str], list[Cause]]:
         """Default and prune `obj` in place, and check it.
+
+        Args:
+            obj: The object.
+            old: The object before an update, for rules about transitions.
 
         Returns:
             Paths of the fields that were unknown and are gone, and what is wrong.
@@ -58,12 +64,18 @@ class Schema:
         if self._defaulting:
             default(obj, self.raw)
         if self._closed.is_valid(obj):
-            return [], []
+            return [], self._broken_rules(obj, old)
         unknown: list[str] = []
         prune(obj, self.raw, unknown, whole=self._whole)
         if self._open is None:
             self._open = _compile(_json_schema(self.raw, closed=False, top=self._whole))
-        return unknown, list(_causes(self._open.iter_errors(obj), self.raw, obj))
+        causes = list(_causes(self._open.iter_errors(obj), self.raw, obj))
+        return unknown, causes or self._broken_rules(obj, old)
+
+    def _broken_rules(self, obj: Json, old: Json | None) -> list[Cause]:
+        if not self.rules:
+            return []
+        return list(self.rules.check(obj) if old is None else self.rules.check(obj, old))
 
 
 def _compile(schema: Json) -> Any:

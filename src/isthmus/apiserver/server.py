@@ -10,7 +10,7 @@ from collections.abc import Generator
 
 import orjson
 
-from isthmus.apiserver import crds, kinds
+from isthmus.apiserver import crds, defaults, kinds
 from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
 from isthmus.apiserver.config import (
     AsgiApp,
@@ -28,7 +28,7 @@ from isthmus.apiserver.handlers import Handlers, parse_path, verb_of
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response
 from isthmus.apiserver.jsonvalues import Json
-from isthmus.apiserver.objects import Objects, Options
+from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.openapi import OpenApi
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry
@@ -39,10 +39,8 @@ from isthmus.apiserver.store import Collection, StorageFailed, Store
 from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
-_NAMESPACES = ("default", "kube-system", "kube-public")
 _HEALTH = ("/healthz", "/readyz", "/livez")
 _KEEP_ALIVE_SECONDS = 600
-_SYSTEM = User("system:apiserver", frozenset(("system:masters", AUTHENTICATED)))
 _NOBODY = User("", frozenset())
 
 
@@ -92,11 +90,7 @@ class ApiServer:
         for record in self._store.collection(kinds.CRD_COLLECTION).records.values():
             self._serve_definition(orjson.loads(record.body))
         self._store.listen(self._notice)
-        namespaces = self._registry.get("", "v1", "namespaces")
-        for name in _NAMESPACES:
-            if ("", name) not in self._store.collection(namespaces.collection).records:
-                obj: Json = {"metadata": {"name": name}}
-                self._objects.create(namespaces, "", obj, Options(_SYSTEM, "apiserver"))
+        defaults.ensure(self._objects)
         await self._store.commit()
         self._collector.start()
         # What is loaded now stays: keeping it out of every later collection spares long pauses.
@@ -164,7 +158,7 @@ class ApiServer:
         if path == "/version":
             await Response.json(VERSION).send(exchange.send)
             return
-        user = self._authenticate(exchange.scope)
+        user = self._impersonate(exchange.scope, self._authenticate(exchange.scope))
         exchange.user = user
         for prefix, app in self._config.extra_routes.items():
             if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
@@ -204,6 +198,24 @@ class ApiServer:
                 if user is not None:
                     return user
         raise ApiError(401, "Unauthorized", "Unauthorized")
+
+    def _impersonate(self, scope: Scope, user: User) -> User:
+        """The user as whom an entitled caller wants to act, else the caller.
+
+        Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
+        """
+        name, groups = "", list[str]()
+        for header, value in scope["headers"]:
+            if header == b"impersonate-user":
+                name = value.decode("latin-1")
+            elif header == b"impersonate-group":
+                groups.append(value.decode("latin-1"))
+        if not name:
+            return user
+        self._authorizer.require(user, Action("impersonate", resource="users", name=name))
+        for group in groups:
+            self._authorizer.require(user, Action("impersonate", resource="groups", name=group))
+        return User(name, frozenset((*groups, AUTHENTICATED)))
 
     # --- listening -----------------------------------------------------------------------------
 

@@ -1,0 +1,82 @@
+"""Objects that every server starts with: namespaces, and the roles that people expect by name.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
+"""
+
+from isthmus.apiserver.authn import AUTHENTICATED, MASTERS, User
+from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.kinds import RBAC
+from isthmus.apiserver.objects import Objects, Options
+
+SYSTEM = User("system:apiserver", frozenset((MASTERS, AUTHENTICATED)))
+_READ = ["get", "list", "watch"]
+_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
+_EVERY = ["*"]
+_AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
+
+
+def _role(name: str, rules: list[Json], part_of: tuple[str, ...] = (), grows: str = "") -> Json:
+    role: Json = {"metadata": {"name": name}, "rules": rules}
+    if part_of:
+        role["metadata"]["labels"] = {_AGGREGATE + target: "true" for target in part_of}
+    if grows:
+        selector = {"matchLabels": {_AGGREGATE + grows: "true"}}
+        role["aggregationRule"] = {"clusterRoleSelectors": [selector]}
+    return role
+
+
+_CLUSTER_ROLES = (
+    _role(
+        "cluster-admin",
+        [
+            {"apiGroups": _EVERY, "resources": _EVERY, "verbs": _EVERY},
+            {"nonResourceURLs": _EVERY, "verbs": _EVERY},
+        ],
+    ),
+    _role("admin", [], grows="admin"),
+    _role("edit", [], ("admin",), grows="edit"),
+    _role("view", [], ("edit",), grows="view"),
+    _role(
+        "system:aggregate-to-view",
+        [
+            {
+                "apiGroups": [""],
+                "resources": ["configmaps", "events", "serviceaccounts", "namespaces"],
+                "verbs": _READ,
+            }
+        ],
+        ("view", "edit", "admin"),
+    ),
+    _role(
+        "system:aggregate-to-edit",
+        [
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": _READ + _WRITE},
+            {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": _WRITE},
+        ],
+        ("edit", "admin"),
+    ),
+    _role(
+        "system:aggregate-to-admin",
+        [{"apiGroups": [RBAC], "resources": ["roles", "rolebindings"], "verbs": _READ + _WRITE}],
+        ("admin",),
+    ),
+)
+_CLUSTER_ADMIN_BINDING: Json = {
+    "metadata": {"name": "cluster-admin"},
+    "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"kind": "Group", "apiGroup": RBAC, "name": MASTERS}],
+}
+
+
+def ensure(objects: Objects) -> None:
+    """Stage what is missing; what is there stays as somebody may have changed it."""
+    wanted = [("", "namespaces", {"metadata": {"name": name}})
+              for name in ("default", "kube-system", "kube-public")]  # fmt: skip
+    wanted += [(RBAC, "clusterroles", role) for role in _CLUSTER_ROLES]
+    wanted.append((RBAC, "clusterrolebindings", _CLUSTER_ADMIN_BINDING))
+    for group, plural, template in wanted:
+        resource = objects.registry.get(group, "v1", plural)
+        name: str = template["metadata"]["name"]
+        if objects.store.collection(resource.collection).current(("", name)) is None:
+            obj: Json = {**template, "metadata": dict(template["metadata"])}
+            objects.create(resource, "", obj, Options(SYSTEM, "apiserver"))
