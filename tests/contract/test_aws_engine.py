@@ -395,9 +395,12 @@ async def test_an_invalid_template_is_refused_with_the_words_of_aws(engine, aws_
     failed = await applied(engine, native)
     assert failed.phase is Phase.FAILED
     assert "Nonsense" in failed.message
-    unheard = replace(stack(aws_lab, News=topic()), parameters={"Nowhere": "1"}, digest="3" * 64)
-    with pytest.raises(InvalidSpec, match="Nowhere"):
-        await engine.apply(unheard)
+    wordless = stack(aws_lab, News=topic())
+    wordless = replace(
+        wordless, template={**wordless.template, "Parameters": {"Word": {"Type": "String"}}}
+    )
+    with pytest.raises(InvalidSpec, match="Word"):
+        await engine.apply(wordless)
 
 
 async def test_a_large_template_names_the_limit(engine, aws_lab):
