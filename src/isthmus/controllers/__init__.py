@@ -108,14 +108,14 @@ class _Triggers:
         providers = self._world.providers.cache
         yield Trigger(self._world.secrets, _by(providers, "secret", _path))
         yield Trigger(
-            self._world.stacks.cache, lambda obj: [("", obj["spec"]["provider"])], essence=_spec
+            self._world.stacks.cache, lambda obj: [("", obj["spec"]["provider"])], gone=True
         )
 
     def of_instances(self) -> Iterable[Trigger]:
         """Its stack, bindings, offering, providers and namespace."""
         world, instances = self._world, self._world.instances.cache
         yield Trigger(world.stacks.cache, _owner)
-        yield Trigger(world.bindings.cache, _instance, essence=_spec)
+        yield Trigger(world.bindings.cache, _instance, gone=True)
         yield Trigger(world.offerings.cache, _by(instances, "offering", _name), essence=_status)
         yield Trigger(world.providers.cache, _unready(world), essence=_usable)
         yield Trigger(world.namespaces, _by(instances, "namespace", _name), essence=_labels)
@@ -170,10 +170,6 @@ def _name(obj: Json) -> str:
 
 def _path(obj: Json) -> str:
     return "/".join(key_of(obj))
-
-
-def _spec(obj: Json) -> object:
-    return obj["metadata"].get("deletionTimestamp"), obj.get("spec")
 
 
 def _status(obj: Json) -> object:

@@ -24,6 +24,7 @@ class OfferingController(Reconciler[Offering]):
 
     kind = Offering
     steps = ("Accepted", "Published")
+    announces = False
     holds = False  # Its revisions stay as long as instances may need them.
 
     def __init__(self, world: World) -> None:

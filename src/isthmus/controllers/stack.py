@@ -30,6 +30,7 @@ class StackController(Reconciler[Stack]):
 
     kind = Stack
     steps = ("Accepted", "Synced")
+    announces = False  # The engine's own events do.
 
     def __init__(self, world: World, *, drift_every: timedelta = DRIFT_EVERY) -> None:
         self._world = world

@@ -198,8 +198,12 @@ def _without(node: Json, path: Sequence[str]) -> Json:
 
 
 def matters(event: StackEvent) -> bool:
-    """Tell whether a native event is worth telling: it ended something, or went wrong."""
-    return event.status.endswith(("COMPLETE", "FAILED", "SKIPPED")) or failed(event)
+    """Tell whether a native event is worth an Event: the stack came to an end, or a failure.
+
+    That a single resource is complete stands in the stack's resources.
+    """
+    ended = event.type.endswith("::Stack") and event.status.endswith("COMPLETE")
+    return ended or failed(event)
 
 
 def failed(event: StackEvent) -> bool:

@@ -47,11 +47,13 @@ class Trigger:
         cache: Of the other resource.
         keys: From the changed object to the keys of ours.
         essence: Only a change of this part counts; None: every change does.
+        gone: Only that the object has gone counts.
     """
 
     cache: Cache
     keys: Callable[[Json], Iterable[Key]]
     essence: Callable[[Json], object] | None = None
+    gone: bool = False
 
 
 class _Controller:
@@ -186,6 +188,8 @@ def _queueing(trigger: Trigger, queue: Queue) -> Callable[[Change], None]:
     essence = trigger.essence
 
     def changed(change: Change) -> None:
+        if trigger.gone and change.new is not None:
+            return
         if essence is not None and _same(essence, change):
             return
         for key in trigger.keys(change.object):

@@ -50,6 +50,8 @@ class Reconciler(ABC, Generic[ResourceT]):
     """Its conditions, in the order in which they are reached; Ready is derived from them."""
     holds: ClassVar[bool] = True
     """Whether a deletion must wait for ``release``: the object then bears our finalizer."""
+    announces: ClassVar[bool] = True
+    """Whether an Event says that it became ready; not where others say so already."""
 
     @abstractmethod
     async def reconcile(self, obj: ResourceT, progress: Progress[Any]) -> Outcome:
@@ -216,7 +218,8 @@ class Worker(Generic[ResourceT]):
         before = obj.condition(conditions.READY)
         said = conditions.said(stopped)
         if said is None:
-            if before is None or before.status != "True":
+            news = before is None or before.status != "True"
+            if news and self._reconciler.announces:
                 self._events.tell(obj, Happening(reason=conditions.READY, message="It is ready."))
         elif _worth_telling(stopped) and (
             before is None or (before.reason, before.message) != said

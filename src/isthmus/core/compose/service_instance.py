@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, Json, ObjectMeta, SecretKeyRef
+from isthmus.api.meta import APPROVE_REPLACEMENT, FINALIZER, PAUSED, Json, ObjectMeta, SecretKeyRef
 from isthmus.api.v1alpha1 import (
     OfferingSpec,
     Provider,
@@ -82,5 +82,6 @@ def _metadata(instance: ServiceInstance) -> ObjectMeta:
         namespace=meta.namespace,
         labels={INSTANCE_LABEL: meta.name},
         annotations={k: v for k, v in meta.annotations.items() if k in _PASSED_ON},
+        finalizers=(FINALIZER,),
         owner_references=(instance.owner_reference(),),
     )
