@@ -37,8 +37,9 @@ def placeholders(spec: OfferingSpec) -> Iterator[Finding]:
 
 
 def unused(spec: OfferingSpec) -> Iterator[Finding]:
-    """Every parameter has an effect in at least one stack."""
+    """Every parameter has an effect: in a stack, or on what the others may be."""
     used = {name for place in _places(spec) for _, name in render.placeholders(place.node)}
+    used |= set(_conditions({k: v for k, v in spec.parameters.items() if k != "properties"}))
     for name in schemas.properties(_safe(spec.parameters)):
         if name not in used:
             message = f"no template uses ${{{name}}}; use it or remove the parameter"
@@ -160,6 +161,18 @@ def _of_calls(spec: Json) -> set[str]:
         if isinstance(result, Mapping):
             names |= {f"result.{name}" for name in cast("Mapping[str, Any]", result)}
     return names
+
+
+def _conditions(schema: Any) -> Iterator[str]:
+    """Names that a schema's ``if``, ``allOf`` and the like speak of."""
+    if isinstance(schema, Mapping):
+        for key, value in cast("Mapping[str, Any]", schema).items():
+            if key == "properties" and isinstance(value, Mapping):
+                yield from cast("Mapping[str, Any]", value)
+            yield from _conditions(value)
+    elif isinstance(schema, list):
+        for item in cast("list[Any]", schema):
+            yield from _conditions(item)
 
 
 def _strings(node: Any, path: str) -> Iterator[tuple[str, str]]:
