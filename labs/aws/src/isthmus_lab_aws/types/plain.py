@@ -32,11 +32,12 @@ class Named(NativeType):
     ) -> None:
         self.name = name
         self.delays = delays
-        self._service, self._store, self._key, self._message = service, store, key, message
+        self.key = key
+        self._service, self._store, self._message = service, store, message
 
     def taken(self, place: Place, properties: Properties) -> str | None:
         """The name is in the store already."""
-        wanted = properties.get(self._key) if self._key else None
+        wanted = properties.get(self.key) if self.key else None
         if wanted is None or wanted not in self.store():
             return None
         return self._message.format(name=wanted)
@@ -210,6 +211,12 @@ class Subnet(Named):
 
 class Vpc(Named):
     """A VPC; one with subnets stays, whoever made them."""
+
+    def create(self, request: Request) -> Physical:
+        """Create, with the attribute that ministack forgets."""
+        made = super().create(request)
+        block = str(request.properties.get("CidrBlock", ""))
+        return Physical(made.id, {**made.attributes, "CidrBlock": block})
 
     def undeletable(self, place: Place, physical_id: str) -> str | None:
         """Subnets or gateways are in it."""
