@@ -79,7 +79,7 @@ class Sandbox:
                 stdout=descriptor,
                 stderr=descriptor,
                 preexec_fn=_die_with_parent,
-                process_group=0,  # Ctrl-C is ours to pass on, in our own order.
+                start_new_session=True,  # Ctrl-C is ours to pass on, in our own order.
             )
         finally:
             os.close(descriptor)
