@@ -2,10 +2,8 @@
 
 import asyncio
 import base64
-import ctypes
 import json
 import os
-import signal
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +13,7 @@ import structlog
 
 from isthmus.api.meta import API_VERSION, SIMULATED, Json
 from isthmus.app import install
+from isthmus.app.children import die_with_parent
 from isthmus.faces.cli import lab
 from isthmus.faces.cli.failures import CommandFailed
 from isthmus.faces.cli.output import note
@@ -28,7 +27,6 @@ _PROVIDERS = Api(API_VERSION, "providers", namespaced=False)
 _SECRETS = Api("v1", "secrets")
 _READY_SECONDS = 60
 _STOP_SECONDS = 15
-_PR_SET_PDEATHSIG = 1
 
 
 class Sandbox:
@@ -78,7 +76,7 @@ class Sandbox:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in our own order.
             )
         finally:
@@ -142,11 +140,6 @@ def _former_port(folder: Path) -> int:
             return port
     except (OSError, ValueError, KeyError):
         return 0
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end the child when we are gone, even by SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

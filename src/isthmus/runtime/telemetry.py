@@ -45,7 +45,9 @@ _SECRET = re.compile(r"pass(word|wd)?|secret|token|authorization|credential|priv
 
 def configure(*, level: str = "INFO", json: bool = True) -> None:
     """Set up structured logs on standard error."""
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    renderer: Any = structlog.processors.JSONRenderer()
+    if not json:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -22,12 +22,11 @@ Provider = Annotated[
 @common.verb
 async def orphans(
     provider: Provider = "",
-    check: Annotated[bool, typer.Option("--check", help="Exit 9 if there are any.")] = False,
     output: common.OutputOption = Output.TABLE,
     kubeconfig: common.Kubeconfig = "",
     context: common.Context = "",
 ) -> None:
-    """List what bears our tag in the clouds and has no object any more."""
+    """List what bears our tag in the clouds and has no object any more; exit 9 if there is any."""
     async with common.connect(kubeconfig, context, "") as client:
         params = {"provider": provider} if provider else {}
         answer = await client.request("GET", ORPHANS, params=params)
@@ -36,7 +35,7 @@ async def orphans(
         dump(answer, output)
     else:
         _show_orphans(found, skipped)
-    if check and (found or skipped):
+    if found or skipped:
         raise typer.Exit(Exit.FAILED)
 
 

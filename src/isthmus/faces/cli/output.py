@@ -1,7 +1,7 @@
 """How answers look: columns for people, JSON and YAML for programs."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -59,11 +59,17 @@ def _plain(value: Any) -> Any:
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print left-aligned columns, as kubectl does."""
+    for line in table(head, rows):
+        say(line)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield left-aligned columns, line by line."""
     cells = [list(head), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     for row in cells:
         line = _GAP.join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        say(line.rstrip())
+        yield line.rstrip()
 
 
 def _cell(value: object) -> str:

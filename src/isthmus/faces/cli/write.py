@@ -12,6 +12,7 @@ from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kinds import Known, of_manifest
 from isthmus.faces.cli.manifests import Manifest
 from isthmus.faces.cli.output import Output, dump, say, structured
+from isthmus.ports import Api
 
 _FIELD = re.compile(r"\b(?:spec|metadata|data)(?:\.[\w-]+|\[\d+\])*")
 
@@ -46,28 +47,45 @@ async def apply(
 
 async def apply_one(client: Client, manifest: Manifest, *, force: bool) -> tuple[Known, Json]:
     """Apply one manifest by server-side apply and say what became of it."""
+    known = await _kind(client, manifest)
+    namespace = _namespace(client, known, manifest)
+    before = await client.find(known.api, namespace, manifest.name)
+    obj = await _send(client, known, manifest, {"force": "true"} if force else {})
+    say(f"{known.kind.lower()}/{manifest.name} {_became(before, obj)}")
+    return known, obj
+
+
+async def dry_run(client: Client, manifest: Manifest) -> tuple[Known, Json]:
+    """Return what applying a manifest would store; nothing is stored."""
+    known = await _kind(client, manifest)
+    return known, await _send(client, known, manifest, {"dryRun": "All", "force": "true"})
+
+
+async def _kind(client: Client, manifest: Manifest) -> Known:
     known = await of_manifest(client, manifest.body)
     if known is None:
-        version = manifest.body["apiVersion"]
         raise CommandFailed(
-            f"{manifest.place('kind')}: kind: the server has no {manifest.kind} of {version}",
+            f"{manifest.place('kind')}: kind: the server has no {manifest.kind} of "
+            f"{manifest.body['apiVersion']}",
             Exit.NOT_FOUND,
         )
-    namespace = (manifest.namespace or client.target.namespace) if known.api.namespaced else ""
-    params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-    before = await client.find(known.api, namespace, manifest.name)
+    return known
+
+
+def _namespace(client: Client, known: Known, manifest: Manifest) -> str:
+    return (manifest.namespace or client.target.namespace) if known.api.namespaced else ""
+
+
+async def _send(client: Client, known: Known, manifest: Manifest, params: dict[str, str]) -> Json:
+    path = path_of(known.api, _namespace(client, known, manifest), manifest.name)
+    fixed = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+    headers = {"Content-Type": APPLY_PATCH}
     try:
-        obj = await client.request(
-            "PATCH",
-            path_of(known.api, namespace, manifest.name),
-            params=params | ({"force": "true"} if force else {}),
-            body=manifest.body,
-            headers={"Content-Type": APPLY_PATCH},
+        return await client.request(
+            "PATCH", path, params=fixed | params, body=manifest.body, headers=headers
         )
     except CommandFailed as failure:
         raise _placed(manifest, failure) from failure
-    say(f"{known.kind.lower()}/{manifest.name} {_became(before, obj)}")
-    return known, obj
 
 
 def _placed(manifest: Manifest, failure: CommandFailed) -> CommandFailed:
@@ -118,7 +136,7 @@ async def delete(
     """Delete objects, and with them what they stand for in the cloud."""
     async with common.connect(kubeconfig, context, namespace) as client:
         doomed = await _doomed(client, what or [], filename or [])
-        going = [await _delete(client, *one, ignore_not_found) for one in doomed]
+        going = [await _delete(client, *one, ignore_not_found=ignore_not_found) for one in doomed]
         for known, place, obj in [one for one in going if one is not None] if wait else ():
             await wait_gone(client, known, place, obj, timeout_seconds)
 
@@ -139,7 +157,7 @@ async def _doomed(
 
 
 async def _delete(
-    client: Client, known: Known, namespace: str, name: str, ignore_not_found: bool
+    client: Client, known: Known, namespace: str, name: str, *, ignore_not_found: bool
 ) -> tuple[Known, str, Json] | None:
     place = namespace if known.api.namespaced else ""
     obj = await client.find(known.api, place, name)
@@ -152,6 +170,16 @@ async def _delete(
     await client.request("DELETE", path_of(known.api, place, name), body=body)
     say(f"{known.kind.lower()}/{name} deletion asked for")
     return known, place, obj
+
+
+async def delete_and_wait(
+    client: Client, what: tuple[str, Api], namespace: str, name: str, timeout_seconds: float
+) -> None:
+    """Delete one object, given by kind and resource, and wait until it is gone."""
+    kind, api = what
+    going = await _delete(client, Known(kind, api, ()), namespace, name, ignore_not_found=False)
+    if going is not None:
+        await wait_gone(client, *going, timeout_seconds)
 
 
 async def wait_gone(
