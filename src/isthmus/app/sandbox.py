@@ -95,8 +95,10 @@ class Sandbox:
         )
 
     async def _register(self, ready: Json) -> None:
+        health = await asyncio.to_thread(lab.ask, self._folder, "GET", "health")
+        authority = await asyncio.to_thread(Path(health["certificateAuthority"]).read_text)
         await install.ensure(self._store, _SECRETS, self._secret(_keys(ready)))
-        await install.ensure(self._store, _PROVIDERS, self._provider(ready["url"]))
+        await install.ensure(self._store, _PROVIDERS, self._provider(ready["url"], authority))
 
     def _secret(self, keys: Json) -> Json:
         values = {
@@ -111,7 +113,7 @@ class Sandbox:
             "data": {name: base64.b64encode(v.encode()).decode() for name, v in values.items()},
         }
 
-    def _provider(self, url: str) -> Json:
+    def _provider(self, url: str, authority: str) -> Json:
         return {
             "apiVersion": API_VERSION,
             "kind": "Provider",
@@ -120,7 +122,7 @@ class Sandbox:
                 "driver": "aws",
                 "region": REGION,
                 "credentialsSecret": {"namespace": self._namespace, "name": PROVIDER},
-                "settings": {"endpointUrl": url},
+                "settings": {"endpointUrl": url, "databaseCaBundle": authority},
             },
         }
 

@@ -195,4 +195,4 @@ def describe(value: Any) -> str:
     if isinstance(value, dict) and "secretKeyRef" in value:
         reference = cast("Json", value)["secretKeyRef"]
         return f"(secret {reference['name']}/{reference['key']})"
-    return "-" if value is None else str(cast("object", value))
+    return "-" if value in (None, "", []) else str(cast("object", value))

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from isthmus import errors
 from isthmus.api.meta import Json
+from isthmus.core.prices import Estimate
 from isthmus.faces.paths import ADOPTABLES, ORPHANS, PLANS
 from isthmus.faces.planning import Caller, Planner
 
@@ -106,6 +107,11 @@ async def _body(receive: Receive) -> Json:
 
 def encode(value: Any) -> Any:
     """Write our values as the API does: camelCase names, money and times as text."""
+    if isinstance(value, Estimate):
+        value_of = {f.name: getattr(value, f.name) for f in fields(value)}
+        return {
+            to_camel(k): encode(v) for k, v in (value_of | {"per_hour": value.per_hour}).items()
+        }
     if is_dataclass(value) and not isinstance(value, type):
         return {to_camel(f.name): encode(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, BaseModel):

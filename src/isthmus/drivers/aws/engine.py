@@ -172,6 +172,14 @@ class CloudFormation:
         ]
         return (*stacks, *await self._extra())
 
+    async def adoptable(self) -> tuple[Owned, ...]:
+        """List the stacks that bear nobody's tag."""
+        return tuple(
+            Owned(name=s.name, native_id=s.id, type=STACK_TYPE, uid="")
+            for s in await self._observer.all()
+            if not s.owner_uid
+        )
+
     # How apply goes on, by state.
 
     async def _create(self, stack: NativeStack) -> None:

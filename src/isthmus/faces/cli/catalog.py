@@ -159,7 +159,8 @@ def commands(hooks: Hooks) -> typer.Typer:
             str, typer.Option("--driver", help="Driver that knows the type.")
         ] = "aws",
         target: Annotated[
-            str, typer.Option("--out", "-f", help="File to write; standard output without it.")
+            str,
+            typer.Option("--output-file", "-o", help="File to write; without it, the terminal."),
         ] = "",
     ) -> None:
         """Write an unreviewed offering for any native resource type."""
@@ -178,7 +179,7 @@ def _generate(hooks: Hooks, native_type: str, driver: str, target: str) -> None:
         return
     file = Path(target)
     if file.exists():
-        raise CommandFailed(f"--out: {file} exists already; remove it first", Exit.CONFLICT)
+        raise CommandFailed(f"--output-file: {file} exists already; remove it first", Exit.CONFLICT)
     file.write_text(content)
     note(f"{file} written; review it, set `reviewed: true`, then: isthmus catalog install {file}")
 

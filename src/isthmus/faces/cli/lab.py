@@ -31,8 +31,6 @@ State = Annotated[
 ]
 
 app = typer.Typer(no_args_is_help=True, help="The simulated AWS that sandboxes run on.")
-fault = typer.Typer(no_args_is_help=True, help="Make calls to the lab fail, wait or get lost.")
-app.add_typer(fault, name="fault")
 
 
 def command(state: Path, *, port: int = 0) -> list[str]:
@@ -81,7 +79,7 @@ def status(state: State = None, output: common.OutputOption = Output.TABLE) -> N
 
 
 def _status(state: Path | None, output: Output) -> None:
-    health, left = _ask(state, "GET", "health"), _ask(state, "GET", "state")
+    health, left = ask(state, "GET", "health"), ask(state, "GET", "state")
     if structured(output):
         dump({"health": health, "state": left}, output)
         return
@@ -95,59 +93,77 @@ def _line(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=1)
 
 
-@fault.command("list")
-def list_faults(state: State = None, output: common.OutputOption = Output.TABLE) -> None:
-    """List the faults that are set."""
-    common.guarded(lambda: _show(items(_ask(state, "GET", "faults"), "rules"), output))
-
-
-@fault.command("add")
-def add_fault(
-    rule: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FIELD=VALUE...",
-            help="For example: effect=throttle service=rds action='Create*' times=3",
-        ),
-    ],
+@app.command("fault")
+def fault(
+    effect: Annotated[
+        str | None,
+        typer.Option(help="error, throttle, reset, timeout, delay or lose.", show_default=False),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(help="Of a call, for example rds.", show_default=False)
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Of a call, for example 'Create*'.", show_default=False)
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Of a stack's resource: AWS::RDS::*.", show_default=False),
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="create, update or delete a resource.", show_default=False)
+    ] = None,
+    logical_id: Annotated[
+        str | None, typer.Option(help="Of a stack's resource.", show_default=False)
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Error code to answer.", show_default=False)
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option(help="Error message to answer.", show_default=False)
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long to wait.", show_default=False)
+    ] = None,
+    skip: Annotated[
+        int | None, typer.Option(help="First hits that pass.", show_default=False)
+    ] = None,
+    times: Annotated[
+        int | None, typer.Option(help="How often it strikes; -1 for ever.", show_default=False)
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all faults.")] = False,
     state: State = None,
     output: common.OutputOption = Output.TABLE,
 ) -> None:
-    """Add a rule: service and action, or type, operation and logical_id; and its effect."""
-    common.guarded(lambda: _add(state, rule, output))
+    """Make calls to the lab fail, wait or get lost; without options list the faults."""
+    rule: Json = {
+        "effect": effect,
+        "service": service,
+        "action": action,
+        "type": type_,
+        "operation": operation,
+        "logical_id": logical_id,
+        "code": code,
+        "message": message,
+        "seconds": seconds,
+        "skip": skip,
+        "times": times,
+    }
+    given = {name: value for name, value in rule.items() if value is not None}
+    common.guarded(lambda: _fault(state, given, output, clear=clear))
 
 
-def _add(state: Path | None, rule: list[str], output: Output) -> None:
-    known = items(_ask(state, "GET", "faults"), "rules")
-    kept = [{k: v for k, v in one.items() if k != "hits"} for one in known]
-    answer = _ask(state, "POST", "faults", {"rules": [*kept, _rule(rule)]})
+def _fault(state: Path | None, rule: Json, output: Output, *, clear: bool) -> None:
+    if rule and "effect" not in rule:
+        raise CommandFailed("--effect: say what shall happen, for example throttle", Exit.USAGE)
+    answer = ask(state, "GET", "faults")
+    if rule or clear:
+        known = [] if clear else items(answer, "rules")
+        kept = [{k: v for k, v in one.items() if k != "hits"} for one in known]
+        answer = ask(state, "POST", "faults", {"rules": kept + ([rule] if rule else [])})
     _show(items(answer, "rules"), output)
 
 
-def _rule(words: list[str]) -> Json:
-    rule: Json = {}
-    for word in words:
-        name, equal, value = word.partition("=")
-        if not equal:
-            raise CommandFailed(f"FIELD=VALUE: {word!r} has no `=`", Exit.USAGE)
-        rule[name] = _number(value)
-    return rule
-
-
-def _number(value: str) -> object:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
-@fault.command("clear")
-def clear_faults(state: State = None) -> None:
-    """Remove all faults."""
-    common.guarded(lambda: _show(items(_ask(state, "POST", "faults", {"rules": []}), "rules")))
-
-
-def _show(rules: list[Json], output: Output = Output.TABLE) -> None:
+def _show(rules: list[Json], output: Output) -> None:
     if structured(output):
         dump(rules, output)
     elif not rules:
@@ -157,7 +173,12 @@ def _show(rules: list[Json], output: Output = Output.TABLE) -> None:
         columns([name.upper() for name in head], [[rule.get(n) for n in head] for rule in rules])
 
 
-def _ask(state: Path | None, method: str, page: str, body: Json | None = None) -> Json:
+def ask(state: Path | None, method: str, page: str, body: Json | None = None) -> Json:
+    """Ask one of the lab's pages.
+
+    Raises:
+        CommandFailed: No lab runs there, or it refuses.
+    """
     folder = state or default_state()
     try:
         url = str(json.loads((folder / READY_FILE).read_text())["url"])

@@ -77,8 +77,9 @@ def lines(plan: Json) -> Iterator[str]:
         yield "Parameters:"
         for one in parameters:
             stuck = "" if one.get("updatable") else "  (cannot be changed)"
-            before, after = describe(one.get("before")), describe(one.get("after"))
-            yield f"  {one['name']}: {before} -> {after}{stuck}"
+            after = describe(one.get("after"))
+            before = "" if plan["intent"] == "create" else f"{describe(one.get('before'))} -> "
+            yield f"  {one['name']}: {before}{after}{stuck}"
     yield from _changes(plan)
     yield from _prices(plan)
     yield "Verdict:"
