@@ -32,7 +32,6 @@ class AwsAccount:
     url: str
     account: str
     keys: dict[str, str]
-    state: Path
 
     def endpoint(self, region: str = REGION, **settings: str) -> Endpoint:
         """Return a Provider's endpoint; the installation is the account's number."""
@@ -67,8 +66,8 @@ class AwsAccount:
         self.page("faults", {"rules": list(rules)})
 
     def _authorities(self) -> dict[str, str]:
-        found = sorted(self.state.rglob("ca.pem"))
-        return {"databaseCaBundle": found[0].read_text()} if found else {}
+        file = self.page("health").get("certificateAuthority")
+        return {"databaseCaBundle": Path(file).read_text()} if file else {}
 
 
 def _page(url: str, name: str, document: Any = None) -> Any:
@@ -79,8 +78,8 @@ def _page(url: str, name: str, document: Any = None) -> Any:
 
 
 @pytest.fixture(scope="session")
-def aws_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The lab's address and the folder of its state."""
+def aws_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The lab's address."""
     if importlib.util.find_spec("ministack") is None:
         pytest.skip("the AWS lab is not installed: pip install ./labs/aws")
     folder = tmp_path_factory.mktemp("aws-lab")
@@ -99,20 +98,29 @@ def aws_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
     try:
         line = process.stdout.readline()
         assert line, log.read_text()
-        yield json.loads(line)["url"], state
+        yield json.loads(line)["url"]
     finally:
         process.terminate()
         process.wait(20)
         process.stdout.close()
 
 
-@pytest.fixture
-def aws_lab(aws_lab_process: tuple[str, Path]) -> Iterator[AwsAccount]:
-    """An empty account of the session's lab; faults that a test leaves are taken away."""
-    url, state = aws_lab_process
+def _account(url: str) -> AwsAccount:
     account = str(next(_ACCOUNTS))[-12:]
     keys = _page(url, "accounts", {"account": account})
     keys.pop("account", None)
-    lab = AwsAccount(url=url, account=account, keys=keys, state=state)
+    return AwsAccount(url=url, account=account, keys=keys)
+
+
+@pytest.fixture
+def aws_lab(aws_lab_process: str) -> Iterator[AwsAccount]:
+    """An empty account of the session's lab; faults that a test leaves are taken away."""
+    lab = _account(aws_lab_process)
     yield lab
     lab.faults()
+
+
+@pytest.fixture(scope="module")
+def aws_module_lab(aws_lab_process: str) -> AwsAccount:
+    """An account for all tests of a module, for what is slow to make."""
+    return _account(aws_lab_process)

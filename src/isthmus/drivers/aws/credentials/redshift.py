@@ -59,6 +59,9 @@ class Redshift:
             known = _exists(run, account)
             statement: LiteralString = _ALTER_USER if known else _CREATE_USER
             run(_q(statement, account.name, text=(account.password,)))
+            if not _is_redshift(run):
+                # Redshift's master is a superuser; where PostgreSQL stands in for it, it is none.
+                run(_q("GRANT {} TO CURRENT_USER", account.name))
             _move(run, account)
             for schema in account.schemas:
                 _future(run, account, schema, "GRANT", "TO")
@@ -102,6 +105,10 @@ def _q(statement: LiteralString, *names: str, text: Sequence[str] = ()) -> str:
     return sql.SQL(statement).format(*parts).as_string(None)
 
 
+def _is_redshift(run: Run) -> bool:
+    return "Redshift" in str(run("SELECT version()")[0][0])
+
+
 def _exists(run: Run, account: SqlAccount) -> bool:
     return bool(run(_q("SELECT 1 FROM pg_user WHERE usename = {}", text=(account.name,))))
 
@@ -141,10 +148,9 @@ def _future(
 
 
 def _end_sessions(run: Run, account: SqlAccount) -> None:
-    is_redshift = "Redshift" in str(run("SELECT version()")[0][0])
     sessions: LiteralString = (
         "SELECT process FROM stv_sessions WHERE user_name = {}"
-        if is_redshift
+        if _is_redshift(run)
         else "SELECT pid FROM pg_stat_activity WHERE usename = {}"
     )
     for (pid,) in run(_q(sessions, text=(account.name,))):
