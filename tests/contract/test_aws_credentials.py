@@ -220,9 +220,14 @@ async def test_a_user_without_our_mark_is_left_alone(connection, postgres):
         await connection.credentials["sql-user"].revoke(request)
 
 
-async def test_an_untrusted_certificate_is_refused(postgres):
+@pytest.fixture(scope="session")
+def strangers() -> str:
+    """Authorities that everybody knows, and the lab's is not among them."""
+    return Path(certifi.where()).read_text()
+
+
+async def test_an_untrusted_certificate_is_refused(postgres, strangers):
     endpoint = postgres.lab.endpoint()
-    strangers = Path(certifi.where()).read_text()
     settings = {**endpoint.settings, "databaseCaBundle": strangers}
     async with DRIVER.open(replace(endpoint, settings=settings)) as connection:
         with pytest.raises(Forbidden, match="certificate is not trusted"):

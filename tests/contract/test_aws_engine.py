@@ -420,3 +420,4 @@ async def test_owned_lists_what_bears_our_tag(engine, aws_lab):
     assert [(o.uid, o.namespace, o.object_name) for o in await engine.owned()] == [
         (native.tags[TAG_UID], "team-a", "test")
     ]
+    assert [o.name for o in await engine.adoptable()] == ["foreign"]

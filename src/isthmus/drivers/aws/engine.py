@@ -159,25 +159,18 @@ class CloudFormation:
         """List our stacks, and the users and roles of bindings."""
         ours = self._aws.settings.installation
         stacks = [
-            Owned(
-                name=s.name,
-                native_id=s.id,
-                type=STACK_TYPE,
-                uid=s.owner_uid,
-                namespace=s.tags.get(TAG_NAMESPACE, ""),
-                object_name=s.tags.get(TAG_NAME, ""),
-            )
+            _owned(s)
             for s in await self._observer.all()
             if s.owner_uid and s.tags.get(TAG_INSTALLATION, "") == ours
         ]
         return (*stacks, *await self._extra())
 
     async def adoptable(self) -> tuple[Owned, ...]:
-        """List the stacks that bear nobody's tag."""
+        """List the stacks that nobody's tag is on; a nested one belongs to its parent."""
         return tuple(
-            Owned(name=s.name, native_id=s.id, type=STACK_TYPE, uid="")
+            _owned(s)
             for s in await self._observer.all()
-            if not s.owner_uid
+            if not s.owner_uid and not s.nested and s.status != REVIEW
         )
 
     # How apply goes on, by state.
@@ -444,6 +437,17 @@ class CloudFormation:
     def _require_ours(native: Native, stack: NativeStack) -> None:
         if not native.owner_uid or native.owner_uid != _uid(stack):
             raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")
+
+
+def _owned(native: Native) -> Owned:
+    return Owned(
+        name=native.name,
+        native_id=native.id,
+        type=STACK_TYPE,
+        uid=native.owner_uid,
+        namespace=native.tags.get(TAG_NAMESPACE, ""),
+        object_name=native.tags.get(TAG_NAME, ""),
+    )
 
 
 def _uid(stack: NativeStack) -> str:

@@ -40,6 +40,7 @@ class Native:
     drift_status: str = ""
     drift_checked_at: datetime | None = None
     parameters: tuple[str, ...] = ()
+    nested: bool = False
 
     @property
     def digest(self) -> str:
@@ -179,6 +180,7 @@ def read_stack(stack: Json) -> Native:
         drift_status=str(drift.get("StackDriftStatus", "")),
         drift_checked_at=drift.get("LastCheckTimestamp"),
         parameters=tuple(p["ParameterKey"] for p in stack.get("Parameters", [])),
+        nested=bool(stack.get("ParentId")),
     )
 
 
