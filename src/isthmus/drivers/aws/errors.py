@@ -171,6 +171,8 @@ def _of_response(response: dict[str, Any], service: str, operation: str) -> Isth
 
 
 def _kind(code: str, words: str, status: int) -> type[IsthmusError]:
+    if code.startswith("ResourceInUse") and "already exists" in words:
+        return AlreadyExists  # DynamoDB says it so.
     if code in _EXACT:
         return _EXACT[code]
     name = code.removesuffix("Exception").rsplit(".", 1)[-1]
