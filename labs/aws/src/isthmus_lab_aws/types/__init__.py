@@ -14,7 +14,18 @@ from isthmus_lab_aws import ministack
 from isthmus_lab_aws.resource import Extension
 from isthmus_lab_aws.types import generic
 
-MODULES: tuple[str, ...] = ("plain", "rds", "redshift", "redshift_serverless", "emr")
+MODULES: tuple[str, ...] = (
+    "plain",
+    "rds",
+    "redshift",
+    "redshift_serverless",
+    "emr",
+    "route53",
+    "athena",
+    "cloudfront",
+    "elb",
+    "elb_classic",
+)
 """Names of modules in this package that offer an `EXTENSION`."""
 
 
