@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +147,22 @@ def test_killed_at_random_moments(own_lab, stacks_of):
         restart(lab)
     assert stacks_of(lab).wait(identity) == "DELETE_COMPLETE"
     assert queues(lab, "k") == []
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []
+
+
+def test_children_end_with_the_lab(own_lab, until):
+    lab = own_lab(options=())
+    started = until(lambda: children(lab.process.pid), bool)
+    lab.stop(signal.SIGKILL)
+    until(lambda: [pid for pid in started if alive(pid)], lambda left: not left)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

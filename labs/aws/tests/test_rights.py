@@ -140,6 +140,7 @@ def test_stack_is_made_with_the_service_roles_rights(aws, user, stacks, name):
     )
     mine.create_stack(StackName=name, TemplateBody=template(name), RoleARN=role)
     assert stacks.wait(name) == "CREATE_COMPLETE"
+    assert stacks.stack(name)["RoleARN"] == role
     iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy("s3:*"))
     mine.delete_stack(StackName=name)  # The stack keeps its role.
     assert stacks.wait(name) == "DELETE_FAILED"

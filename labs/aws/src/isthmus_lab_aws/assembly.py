@@ -34,7 +34,8 @@ class Assembly:
         self._wanted = accounts
         self._templates, rights, tokens = Templates(lint), Rights(), Tokens()
         own = Extension(
-            hooks=(tokens.hook(),), saved=(tokens.saved(), rights.saved(), self._templates.saved())
+            hooks=(tokens.hook(), rights.hook()),
+            saved=(tokens.saved(), rights.saved(), self._templates.saved()),
         )
         self._extensions: list[Extension] = [own, *types.extensions()]
         self._journal = Journal()

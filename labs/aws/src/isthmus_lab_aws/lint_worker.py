@@ -1,7 +1,7 @@
 """A process of its own that runs cfn-lint, so that the lab stays small and answers meanwhile.
 
-Reads requests and writes findings as lines of JSON: {"template": text, "region": name} in,
-{"errors": ["[/Resources/...] message", ...]} out. It ends with its parent.
+Its argument is its parent's pid, with which it ends. It reads requests and writes findings as lines
+of JSON: {"template": text, "region": name} in, {"errors": ["[/Resources/...] message", ...]} out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from isthmus_lab_aws.children import die_with_parent
 
 def main() -> None:
     """Serve until the input ends."""
-    die_with_parent()
+    die_with_parent(int(sys.argv[1]))
     lint: Any = import_module("cfnlint.api").lint
     settings_of: Any = import_module("cfnlint.config").ManualArgs
 

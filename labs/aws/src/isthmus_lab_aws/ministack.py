@@ -329,6 +329,11 @@ def stack_record(stack: str) -> dict[str, Any] | None:
     return cast("dict[str, Any] | None", found)
 
 
+def stack_records() -> list[dict[str, Any]]:
+    """Every stack of the account and region of this context."""
+    return list(module("services.cloudformation")._stacks.values())
+
+
 def change_set(identity: str) -> dict[str, Any]:
     """A change set by id; a record of its own where it is gone."""
     found = module("services.cloudformation")._change_sets.get(identity)

@@ -17,6 +17,8 @@ from isthmus_lab_aws.journal import Operation, Principal
 from isthmus_lab_aws.ministack import module
 from isthmus_lab_aws.resource import (
     Answer,
+    ApiHook,
+    Call,
     Place,
     Request,
     ResourceFailure,
@@ -71,6 +73,10 @@ class Rights:
             lambda body: self._change_set_roles.update(json.loads(body)),
         )
 
+    def hook(self) -> ApiHook:
+        """Let DescribeStacks show the service role, which ministack leaves out."""
+        return ApiHook("cloudformation", frozenset({"DescribeStacks"}), after=_show_roles)
+
     async def gatekeeper(self, arrived: Arrived) -> Answer | None:
         """Refuse a service role that the caller may not pass; remember who asks."""
         _request.set(arrived)
@@ -123,6 +129,16 @@ class Rights:
         if not allowed(me, "iam:PassRole", role):
             return "AccessDenied", denial(me, "iam:PassRole", role), 403
         return None
+
+
+def _show_roles(call: Call, answer: Answer) -> Answer:
+    body = answer.body
+    for record in ministack.stack_records():
+        if record.get("RoleARN"):
+            identity = f"<StackId>{record['StackId']}</StackId>".encode()
+            role = f"<RoleARN>{record['RoleARN']}</RoleARN>".encode()
+            body = body.replace(identity, identity + role)
+    return Answer(answer.status, body, {**answer.headers, "content-length": str(len(body))})
 
 
 def caller(arrived: Arrived) -> Principal:

@@ -75,6 +75,7 @@ class Templates:
                 sys.executable,
                 "-m",
                 "isthmus_lab_aws.lint_worker",
+                str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": path},
