@@ -11,6 +11,7 @@ import orjson
 from isthmus.apiserver import ApiServer, ServerConfig
 
 JsonObject = dict[str, Any]
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 
 
@@ -131,7 +132,7 @@ class Client:
 
     def __init__(self, server: ApiServer, token: str, agent: str = "test") -> None:
         self._app = server.app
-        self._headers = [
+        self.headers = [
             (b"authorization", b"Bearer " + token.encode()),
             (b"user-agent", agent.encode()),
         ]
@@ -144,13 +145,25 @@ class Client:
         *,
         kind: str = "application/json",
         accept: str = "",
+        forever: bool = False,
     ) -> Answer:
-        """One request; bytes are sent as they are, anything else as JSON."""
+        """One request; bytes are sent as they are, anything else as JSON.
+
+        With `forever` the caller never goes away by itself, so that a watch runs its time.
+        """
         raw = body if isinstance(body, bytes) else (b"" if body is None else orjson.dumps(body))
         start: JsonObject = {}
         parts: list[bytes] = []
 
+        sent = False
+
         async def receive() -> Any:
+            nonlocal sent
+            if sent and forever:
+                await asyncio.Event().wait()
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
             return {"type": "http.request", "body": raw, "more_body": False}
 
         async def send(message: Any) -> None:
@@ -165,7 +178,7 @@ class Client:
 
     def _scope(self, method: str, path: str, kind: str, accept: str) -> JsonObject:
         bare, _, query = path.partition("?")
-        headers = [*self._headers, (b"content-type", kind.encode()), (b"accept", accept.encode())]
+        headers = [*self.headers, (b"content-type", kind.encode()), (b"accept", accept.encode())]
         return {
             "type": "http",
             "method": method,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apiserver_client import WIDGETS, Client, running, widget, widget_definition
+from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
 
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MERGE = "application/merge-patch+json"
 
 

@@ -52,13 +52,16 @@ class _Container:
 CONTAINER: Final = _Container()
 
 
-def owned_part(obj: Json, without: tuple[str, ...] = ()) -> Json:
-    """The part of an object whose fields can have owners.
+def owned_part(obj: Json, without: tuple[str, ...] = (), only: str = "") -> Json:
+    """The part of an object whose fields can get an owner by one kind of request.
 
     Args:
         obj: A whole object.
-        without: Top-level fields that this kind of request does not write, such as `status`.
+        without: Top-level fields that the request does not write, such as `status`.
+        only: The one top-level field that it writes, when there is but one.
     """
+    if only:
+        return {"metadata": {}, **({only: obj[only]} if only in obj else {})}
     out = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind") and k not in without}
     metadata: Json = as_map(obj.get("metadata"))
     out["metadata"] = {k: v for k, v in metadata.items() if k not in _SYSTEM_FIELDS}
@@ -113,8 +116,8 @@ def flatten(value: Any, schema: Json) -> dict[Path, Any]:
 
 
 def _flatten(value: Any, schema: Json, path: Path, out: dict[Path, Any], *, declared: bool) -> None:
-    if isinstance(value, dict) and value and is_granular(schema):
-        if not declared:
+    if isinstance(value, dict) and is_granular(schema):
+        if not (declared and value):
             out[path] = CONTAINER
         for name, part in cast("Json", value).items():
             inner, known = below(schema, name)

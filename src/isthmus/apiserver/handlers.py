@@ -345,7 +345,10 @@ class Handlers:
             raise bad_request("the name of the object does not match the name on the URL")
         if resource.namespaced:
             identity["namespace"] = target.namespace
-        if resource.has_status and target.subresource != "status":
+        if target.subresource == "status":
+            kept = ("apiVersion", "kind", "metadata", "status")
+            wanted = {name: value for name, value in wanted.items() if name in kept}
+        elif resource.has_status:
             wanted.pop("status", None)
         return wanted
 

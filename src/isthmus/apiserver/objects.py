@@ -14,6 +14,7 @@ import orjson
 from isthmus.apiserver import metadata as meta
 from isthmus.apiserver import ownership
 from isthmus.apiserver.authn import User
+from isthmus.apiserver.crds import CLEANUP_FINALIZER
 from isthmus.apiserver.errors import (
     ApiError,
     Cause,
@@ -267,11 +268,14 @@ class Objects:
 
     def writer(self, resource: Resource, options: Options) -> Writer:
         """Who owns what a write with these options changes."""
-        without: tuple[str, ...] = ()
-        if resource.has_status and resource.custom and options.subresource != "status":
-            without = ("status",)
+        apart = resource.has_status and resource.custom
         return Writer(
-            options.manager, resource.group_version, timestamp(), options.subresource, without
+            options.manager,
+            resource.group_version,
+            timestamp(),
+            options.subresource,
+            without=("status",) if apart else (),
+            only="status" if options.subresource == "status" else "",
         )
 
     def update(
@@ -375,6 +379,8 @@ class Objects:
         wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
         if wanted and wanted not in finalizers:
             finalizers.append(wanted)
+        if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
+            finalizers.append(CLEANUP_FINALIZER)  # its objects go first
         already = "deletionTimestamp" in metadata and finalizers == metadata.get("finalizers", [])
         if finalizers:
             metadata["finalizers"] = finalizers

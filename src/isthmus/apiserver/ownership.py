@@ -25,6 +25,7 @@ class Writer:
         now: Time of the write, as it goes into the object.
         subresource: `status`, `scale` or empty.
         without: Top-level fields that this write leaves alone.
+        only: The one top-level field that this write is about, when there is but one.
     """
 
     manager: str
@@ -32,6 +33,11 @@ class Writer:
     now: str
     subresource: str = ""
     without: tuple[str, ...] = ()
+    only: str = ""
+
+    def part(self, obj: Json) -> Json:
+        """The part of an object that this write is about."""
+        return fields.owned_part(obj, self.without, self.only)
 
 
 def _find(managers: list[Json], writer: Writer, operation: str) -> Json | None:
@@ -84,8 +90,8 @@ def record_update(
         The `managedFields` after.
     """
     difference = fields.compare(
-        fields.owned_part(old, writer.without) if old else {"metadata": {}},
-        fields.owned_part(new, writer.without),
+        writer.part(old) if old else {"metadata": {}},
+        writer.part(new),
         schema,
     )
     if not difference:
@@ -125,8 +131,8 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     Raises:
         ApiError: 409 with one cause per field that another manager owns with another value.
     """
-    wanted = fields.flatten(fields.owned_part(applied, writer.without), schema)
-    present = fields.flatten(fields.owned_part(live, writer.without), schema) if live else {}
+    wanted = fields.flatten(writer.part(applied), schema)
+    present = fields.flatten(writer.part(live), schema) if live else {}
     mine = _find(managers, writer, "Apply")
     others = [manager for manager in managers if manager is not mine]
     conflicts = _conflicts(wanted, present, others)

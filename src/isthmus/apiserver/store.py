@@ -19,7 +19,7 @@ import orjson
 
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.history import Event, History, Key, Record
-from isthmus.apiserver.secretbox import SecretBox
+from isthmus.apiserver.secretbox import SecretBox, UnreadableSecret
 
 _LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
@@ -151,11 +151,15 @@ class Store:
         loop = asyncio.get_running_loop()
         try:
             connection = await loop.run_in_executor(thread, _connect, path)
-            store = cls(connection, thread, box, sealed, limits)
-            await loop.run_in_executor(thread, store._load)
         except sqlite3.Error as error:
             thread.shutdown()
             raise StorageFailed(f"{path} cannot be opened: {error}") from error
+        store = cls(connection, thread, box, sealed, limits)
+        try:
+            await loop.run_in_executor(thread, store._load)
+        except (sqlite3.Error, UnreadableSecret) as error:
+            await store.close()
+            raise StorageFailed(f"{path} cannot be read: {error}") from error
         return store
 
     def _load(self) -> None:
