@@ -41,6 +41,7 @@ from isthmus.errors import (
     InvalidSpec,
     NotFound,
     NotYet,
+    Retryable,
     StackFailed,
 )
 
@@ -354,10 +355,18 @@ class CloudFormation:
         return Changes(changes=found.changes, digest=stack.digest)
 
     async def _forget_preview(self, target: str, name: str, kind: str) -> None:
-        with contextlib.suppress(InvalidSpec):  # It never came to be.
-            await self._change_sets.remove(target, name)
-        if kind == "CREATE":
-            await self._aws.call("cloudformation", "delete_stack", StackName=target)
+        for patience in (0.2, 1.0, 0.0):
+            try:
+                with contextlib.suppress(InvalidSpec):  # It never came to be.
+                    await self._change_sets.remove(target, name)
+                if kind == "CREATE":
+                    await self._aws.call("cloudformation", "delete_stack", StackName=target)
+            except Retryable:
+                if not patience:
+                    raise
+                await asyncio.sleep(patience)
+            else:
+                return
 
     async def _sweep_previews(self) -> None:
         """Delete throwaway stacks that a crash has left; there is never a resource in them."""
