@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.docs.blocks import ROOT
+
 _READY_SECONDS = 90
 _STOP_SECONDS = 30
 
@@ -20,6 +22,8 @@ class Sandbox:
     """A running installation."""
 
     data_dir: Path
+    commands: Path
+    """Folder with the command ``isthmus`` of this checkout."""
 
     def environment(self, folder: Path) -> Mapping[str, str]:
         """What the shell of one page needs: a kubeconfig of its own and plain output."""
@@ -30,7 +34,9 @@ class Sandbox:
             "KUBECONFIG": str(kubeconfig),
             "HOME": str(folder),
             "ISTHMUS_DATA_DIR": str(self.data_dir),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(
+                [str(self.commands), str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "TERM": "dumb",
@@ -40,18 +46,17 @@ class Sandbox:
 @contextmanager
 def running(folder: Path) -> Iterator[Sandbox]:
     """Start it, wait until its Provider is ready, and end it with all that it started."""
-    data_dir, log = folder / "data", folder / "up.log"
-    command = [Path(sys.executable).parent / "isthmus", "up", "--sandbox", "--port", "0"]
+    sandbox, log = Sandbox(data_dir=folder / "data", commands=_commands(folder)), folder / "up.log"
+    command = [sandbox.commands / "isthmus", "up", "--sandbox", "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--data-dir", data_dir],
+            [*command, "--data-dir", sandbox.data_dir],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        sandbox = Sandbox(data_dir=data_dir)
         _await_ready(sandbox, process, log)
         yield sandbox
     finally:
@@ -61,6 +66,17 @@ def running(folder: Path) -> Iterator[Sandbox]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _commands(folder: Path) -> Path:
+    """Write the command ``isthmus``, so that it need not be installed."""
+    commands = folder / "bin"
+    commands.mkdir()
+    script = commands / "isthmus"
+    paths = os.pathsep.join(str(ROOT / part) for part in ("src", "labs/aws/src"))
+    script.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {sys.executable} -m isthmus "$@"\n')
+    script.chmod(0o755)
+    return commands
 
 
 def _await_ready(sandbox: Sandbox, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -75,7 +91,7 @@ def _await_ready(sandbox: Sandbox, process: subprocess.Popen[bytes], log: Path) 
 
 def _provider_is_ready(sandbox: Sandbox) -> bool:
     done = subprocess.run(
-        [Path(sys.executable).parent / "isthmus", "get", "providers", "-o", "json"],
+        [sandbox.commands / "isthmus", "get", "providers", "-o", "json"],
         env={**os.environ, "KUBECONFIG": str(sandbox.data_dir / "kubeconfig")},
         capture_output=True,
         text=True,

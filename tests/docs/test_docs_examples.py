@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -36,8 +35,6 @@ PAGES = [
 
 @pytest.fixture(scope="session")
 def isthmus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    if find_spec("isthmus.app.home") is None:
-        pytest.skip("there is no `isthmus up` yet")
     with sandbox.running(tmp_path_factory.mktemp("isthmus")) as running:
         yield running
 

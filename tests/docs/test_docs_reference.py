@@ -7,6 +7,7 @@ import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
 
+from isthmus.app import home
 from isthmus.app.commands import command
 from isthmus.runtime import telemetry
 from tests.docs import cli_reference, reference
@@ -21,7 +22,7 @@ def cli_page() -> str:
 
 
 def metrics_page() -> str:
-    found = vars(telemetry).values()
+    found = [*vars(telemetry).values(), *vars(home).values()]
     return reference.metrics_page(m for m in found if isinstance(m, MetricWrapperBase))
 
 
