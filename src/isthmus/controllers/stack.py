@@ -60,6 +60,8 @@ class StackController(Reconciler[Stack]):
             if observed.digest != wanted or observed.phase is Phase.ABSENT:
                 observed = await self._send(obj, wanted, observed, engine)
                 _saw(obj, observed, progress)
+            if observed.phase is Phase.READY and observed.digest != wanted:
+                return _working(obj, observed, progress)  # Of what it was before, not of ours.
             return await self._verdict(obj, observed, engine, progress)
 
     async def release(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
@@ -94,7 +96,7 @@ class StackController(Reconciler[Stack]):
         if observed.phase is Phase.ABSENT:
             return done()
         if observed.owner_uid != stacks.owner_uid(stack):
-            return done()  # Foreign: it bears no tag of ours, so we never touch it.
+            return await self._disown(stack, observed, engine, progress)
         await engine.delete(self._native(stack, {}, digest=""))
         observed = await engine.observe(name)
         _saw(stack, observed, progress)
@@ -102,6 +104,20 @@ class StackController(Reconciler[Stack]):
             return done()
         if observed.blockers:
             raise DeletionBlocked("Deletion is blocked by " + "; ".join(observed.blockers))
+        return _working(stack, observed, progress)
+
+    async def _disown(
+        self,
+        stack: Stack,
+        observed: Observed,
+        engine: StackEngine,
+        progress: Progress[StackStatus],
+    ) -> Outcome:
+        """Leave what bears no tag of ours; but finish an import, whose tag comes after it."""
+        adopt = stack.spec.adopt
+        if adopt is None or not adopt.resources or observed.owner_uid:
+            return done()
+        await engine.adopt(self._native(stack, {}, digest=""), adopt)
         return _working(stack, observed, progress)
 
     def _digest(self, stack: Stack) -> str:

@@ -1,0 +1,53 @@
+"""What is there already is taken over, and is ready only when it is what the spec says."""
+
+import pytest
+
+from isthmus.api.v1alpha1 import ServiceInstance
+from isthmus.core.stacks import TAG_UID, NativeStack, StackName
+from isthmus.drivers.fake.engine import FakeEngine
+from tests.world import Scene, an_instance, scene
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+FOREIGN = {"resources": {"Database": {"type": "Fake::Database", "properties": {"size": 3}}}}
+
+
+async def foreign_stack(here: Scene, name: str) -> None:
+    stack = NativeStack(name=StackName(name), template=FOREIGN, digest="theirs")
+    await FakeEngine(here.cloud, "others").apply(stack)
+    here.cloud.stacks[name].tags.clear()
+
+
+async def test_an_adopted_stack_is_ready_once_it_has_our_template() -> None:
+    async with scene() as here:
+        await foreign_stack(here, "legacy")
+        here.cloud.latency_seconds = 20
+        adopt = {"externalName": "legacy"}
+        await here.apply(an_instance(management="Adopt", adopt=adopt, parameters={"size": 7}))
+        await here.ready(ServiceInstance, "db")
+        stack = here.cloud.stacks["legacy"]
+        assert stack.tags[TAG_UID]
+        assert stack.resources["Database"].actual["size"] == 7
+
+
+async def test_a_stack_whose_import_was_not_finished_is_deleted_too() -> None:
+    async with scene() as here:
+        adopt = {"externalName": "disk", "resources": {"Database": {"Id": "disk"}}}
+        await here.apply(an_instance(management="Adopt", adopt=adopt))
+        await here.ready(ServiceInstance, "db")
+        (stack,) = here.cloud.stacks.values()
+        stack.tags.clear()
+        await here.delete(ServiceInstance, "db")
+        await here.gone(ServiceInstance, "db")
+        assert here.cloud.stacks == {}
+
+
+async def test_a_stack_that_is_not_ours_survives_its_object() -> None:
+    async with scene() as here:
+        await foreign_stack(here, "legacy")
+        await here.apply(an_instance(management="Adopt", adopt={"externalName": "legacy"}))
+        await here.ready(ServiceInstance, "db")
+        here.cloud.stacks["legacy"].tags[TAG_UID] = "another"
+        await here.delete(ServiceInstance, "db")
+        await here.gone(ServiceInstance, "db")
+        assert "legacy" in here.cloud.stacks
