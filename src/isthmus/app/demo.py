@@ -58,6 +58,7 @@ def run(*, once: bool) -> None:
             try:
                 asyncio.run(_Story(Path(folder), server, started).tell())
             except CommandFailed as failure:
+                _end(server)  # So that its log is complete.
                 raise CommandFailed(f"{failure.message}\n{_tail(log)}", failure.code) from failure
             if not once:
                 _stay(Path(folder), server)
@@ -90,12 +91,16 @@ def _server(folder: Path, log: Path) -> Generator[subprocess.Popen[bytes]]:
     try:
         yield child
     finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGTERM)  # Does nothing to a child that has ended.
+    try:
+        child.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _tail(log: Path) -> str:
