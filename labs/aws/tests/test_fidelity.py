@@ -53,6 +53,7 @@ def test_page_is_up_to_date():
     kinds = {kind.name: kind for extension in types.extensions() for kind in extension.types}
     for kind in kinds.values():
         ministack.register(kind)
+    ministack.register_imports(kinds.values())
     named = sorted(set(cases()) | {name for name, kind in kinds.items() if not kind.generic})
     text = HEAD + "".join(_row(name, kinds.get(name)) for name in named)
     generic = sum(kind.generic for kind in kinds.values())

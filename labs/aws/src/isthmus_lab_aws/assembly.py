@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -24,6 +26,19 @@ from isthmus_lab_aws.rights import Rights
 from isthmus_lab_aws.snapshots import Snapshots
 from isthmus_lab_aws.stack_requests import Tokens
 from isthmus_lab_aws.templates import Templates
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the lab: uvicorn would raise them again at the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+    def stop(self) -> None:
+        """End once the requests under way are answered, within a second."""
+        self.should_exit = True
 
 
 class Assembly:
@@ -55,6 +70,7 @@ class Assembly:
         self._join_checks(rights)
 
     def _join_checks(self, rights: Rights) -> None:
+        self.front.guard_by(self.engine.import_gatekeeper)
         self.front.guard_by(stack_requests.state_gatekeeper)
         self.front.guard_by(rights.gatekeeper)
         self.front.guard_by(self._templates.gatekeeper)
@@ -76,8 +92,11 @@ class Assembly:
             lifespan="on",
             ws="none",
             server_header=False,
+            timeout_graceful_shutdown=1,
         )
-        server = uvicorn.Server(config)
+        server = _Server(config)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event.
             await asyncio.sleep(0.01)

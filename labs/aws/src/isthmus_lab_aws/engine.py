@@ -19,8 +19,9 @@ from isthmus_lab_aws import journal, lab, ministack
 from isthmus_lab_aws.events import Events
 from isthmus_lab_aws.faults import Faults, Rule
 from isthmus_lab_aws.gate import Gate
+from isthmus_lab_aws.gateway import Arrived
 from isthmus_lab_aws.journal import Cancelled, Operation, Step
-from isthmus_lab_aws.resource import Physical, Request, ResourceFailure, ResourceType
+from isthmus_lab_aws.resource import Answer, Physical, Request, ResourceFailure, ResourceType
 
 
 class Refusal(Protocol):
@@ -41,12 +42,22 @@ class Engine:
         self._changed = changed
         self._types: dict[str, ResourceType] = {}
         self._refusals: list[Refusal] = []
+        self._imports_known = False
 
     def add(self, types: Iterable[ResourceType]) -> None:
         """Take over these types; a later one of the same name wins."""
         for kind in types:
             self._types[kind.name] = kind
             ministack.register(kind)
+
+    async def import_gatekeeper(self, arrived: Arrived) -> Answer | None:
+        """Before the first import, make the types known that can be imported."""
+        given = arrived.call.parameters
+        imports = given.get("ChangeSetType") == "IMPORT" or given.get("ImportExistingResources")
+        if imports and not self._imports_known:
+            ministack.register_imports(self._types.values())
+            self._imports_known = True
+        return None
 
     def refuse_by(self, refusal: Refusal) -> None:
         """Ask `refusal` before each step, after those asked already."""

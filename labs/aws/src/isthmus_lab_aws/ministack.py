@@ -8,7 +8,7 @@ from the environment when it is imported: call `prepare` first.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, cast
@@ -203,8 +203,16 @@ def register(kind: ResourceType) -> None:
     if _overrides(kind, "read"):
         readers = module("services.cloudformation.drift")._DRIFT_READERS
         readers[kind.name] = (_reader(kind), _AnyProperty())
-    if _overrides(kind, "find"):
-        _register_import(kind)
+
+
+def register_imports(kinds: Iterable[ResourceType]) -> None:
+    """Make ministack know which of these types can be imported, and by which identifier.
+
+    Apart from `register`, because it reads the schemas of well over a thousand types.
+    """
+    for kind in kinds:
+        if _overrides(kind, "find"):
+            _register_import(kind)
 
 
 def _overrides(kind: ResourceType, method: str) -> bool:
