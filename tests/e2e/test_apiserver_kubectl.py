@@ -132,7 +132,7 @@ async def test_apply_and_look(kubectl: Kubectl) -> None:
     assert (await kubectl("get widgets.example.com -o wide")).split()[2] == "COLOR"
     assert yaml.safe_load(await kubectl("get wd a -o yaml"))["spec"]["size"] == 4
     assert await kubectl("get wd a -o jsonpath={.spec.color}") == "red"
-    assert "widget.example.com/a" in await kubectl("get all")
+    assert "a      4" in await kubectl("get all")
     described = await kubectl("describe wd a")
     assert "Size:   4" in described
     assert "Events:  " in described
@@ -156,6 +156,9 @@ async def test_server_side_apply_conflicts_and_migration(kubectl: Kubectl) -> No
     await kubectl("apply -f -", widget("a", size=1))
     out = await kubectl("apply --server-side -f -", widget("a", size=2))
     assert "serverside-applied" in out
+    managed = await kubectl("get wd a --show-managed-fields -o jsonpath={.metadata.managedFields}")
+    managers = {manager["manager"] for manager in json.loads(managed)}
+    assert managers == {"kubectl", "kubectl-last-applied"}
     other = "apply --server-side --field-manager other"
     refused = await kubectl.refused(f"{other} -f -", widget("a", size=3))
     assert "conflict" in refused
@@ -209,7 +212,7 @@ async def test_edit(kubectl: Kubectl, tmp_path: Path) -> None:
 async def test_explain_and_resources(kubectl: Kubectl) -> None:
     explained = await kubectl("explain wd.spec --recursive")
     assert "size\t<integer> -required-" in explained
-    assert "enum" in await kubectl("explain wd.spec.color")
+    assert "ENUM:\n    red\n    green" in await kubectl("explain wd.spec.color")
     assert "finalizers" in await kubectl("explain wd.metadata")
     assert "roleRef" in await kubectl("explain rolebinding --recursive")
     resources = await kubectl("api-resources --verbs=list -o name")

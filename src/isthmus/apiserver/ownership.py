@@ -12,7 +12,10 @@ import orjson
 from isthmus.apiserver import fields
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.fields import CONTAINER, Path
-from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.jsonvalues import Json, as_map
+
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,10 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     mine = _find(managers, writer, "Apply")
     others = [manager for manager in managers if manager is not mine]
     conflicts = _conflicts(wanted, present, others)
-    if conflicts and not force:
-        raise _conflict(conflicts)
+    pardoned = _last_applied(live, schema, writer)
+    refused = [found for found in conflicts if found[1] not in pardoned]
+    if refused and not force:
+        raise _conflict(refused)
     for manager, path in conflicts:
         fields.discard(manager["fieldsV1"], path)
     merged = orjson.loads(orjson.dumps(merge(live, applied, schema)))
@@ -151,6 +156,18 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
         entered["fieldsV1"] = after
         entered["time"] = writer.now
     return merged, _kept(managers)
+
+
+def _last_applied(live: Json, schema: Json, writer: Writer) -> set[Path]:
+    """Fields that kubectl applied itself before it applied on the server: no conflict for it."""
+    if writer.manager != _KUBECTL:
+        return set()
+    text = as_map(as_map(live.get("metadata")).get("annotations")).get(_LAST_APPLIED)
+    try:
+        before = as_map(orjson.loads(text)) if text else {}
+    except orjson.JSONDecodeError:
+        return set()
+    return set(fields.flatten(writer.part(before), schema)) if before else set()
 
 
 def _claimed(path: Path, wanted: dict[Path, Any], others: list[Json]) -> bool:

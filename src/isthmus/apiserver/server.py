@@ -41,6 +41,7 @@ from isthmus.apiserver.watching import Watch
 _LOG = logging.getLogger(__name__)
 _HEALTH = ("/healthz", "/readyz", "/livez")
 _KEEP_ALIVE_SECONDS = 600
+_BACKLOG = 2048
 _NOBODY = User("", frozenset())
 
 
@@ -304,6 +305,7 @@ class _Listener:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((config.host, config.port))
+        self._socket.listen(_BACKLOG)  # who connects before `serve` waits, and is not refused
         port = self._socket.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.url = f"https://{host}:{port}"
