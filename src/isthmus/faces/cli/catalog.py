@@ -3,16 +3,17 @@
 ``generate`` and ``lint`` need no server.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import ValidationError
 
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.api.v1alpha1 import Offering, OfferingSpec
-from isthmus.core import lint, prices, schemas
+from isthmus.core import lint, prices, samples, schemas
 from isthmus.core.catalog import plan_of
 from isthmus.errors import InvalidSpec
 from isthmus.faces.cli import common, completion, manifests
@@ -207,15 +208,25 @@ def _as_json(manifest: Manifest, finding: Finding) -> Json:
 
 
 def findings(hooks: Hooks, body: Json) -> Iterator[Finding]:
-    """Yield what is wrong with an offering, then with each of its native templates."""
+    """Yield what is wrong with an offering, then with each of its templates, plan by plan."""
     yield from lint.lint(body)
-    for driver, stack in part(body, "spec.stacks").items():
-        path = _TEMPLATE.format(driver=driver)
+    try:
+        spec = Offering.parse(body).spec
+    except ValidationError:
+        return  # ``lint`` has said so.
+    for driver in spec.stacks:
         try:
             check = hooks.load_driver(driver).lint
         except InvalidSpec as exc:
             yield Finding(path=f"spec.stacks.{driver}", message=exc.message, rule="driver")
             continue
-        for finding in check(part(stack, "template")) if check is not None else ():
+        found = (f for t in samples.rendered(spec, driver) for f in (check(t) if check else ()))
+        yield from _placed(found, _TEMPLATE.format(driver=driver))
+
+
+def _placed(found: Iterable[Finding], path: str) -> Iterator[Finding]:
+    """Put the template's place before each path; what several plans share is said once."""
+    for finding in dict.fromkeys(found):
+        if not samples.undecided(finding.message):
             inner = f"{path}.{finding.path}" if finding.path else path
             yield Finding(path=inner, message=finding.message, rule=finding.rule)
