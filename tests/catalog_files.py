@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, Stack
+from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, ServiceInstanceSpec, Stack
 from isthmus.core import manifests
 from isthmus.core.compose.service_instance import compose
 
@@ -43,14 +43,18 @@ def plans() -> list[tuple[str, str]]:
     return [(name, plan.name) for name in NAMES for plan in offering(name).spec.plans]
 
 
-def composed(name: str, plan: str, parameters: dict | None = None) -> Stack:
+def asked(name: str, plan: str, parameters: dict | None = None) -> ServiceInstanceSpec:
+    """What a tenant asks for: as little as the plan allows."""
+    given = NEEDED.get((name, plan), {}) | (parameters or {})
+    return ServiceInstanceSpec(offering=name, plan=plan, parameters=given)
+
+
+def composed(
+    name: str, plan: str, parameters: dict | None = None, *, uid: str = "7a1e0c52-uid"
+) -> Stack:
     definition = offering(name).spec
     driver = next(iter(definition.stacks))
     provider = Provider.parse({"metadata": {"name": driver}, "spec": {"driver": driver}})
-    spec = {
-        "offering": name,
-        "plan": plan,
-        "parameters": NEEDED.get((name, plan), {}) | (parameters or {}),
-    }
-    meta = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
+    spec = asked(name, plan, parameters).model_dump(mode="json", by_alias=True)
+    meta = {"name": "shop", "namespace": "team-a", "uid": uid}
     return compose(ServiceInstance.parse({"metadata": meta, "spec": spec}), definition, provider)

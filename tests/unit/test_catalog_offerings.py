@@ -3,10 +3,9 @@
 import orjson
 import pytest
 
-from isthmus.api.v1alpha1 import ServiceInstanceSpec
 from isthmus.core import catalog, prices, schemas
 from isthmus.core.lint import lint
-from tests.catalog_files import NAMES, NEEDED, composed, manifest, offering, plans
+from tests.catalog_files import NAMES, asked, composed, manifest, offering, plans
 from tests.golden_files import assert_golden
 
 AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
@@ -80,8 +79,7 @@ def test_a_template_fits_into_one_call(name):
 @pytest.mark.parametrize(("name", "plan"), plans())
 def test_a_known_price_can_be_added_up(name, plan):
     definition = offering(name).spec
-    spec = ServiceInstanceSpec(offering=name, plan=plan, parameters=NEEDED.get((name, plan), {}))
-    values = catalog.values_of(definition, spec)
+    values = catalog.values_of(definition, asked(name, plan))
     for listed in definition.prices:
         found = prices.estimate(definition, plan, values, (listed.driver, listed.region))
         assert found is not None

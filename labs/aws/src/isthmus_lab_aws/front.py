@@ -196,7 +196,8 @@ async def _from_ministack(scope: Message, body: bytes) -> Answer:
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
 
-    await gateway.application()(scope, receive, send)
+    # As over TLS, which AWS always speaks: policies on aws:SecureTransport are met.
+    await gateway.application()({**scope, "scheme": "https"}, receive, send)
     headers = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in started["headers"]
     }

@@ -44,6 +44,7 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
         "_NAME_SEED",
         "_REPLACING_PROPERTIES",
         "_cfn_nested_stack_delete",
+        "_property_recreation",
         "_replacing_change",
         "_delete_resource",
         "_import_resource",
@@ -254,6 +255,27 @@ def _register_import(kind: ResourceType) -> None:
 def set_replacing(name: str, properties: tuple[str, ...]) -> None:
     """Name the properties whose change replaces a resource of this type."""
     _provisioners()._REPLACING_PROPERTIES[name] = properties
+
+
+def recreation(resource_type: str, name: str) -> str:
+    """Whether a change of that property replaces: ``Always``, ``Conditionally`` or ``Never``.
+
+    As ministack says for the types that it knows; as AWS's schema says for the others, which
+    ministack would call conditional throughout.
+    """
+    if resource_type in _provisioners()._REPLACING_PROPERTIES:
+        return str(original("_property_recreation")(resource_type, name))
+    found = schema(resource_type) or {}
+    path = f"/properties/{name}"
+
+    def listed(key: str) -> bool:
+        paths = cast("list[str]", found.get(key, []))
+        return any(p == path or p.startswith(f"{path}/") for p in paths)
+
+    if path in cast("list[str]", found.get("createOnlyProperties", [])):
+        return "Always"
+    inside = listed("createOnlyProperties") or listed("conditionalCreateOnlyProperties")
+    return "Conditionally" if inside else "Never"
 
 
 def known_types() -> list[str]:

@@ -49,6 +49,7 @@ class Operations:
         ministack.wrap("_create_stack_task_in_region", self._start)
         ministack.wrap("_roll_back_operation", self._roll_back)
         ministack.wrap("_add_event", self._events.add)
+        ministack.wrap("_property_recreation", ministack.recreation)
 
     def resume(self) -> None:
         """Go on with the operations of a former process. Call it on the event loop."""

@@ -119,7 +119,7 @@ class PostgresServer(Server):
         return self._child is not None and self._child.poll() is None
 
     def set_master(self, login: Login) -> None:
-        """Make the master user what it is in RDS: creator of roles and databases, no superuser."""
+        """Make the master user what it is in RDS, or the superuser that it is in Redshift."""
         from psycopg import sql
 
         with self._connect() as session:
@@ -127,8 +127,9 @@ class PostgresServer(Server):
                 "SELECT 1 FROM pg_roles WHERE rolname = %s", [login.username]
             ).fetchone()
             verb = "ALTER" if exists else "CREATE"
+            rights = "SUPERUSER" if login.superuser else "CREATEDB CREATEROLE"
             session.execute(
-                sql.SQL(verb + " ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
+                sql.SQL(f"{verb} ROLE {{}} LOGIN {rights} PASSWORD {{}}").format(
                     sql.Identifier(login.username), sql.Literal(login.password)
                 )
             )

@@ -48,6 +48,8 @@ class Login:
     username: str
     password: str
     database: str = ""
+    superuser: bool = False
+    """Redshift's administrator is one, RDS' is not."""
 
 
 class Server(Protocol):

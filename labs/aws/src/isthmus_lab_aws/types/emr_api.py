@@ -82,6 +82,7 @@ def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
         "LogUri": given.get("LogUri"),
         "NormalizedInstanceHours": 0,
         "ReleaseLabel": given.get("ReleaseLabel"),
+        "MasterPublicDnsName": f"ip-10-0-{secrets.randbelow(255)}-9.ec2.internal",
         "SecurityConfiguration": security,
         "ServiceRole": given.get("ServiceRole"),
         "StepConcurrencyLevel": given.get("StepConcurrencyLevel", 1),
@@ -139,10 +140,9 @@ def _advance(record: Record) -> None:
 
 
 def make_ready(record: Record) -> None:
-    """End the start: the cluster has an address, and its first step begins."""
+    """End the start: its first step begins."""
     if record["Status"]["State"] not in ("STARTING", "BOOTSTRAPPING"):
         return
-    record["MasterPublicDnsName"] = f"ip-10-0-{secrets.randbelow(255)}-9.ec2.internal"
     record["Status"]["Timeline"]["ReadyDateTime"] = time.time()
     record["Status"]["State"] = "WAITING"
     go_on(record)

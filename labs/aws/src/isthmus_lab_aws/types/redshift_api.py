@@ -80,7 +80,9 @@ def follow(place: Place, record: Record) -> None:
         key=key_of("redshift", place, record["ClusterIdentifier"]),
         engine="postgresql",
         version=_ENGINE_VERSION,
-        login=Login(record["MasterUsername"], record["_password"], record["DBName"]),
+        login=Login(
+            record["MasterUsername"], record["_password"], record["DBName"], superuser=True
+        ),
         running=record["ClusterStatus"] not in ("paused", "pausing"),
         force_tls=parameters.get("_values", {}).get("require_ssl", "false") == "true",
         snapshot=record.get("_snapshot", ""),

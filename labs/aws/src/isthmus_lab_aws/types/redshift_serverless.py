@@ -200,7 +200,10 @@ def _follow(place: Place, namespace: Record) -> None:
                 engine="postgresql",
                 version="16.8",
                 login=Login(
-                    namespace["adminUsername"], namespace["_password"], namespace["dbName"]
+                    namespace["adminUsername"],
+                    namespace["_password"],
+                    namespace["dbName"],
+                    superuser=True,
                 ),
                 running=bool(groups),
             )

@@ -1,0 +1,149 @@
+"""Every offering of the catalog lives once in the lab: created, bound, changed, deleted, gone."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+import pytest
+
+from isthmus.api.v1alpha1 import Phase, Stack
+from isthmus.core import catalog, schemas
+from isthmus.core.render import substitute
+from isthmus.core.stacks import NativeStack, Observed, digest, external_name, tags
+from isthmus.drivers.aws import DRIVER
+from isthmus.ports import Connection, Grant
+from tests.aws_lab import AwsAccount
+from tests.catalog_files import NAMES, asked, composed, offering
+
+T = TypeVar("T")
+SECONDS = 120.0
+UPDATES: dict[str, dict[str, Any]] = {
+    "athena": {"resultDays": 9},
+    "aurora-mysql": {"maxCapacity": 4},
+    "aurora-postgresql": {"maxCapacity": 4},
+    "cloudfront": {"comment": "Changed"},
+    "dynamodb": {"maxReads": 200},
+    "elasticache": {"snapshotDays": 2},
+    "elb-application": {"idleTimeoutSeconds": 75},
+    "elb-classic": {"idleTimeoutSeconds": 75},
+    "elb-network": {"drainSeconds": 10},
+    "emr": {"coreNodes": 2},
+    "redshift": {"backupRetentionDays": 3},
+    "redshift-serverless": {"baseCapacity": 16},
+    "route53": {"comment": "Changed"},
+    "s3": {"olderVersionDays": 9},
+    "sns": {"displayName": "Changed"},
+    "sqs": {"visibilityTimeoutSeconds": 45},
+}
+"""One parameter of each that changes in place."""
+IN_LAB = [name for name in NAMES if "aws" in offering(name).spec.stacks]
+
+
+@pytest.fixture
+async def connection(aws_lab: AwsAccount) -> AsyncIterator[Connection]:
+    async with DRIVER.open(aws_lab.endpoint()) as opened:
+        yield opened
+
+
+def test_every_offering_is_tried():
+    assert set(UPDATES) == set(IN_LAB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_LAB)
+async def test_an_offering_lives_once(name, aws_lab, connection):
+    uid = str(uuid.uuid4())
+    first = native(composed(name, "dev", uid=uid), aws_lab)
+    created = await applied(connection, first)
+    assert created.phase is Phase.READY, created.message
+    for number in range(len(offering(name).spec.stacks["aws"].credentials)):
+        await bound_once(name, number, created, uid, connection)
+
+    second = native(composed(name, "dev", UPDATES[name], uid=uid), aws_lab)
+    preview = await connection.engine.preview(second)
+    assert not preview.losing_data, preview.changes
+    changed = await applied(connection, second)
+    assert changed.phase is Phase.READY, changed.message
+    assert changed.digest == second.digest
+    assert changed.outputs.items() >= created.outputs.items() - {("IsthmusDigest", first.digest)}
+
+    gone = await deleted(connection, second)
+    assert gone.phase is Phase.ABSENT, gone.blockers
+    assert left(aws_lab) == []
+
+
+async def bound_once(name, number, created, uid, connection):
+    """Make and revoke a credential; every key of the Secret can be written."""
+    definition = offering(name).spec
+    template = definition.stacks["aws"].credentials[number]
+    inputs = definition.binding.parameters
+    scope = scope_of(name, created, uid) | {
+        f"binding.{key}": value for key, value in schemas.defaults(inputs).items()
+    }
+    grant = Grant(
+        id=f"b-{uid[:8]}-{number}",
+        spec=substitute(template.spec, scope),
+        parameters=schemas.defaults(inputs),
+        tags={"isthmus.dev/uid": uid},
+    )
+    values = await connection.credentials[template.strategy].grant(grant)
+    full = scope | {f"credential.{key}": value for key, value in values.items()}
+    for key, text in {**definition.binding.keys, **template.keys}.items():
+        assert isinstance(substitute(text, full), str), key
+    await connection.credentials[template.strategy].revoke(grant)
+
+
+def scope_of(name: str, observed: Observed, uid: str) -> dict[str, Any]:
+    values = catalog.values_of(offering(name).spec, asked(name, "dev"))
+    scope = catalog.Scope(values=values, name="shop", namespace="team-a", uid=uid)
+    return scope.of_use(observed.outputs, {"name": "aws", "region": "us-east-1", "account": "1"})
+
+
+def native(stack: Stack, lab: AwsAccount) -> NativeStack:
+    parameters = {key: value.value or "" for key, value in stack.spec.parameters.items()}
+    return NativeStack(
+        name=external_name(stack),
+        template=stack.spec.template,
+        parameters=parameters,
+        digest=digest(stack.spec.template, parameters),
+        tags=tags(stack, f"test-{lab.account}"),
+        stateful=stack.spec.stateful,
+        pre_delete=stack.spec.pre_delete,
+    )
+
+
+async def applied(connection: Connection, stack: NativeStack) -> Observed:
+    """Apply until the engine has this very stack, or has failed."""
+
+    async def step() -> Observed | None:
+        await connection.engine.apply(stack)
+        seen = await connection.engine.observe(stack.name)
+        at_rest = seen.phase is Phase.FAILED or (
+            seen.phase is Phase.READY and seen.digest == stack.digest
+        )
+        return seen if at_rest else None
+
+    return await repeated(step)
+
+
+async def deleted(connection: Connection, stack: NativeStack) -> Observed:
+    async def step() -> Observed | None:
+        await connection.engine.delete(stack)
+        seen = await connection.engine.observe(stack.name)
+        return seen if seen.phase is Phase.ABSENT or seen.blockers else None
+
+    return await repeated(step)
+
+
+async def repeated(step: Callable[[], Awaitable[T | None]]) -> T:
+    deadline = monotonic() + SECONDS
+    while (found := await step()) is None:
+        assert monotonic() < deadline, "it took too long"
+        await asyncio.sleep(0.1)
+    return found
+
+
+def left(lab: AwsAccount) -> list[Any]:
+    return [r for r in lab.page("state")["resources"] if r["account"] == lab.account]
