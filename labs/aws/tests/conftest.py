@@ -35,6 +35,7 @@ class RunningLab:
     process: subprocess.Popen[str] | None = None
     url: str = ""
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    clients: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def start(self) -> RunningLab:
         environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
@@ -65,9 +66,12 @@ class RunningLab:
         self, service: str, account: str = ACCOUNT, region: str = "us-east-1", **credentials: str
     ) -> Any:
         keys = credentials or {f"aws_{name}": value for name, value in self.keys[account].items()}
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=region, config=CONFIG, **keys
-        )
+        identity = (self.url, service, region, *sorted(keys.items()))
+        if identity not in self.clients:  # To make one costs more than most calls.
+            self.clients[identity] = boto3.client(
+                service, endpoint_url=self.url, region_name=region, config=CONFIG, **keys
+            )
+        return self.clients[identity]
 
     def page(self, name: str, document: Any = None) -> Any:
         data = None if document is None else json.dumps(document).encode()
