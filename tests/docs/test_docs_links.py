@@ -13,8 +13,6 @@ _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 _CODE = re.compile(r"`[^`]*`")
 _WRITTEN_NEXT = frozenset(
     {
-        "docs/reference/catalog.md",
-        "docs/howto/write-an-offering.md",
         "docs/images/demo.svg",
         "labs/aws/FIDELITY.md",
     }
