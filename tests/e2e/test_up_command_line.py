@@ -159,7 +159,8 @@ def test_metrics_and_logs(home: Installation, database: str):
     )
     assert "isthmus_reconcile_seconds" in answer.text
     assert "isthmus_api_request_seconds" in answer.text
-    assert "reconcile refused" in home.log.read_text()
+    opened = next(line for line in home.log.read_text().splitlines() if "provider opened" in line)
+    assert "reconcile=" in opened, "one id for all lines of a reconcile"
 
 
 def test_no_server_says_how_to_start_one(tmp_path):

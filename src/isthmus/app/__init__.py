@@ -9,4 +9,4 @@ def main() -> None:
     """Run the command line."""
     from isthmus.app.commands import command
 
-    command()()
+    command()(prog_name="isthmus")

@@ -36,6 +36,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     content_type: str = JSON
+    accept: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class HttpTransport:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(
             base_url=url,
-            headers=headers | {"accept": JSON},
+            headers=headers,
             verify=tls if tls is not None else True,
             timeout=httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=64, max_keepalive_connections=32),
@@ -128,7 +129,9 @@ class HttpTransport:
         await self._client.aclose()
 
     def _build(self, request: Request) -> "httpx2.Request":
-        headers = {"content-type": request.content_type} if request.body else {}
+        headers = {"accept": request.accept}
+        if request.body:
+            headers["content-type"] = request.content_type
         return self._client.build_request(
             request.method,
             request.path,
@@ -159,7 +162,7 @@ class AsgiTransport:
 
     def __init__(self, app: AsgiApp, *, token: str) -> None:
         self._app = app
-        self._headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", JSON.encode())]
+        self._headers = [(b"authorization", f"Bearer {token}".encode())]
 
     async def request(self, request: Request) -> Answer:
         """See ``Transport``."""
@@ -209,7 +212,7 @@ class AsgiTransport:
         """See ``Transport``."""
 
     def _scope(self, request: Request) -> MutableMapping[str, Any]:
-        headers = list(self._headers)
+        headers = [*self._headers, (b"accept", request.accept.encode())]
         if request.body:
             headers.append((b"content-type", request.content_type.encode()))
             headers.append((b"content-length", str(len(request.body)).encode()))

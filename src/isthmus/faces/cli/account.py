@@ -6,13 +6,13 @@ import typer
 
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.faces.cli import common, completion
-from isthmus.faces.cli.client import path_of
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.manifests import Manifest
 from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, columns, dump, note, structured
 from isthmus.faces.cli.write import apply_one, wait_for
 from isthmus.faces.paths import ADOPTABLES, ORPHANS
+from isthmus.runtime.kube import path_of
 
 Provider = Annotated[
     str, typer.Option("--provider", help="Name of a Provider.", show_default=False)

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
 import orjson
 
 from isthmus.api.meta import Json
+from isthmus.errors import Unavailable
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kubeconfig import Target
 from isthmus.ports import Api
+from isthmus.runtime.kube import path_of
+from isthmus.runtime.transport import JSON, Answer, HttpTransport, Request
 
-MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io, application/json"
 FIELD_MANAGER = "isthmus-cli"
@@ -29,14 +30,6 @@ _CODES = {
     503: Exit.UNAVAILABLE,
     504: Exit.TIMEOUT,
 }
-_TIMEOUT_SECONDS = 60.0
-
-
-def path_of(api: Api, namespace: str = "", name: str = "") -> str:
-    """Return the URL path of a collection, or of one object."""
-    prefix = "/api" if api.group_version == "v1" else "/apis"
-    inside = f"/namespaces/{namespace}" if api.namespaced and namespace else ""
-    return f"{prefix}/{api.group_version}{inside}/{api.plural}" + (f"/{name}" if name else "")
 
 
 class Client:
@@ -48,14 +41,7 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
-        self._http = httpx2.AsyncClient(
-            base_url=target.server,
-            headers=headers | {"User-Agent": "isthmus"},
-            verify=_tls(target),
-            timeout=_TIMEOUT_SECONDS,
-            trust_env=False,
-        )
+        self._transport = HttpTransport(target.server, token=target.token, tls=_tls(target))
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,7 +49,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._transport.close()
 
     async def request(
         self,
@@ -72,24 +58,24 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Json:
         """Send one request and return the object that is answered."""
-        content = None if body is None else orjson.dumps(body)
-        sent = {"Content-Type": "application/json", "Accept": "application/json"}
+        request = Request(
+            method=method,
+            path=path,
+            query=tuple((params or {}).items()),
+            body=b"" if body is None else orjson.dumps(body),
+            content_type=content_type,
+            accept=accept,
+        )
         try:
-            answer = await self._http.request(
-                method, path, params=params, content=content, headers=sent | dict(headers or {})
-            )
-        except httpx2.TimeoutException as exc:
-            raise CommandFailed(
-                f"{self.target.server} did not answer in {_TIMEOUT_SECONDS:.0f} s; try again",
-                Exit.UNAVAILABLE,
-            ) from exc
-        except httpx2.TransportError as exc:
+            answer = await self._transport.request(request)
+        except Unavailable as exc:
             raise CommandFailed(_unreachable(self.target, exc), Exit.UNAVAILABLE) from exc
-        if answer.is_success:
-            return orjson.loads(answer.content or b"{}")
+        if answer.status < 300:
+            return orjson.loads(answer.body or b"{}")
         raise _failure(answer)
 
     async def get(self, api: Api, namespace: str, name: str) -> Json:
@@ -113,9 +99,7 @@ class Client:
         return answer.get("items") or []
 
 
-def _tls(target: Target) -> ssl.SSLContext | bool:
-    if not target.server.startswith("https:"):
-        return False
+def _tls(target: Target) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=target.ca_pem or None)
     if target.insecure:
         context.check_hostname = False
@@ -125,26 +109,28 @@ def _tls(target: Target) -> ssl.SSLContext | bool:
     return context
 
 
-def _unreachable(target: Target, failure: Exception) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in str(failure):
+def _unreachable(target: Target, failure: Unavailable) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in failure.detail:
         return (
             f"{target.server} shows a certificate that the kubeconfig does not trust; was the "
             "server set up anew? Use the kubeconfig that `isthmus up` wrote last"
         )
+    if "Timeout" in failure.detail and "Connect" not in failure.detail:
+        return f"{target.server} does not answer in time; try again"
     return f"no server answers at {target.server}; start it with `isthmus up`"
 
 
-def _failure(answer: httpx2.Response) -> CommandFailed:
-    code = _CODES.get(answer.status_code, Exit.UNEXPECTED)
+def _failure(answer: Answer) -> CommandFailed:
+    code = _CODES.get(answer.status, Exit.UNEXPECTED)
     try:
-        status: Json = orjson.loads(answer.content)
+        status: Json = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         status = {}
-    if answer.status_code == 401:
+    if answer.status == 401:
         return CommandFailed(
             "the server does not know the token of the kubeconfig; was the server set up anew? "
             "Use the kubeconfig that `isthmus up` wrote last",
             code,
         )
     message = status.get("message") if status.get("kind") == "Status" else None
-    return CommandFailed(str(message or f"the server answered {answer.status_code}"), code)
+    return CommandFailed(str(message or f"the server answered {answer.status}"), code)

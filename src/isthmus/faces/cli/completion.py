@@ -2,7 +2,7 @@
 
 import asyncio
 
-import click
+import typer
 
 from isthmus.faces.cli import kubeconfig
 from isthmus.faces.cli.client import Client
@@ -11,7 +11,7 @@ from isthmus.faces.cli.kinds import KNOWN, resolve
 from isthmus.ports import Api
 
 
-def objects(ctx: click.Context, incomplete: str) -> list[str]:
+def objects(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer kinds, and after ``KIND/`` the names of its objects."""
     if "/" not in incomplete:
         return [f"{k.names[1]}/" for k in KNOWN if k.names[1].startswith(incomplete.lower())]
@@ -19,17 +19,17 @@ def objects(ctx: click.Context, incomplete: str) -> list[str]:
     return [f"{kind}/{name}" for name in _names(ctx, kind) if f"{kind}/{name}" >= incomplete]
 
 
-def namespaces(ctx: click.Context, incomplete: str) -> list[str]:
+def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer the namespaces of the server."""
     return [name for name in _names(ctx, "namespace") if name.startswith(incomplete)]
 
 
-def offerings(ctx: click.Context, incomplete: str) -> list[str]:
+def offerings(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer the catalog's names."""
     return [name for name in _names(ctx, "offering") if name.startswith(incomplete)]
 
 
-def _names(ctx: click.Context, kind: str) -> list[str]:
+def _names(ctx: typer.Context, kind: str) -> list[str]:
     """Return names, or none where the server cannot be asked: completion never fails loudly."""
     given = {key: str(ctx.params.get(key) or "") for key in ("kubeconfig", "context", "namespace")}
     try:

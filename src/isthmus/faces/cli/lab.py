@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import typer
 
 from isthmus.api.meta import Json
@@ -179,6 +178,8 @@ def ask(state: Path | None, method: str, page: str, body: Json | None = None) ->
     Raises:
         CommandFailed: No lab runs there, or it refuses.
     """
+    import httpx2  # Here, since `isthmus up` imports this module and needs no HTTP client.
+
     folder = state or default_state()
     try:
         url = str(json.loads((folder / READY_FILE).read_text())["url"])

@@ -7,10 +7,12 @@ import typer
 
 from isthmus.api.meta import Json
 from isthmus.faces.cli import common
-from isthmus.faces.cli.client import TABLE, Client, path_of
+from isthmus.faces.cli.client import TABLE, Client
 from isthmus.faces.cli.kinds import Known
 from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, dump, note, say, server_table, structured
+from isthmus.runtime.kube import path_of
+from isthmus.runtime.transport import JSON
 
 _WATCH_SECONDS = 1.0
 
@@ -62,9 +64,9 @@ async def _fetch(
     client: Client, kind: Known, name: str, where: str, params: dict[str, str], output: Output
 ) -> Json:
     tabular = output in (Output.TABLE, Output.WIDE)
-    headers = {"Accept": TABLE} if tabular else {}
+    accept = TABLE if tabular else JSON
     path = path_of(kind.api, where, name)
-    return await client.request("GET", path, params=params, headers=headers)
+    return await client.request("GET", path, params=params, accept=accept)
 
 
 def _show(answers: list[Json], output: Output, *, everywhere: bool) -> None:

@@ -7,12 +7,13 @@ import typer
 
 from isthmus.api.meta import Json
 from isthmus.faces.cli import common, manifests, waiting
-from isthmus.faces.cli.client import APPLY_PATCH, FIELD_MANAGER, Client, path_of
+from isthmus.faces.cli.client import APPLY_PATCH, FIELD_MANAGER, Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kinds import Known, of_manifest
 from isthmus.faces.cli.manifests import Manifest
 from isthmus.faces.cli.output import Output, dump, say, structured
 from isthmus.ports import Api
+from isthmus.runtime.kube import path_of
 
 _FIELD = re.compile(r"\b(?:spec|metadata|data)(?:\.[\w-]+|\[\d+\])*")
 
@@ -79,10 +80,9 @@ def _namespace(client: Client, known: Known, manifest: Manifest) -> str:
 async def _send(client: Client, known: Known, manifest: Manifest, params: dict[str, str]) -> Json:
     path = path_of(known.api, _namespace(client, known, manifest), manifest.name)
     fixed = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-    headers = {"Content-Type": APPLY_PATCH}
     try:
         return await client.request(
-            "PATCH", path, params=fixed | params, body=manifest.body, headers=headers
+            "PATCH", path, params=fixed | params, body=manifest.body, content_type=APPLY_PATCH
         )
     except CommandFailed as failure:
         raise _placed(manifest, failure) from failure
