@@ -15,7 +15,7 @@ from isthmus.ports import Connection, Driver, Endpoint, Finding
 
 
 @asynccontextmanager
-async def connect(endpoint: Endpoint) -> AsyncGenerator[Connection]:
+async def _connect(endpoint: Endpoint) -> AsyncGenerator[Connection]:
     """Open an account. No call goes out: ``probe`` is the first that does."""
     from isthmus.drivers.aws import connection
 
@@ -23,18 +23,18 @@ async def connect(endpoint: Endpoint) -> AsyncGenerator[Connection]:
         yield opened
 
 
-def lint(template: Json) -> tuple[Finding, ...]:
+def _lint(template: Json) -> tuple[Finding, ...]:
     """Check a CloudFormation template offline; see ``lint.check``."""
     from isthmus.drivers.aws.lint import check
 
     return check(template)
 
 
-def generate(resource_type: str) -> Json:
+def _generate(resource_type: str) -> Json:
     """Write an Offering for one CloudFormation type; see ``generate.offering``."""
     from isthmus.drivers.aws.generate import offering
 
     return offering(resource_type)
 
 
-DRIVER = Driver(name="aws", settings=settings.KNOWN, open=connect, lint=lint, generate=generate)
+DRIVER = Driver(name="aws", settings=settings.KNOWN, open=_connect, lint=_lint, generate=_generate)

@@ -1,12 +1,13 @@
 """Write an Offering for any CloudFormation type, from the resource schemas that cfn-lint carries.
 
 The result is honest about what it is: ``reviewed: false``. Its parameters are the properties that
-may be written, its outputs the scalar attributes that may be read; nobody has chosen defaults.
+may be written, its outputs the textual attributes that may be read; nobody has chosen defaults.
 Format: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
 """
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, cast
@@ -22,7 +23,6 @@ REGION: Final = "us-east-1"
 LOGICAL_ID: Final = "Resource"
 _DEEPEST = 6
 """Levels of nested properties that the parameters' schema follows; below, any value is taken."""
-_SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 _KEPT: Final = frozenset(
     {
         "type",
@@ -42,7 +42,13 @@ _KEPT: Final = frozenset(
 )
 """Keywords that mean the same in every JSON Schema; patterns are ECMA's and often not portable.
 Defaults stay with AWS."""
-_TITLE_ROOM = 200
+_SENTENCE_ROOM = 300
+_WORD_STARTS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SECRET: Final = re.compile(
+    r"(Password|Passphrase|Secret|Token|Credentials?|PrivateKey|ApiKey|AccessKey|SecretString)$"
+)
+_EVERY_SECRET: Final = frozenset({"type", "provider", "region"})
+"""Keys that every binding's Secret has already."""
 
 
 def resource_types() -> tuple[str, ...]:
@@ -90,6 +96,7 @@ def _folder() -> Path:
     return Path(spec.origin).parent / "data" / "schemas"
 
 
+@cache
 def _index() -> dict[str, str]:
     return cast(
         "dict[str, str]",
@@ -135,7 +142,7 @@ def _parameters(schema: Json, properties: dict[str, Json]) -> Json:
         plain = _plain(body, schema, 0)
         if name not in needed and not secret:
             plain = _or_null(plain)
-        plain["title"] = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+        plain["title"] = _WORD_STARTS.sub(" ", name)
         plain["description"] = str(plain.get("description") or f"Property {name} of the resource.")
         plain[UPDATABLE] = name not in create_only
         if secret:
@@ -160,9 +167,9 @@ def _or_null(plain: Json) -> Json:
 
 
 def _is_secret(name: str, body: Json, schema: Json) -> bool:
-    """Tell whether AWS never shows the value again; then it is passed by reference only."""
-    write_only = name in _top(schema, "writeOnlyProperties")
-    return write_only and _resolved(body, schema).get("type") == "string"
+    """Tell whether it is secret: AWS never shows it again, and its name says why."""
+    hidden = name in _top(schema, "writeOnlyProperties") and _SECRET.search(name) is not None
+    return hidden and _resolved(body, schema).get("type") == "string"
 
 
 def _required(schema: Json, properties: dict[str, Json]) -> list[str]:
@@ -209,11 +216,11 @@ def _plans(schema: Json, properties: dict[str, Json]) -> list[Json]:
 
 
 def _outputs(schema: Json) -> dict[str, str]:
-    """Return output names and the attributes that they show: the scalar ones."""
+    """Return output names and the attributes that they show: those that are text, as outputs are."""
     found: dict[str, str] = {}
     for pointer in cast("list[str]", schema.get("readOnlyProperties", [])):
         steps = pointer.split("/")[2:]
-        if "*" not in steps and _leaf_type(schema, steps) in _SCALARS:
+        if "*" not in steps and _leaf_type(schema, steps) == "string":
             attribute = ".".join(s for s in steps if s != "properties")
             found[re.sub(r"[^A-Za-z0-9]", "", attribute)] = attribute
     return found
@@ -229,8 +236,11 @@ def _leaf_type(schema: Json, steps: list[str]) -> str:
 
 
 def _keys(outputs: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for name in ("Ref", *outputs):
-        yield name, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() if name != "Ref" else "id"
+    """Yield outputs and the keys of the Secret that show them."""
+    yield "Ref", "id"
+    for name in outputs:
+        key = _WORD_STARTS.sub("-", name).lower()
+        yield name, f"resource-{key}" if key in _EVERY_SECRET else key
 
 
 def _stack(
@@ -258,8 +268,11 @@ def _stack(
     }
     if not secrets:
         return {"template": template}
-    template["Parameters"] = {n: {"Type": "String", "NoEcho": True, "Default": ""} for n in secrets}
     optional = [n for n in secrets if n not in _required(schema, properties)]
+    template["Parameters"] = {
+        n: {"Type": "String", "NoEcho": True} | ({"Default": ""} if n in optional else {})
+        for n in secrets
+    }
     if optional:
         template["Conditions"] = {
             f"Has{n}": {"Fn::Not": [{"Fn::Equals": [{"Ref": n}, ""]}]} for n in optional
@@ -271,11 +284,13 @@ def _stack(
 
 
 def _name(resource_type: str) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|::", "-", resource_type.removeprefix("AWS::"))
+    words = _WORD_STARTS.sub("-", resource_type.removeprefix("AWS::")).replace("::", "-")
     return f"aws-{words}".lower()
 
 
 def _description(schema: Json, resource_type: str) -> str:
-    text = " ".join(str(schema.get("description") or "").split())
-    text = text.removeprefix("Resource Type definition for ")
-    return (text or f"CloudFormation resource {resource_type}.")[:_TITLE_ROOM]
+    text = " ".join(str(schema.get("description") or "").replace("``", "`").split())
+    sentence = text.partition(". ")[0].rstrip(".")
+    if not sentence or len(sentence) > _SENTENCE_ROOM:
+        sentence = f"CloudFormation resource {resource_type}"
+    return f"{sentence}."
