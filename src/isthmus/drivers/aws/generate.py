@@ -216,7 +216,7 @@ def _plans(schema: Json, properties: dict[str, Json]) -> list[Json]:
 
 
 def _outputs(schema: Json) -> dict[str, str]:
-    """Return output names and the attributes that they show: those that are text, as outputs are."""
+    """Return output names and the attributes that they show: textual ones, as outputs are text."""
     found: dict[str, str] = {}
     for pointer in cast("list[str]", schema.get("readOnlyProperties", [])):
         steps = pointer.split("/")[2:]
