@@ -43,6 +43,7 @@ class Limits:
         history_events: Changes kept per resource for watches that resume.
         history_bytes: Bytes of bodies kept per resource for the same.
         bookmark_seconds: Time between bookmarks on a quiet watch.
+        event_seconds: Time for which an Event is kept after its last change.
     """
 
     body_bytes: int = 3 * 1024 * 1024
@@ -50,6 +51,7 @@ class Limits:
     history_events: int = 8192
     history_bytes: int = 32 * 1024 * 1024
     bookmark_seconds: float = 30.0
+    event_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

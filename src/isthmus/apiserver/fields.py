@@ -230,6 +230,23 @@ def _walk(  # noqa: PLR0913 - a recursion that carries its outputs
 # --- sets as nested dictionaries ---------------------------------------------------------------
 
 
+def is_set(value: Any) -> bool:
+    """Whether a value has the form of a field set."""
+    if not isinstance(value, dict):
+        return False
+    return all(_is_element(name) and is_set(below) for name, below in cast("Json", value).items())
+
+
+def _is_element(text: str) -> bool:
+    if text == "." or text.startswith("f:"):
+        return True
+    try:
+        value = orjson.loads(text[2:])
+    except orjson.JSONDecodeError:
+        return False
+    return text.startswith("v:") or (text.startswith("k:") and isinstance(value, dict))
+
+
 def contains(fields: Json, path: Path) -> bool:
     """Whether `path` is a member."""
     node = fields

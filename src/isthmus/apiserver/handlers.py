@@ -5,7 +5,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import unquote
 
 import orjson
 
@@ -13,7 +12,7 @@ from isthmus.apiserver import listing, ownership, patch, reviews, scale, selecto
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, not_found, unknown_path
 from isthmus.apiserver.history import Record
-from isthmus.apiserver.http import Request, Response, check_nesting, load_yaml
+from isthmus.apiserver.http import Request, Response, load
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.listing import View, Wanted, view_of
 from isthmus.apiserver.objects import Objects, Options, Result
@@ -70,11 +69,11 @@ def parse_path(parts: list[str]) -> Target:
     if rest[0] == "namespaces" and len(rest) >= 3:
         own = not group and len(rest) == 3 and rest[2] in ("status", "finalize")
         if not own:
-            namespace, rest = unquote(rest[1]), rest[2:]
-    if len(rest) > 3 or not all(rest):
+            namespace, rest = rest[1], rest[2:]
+    if len(rest) > 3 or not all(parts):
         raise unknown_path()
     name, subresource = (*rest[1:], "", "")[:2]
-    return Target(group, version, rest[0], namespace, unquote(name), subresource)
+    return Target(group, version, rest[0], namespace, name, subresource)
 
 
 def verb_of(method: str, target: Target, *, watch: bool) -> str:
@@ -134,10 +133,11 @@ class Handlers:
         if review is not None and verb == "create":
             return await self._review(request, target, review)
         # Rights come first: who may not see a resource does not learn whether it exists.
-        self._authorizer.require(
-            request.user,
-            Action(verb, target.group, target.full, target.namespace, target.name),
-        )
+        name = target.name
+        if not name and verb in ("list", "watch", "deletecollection"):
+            name = selectors.only_name(request.query.get("fieldSelector", ""))
+        action = Action(verb, target.group, target.full, target.namespace, name)
+        self._authorizer.require(request.user, action)
         resource = self._registry.get(target.group, target.version, target.plural)
         self._check_target(resource, target, verb)
         if verb == "get":
@@ -268,7 +268,7 @@ class Handlers:
         record = self._objects.current(resource, target.namespace, target.name)
         stored: Json = orjson.loads(resource.serve(record.body))
         current = scale.read(resource, stored) if target.subresource == "scale" else stored
-        changed = self._patched(resource, kind, current, _load_patch(body, self._limits))
+        changed = self._patched(resource, kind, current, load(body, self._limits.nesting))
         if not isinstance(changed, dict):
             raise bad_request("the patch would make the object no object")
         patched = cast("Json", changed)
@@ -323,8 +323,7 @@ class Handlers:
             cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
             message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.sentence()}'
             raise ApiError(422, "Invalid", message)
-        value = load_yaml(body)
-        check_nesting(value, self._limits.nesting)
+        value = load(body, self._limits.nesting, yaml=True)
         if not isinstance(value, dict):
             raise bad_request("the applied configuration must be an object")
         wanted = {k: v for k, v in cast("Json", value).items() if v is not None}
@@ -401,15 +400,6 @@ class Handlers:
         await self._store.commit()
         bodies = [record.body for record in found.records]
         return Response(wanted.view.many(resource, bodies, found.metadata))
-
-
-def _load_patch(body: bytes, limits: Limits) -> Any:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the patch is no valid JSON: {error}") from error
-    check_nesting(value, limits.nesting)
-    return value
 
 
 def _check_preconditions(resource: Resource, record: Record, wanted: Json) -> None:

@@ -17,6 +17,7 @@ EXTENSIONS = "apiextensions.k8s.io"
 CRD_COLLECTION = f"{EXTENSIONS}/customresourcedefinitions"
 NAMESPACE_COLLECTION = "/namespaces"
 SECRET_COLLECTION = "/secrets"
+EVENT_COLLECTION = "/events"
 STATUS = frozenset(("status",))
 
 

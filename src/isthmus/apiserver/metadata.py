@@ -73,7 +73,7 @@ SCHEMA = Schema(
 
 def timestamp() -> str:
     """Now, as objects write it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def random_suffix() -> str:

@@ -12,7 +12,7 @@ import orjson
 from isthmus.apiserver import fields
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.fields import CONTAINER, Path
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
 _KUBECTL = "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -41,6 +41,19 @@ class Writer:
     def part(self, obj: Json) -> Json:
         """The part of an object that this write is about."""
         return fields.owned_part(obj, self.without, self.only)
+
+
+def accepted(given: Any) -> list[Json]:
+    """The entries of a caller's `managedFields` that can be read; an empty one resets all."""
+    return [
+        entry
+        for entry in map(as_map, as_list(given))
+        if isinstance(entry.get("manager"), str)
+        and entry.get("operation") in ("Apply", "Update")
+        and isinstance(entry.get("apiVersion"), str)
+        and isinstance(entry.get("subresource", ""), str)
+        and fields.is_set(entry.get("fieldsV1"))
+    ]
 
 
 def _find(managers: list[Json], writer: Writer, operation: str) -> Json | None:

@@ -112,6 +112,14 @@ class Selection:
         return True
 
 
+def only_name(fields: str) -> str:
+    """The one name to which a field selector limits a request, or the empty string."""
+    for part in fields.split(","):
+        if part.startswith("metadata.name="):
+            return part.removeprefix("metadata.name=").removeprefix("=")
+    return ""
+
+
 def parse(resource: Resource, labels: str, fields: str) -> Selection:
     """The selection that the query parameters describe.
 

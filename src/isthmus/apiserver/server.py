@@ -23,6 +23,7 @@ from isthmus.apiserver.config import (
 )
 from isthmus.apiserver.discovery import VERSION, Discovery
 from isthmus.apiserver.errors import ApiError, unknown_path
+from isthmus.apiserver.expiry import Expiry
 from isthmus.apiserver.garbage import Collector
 from isthmus.apiserver.handlers import Handlers, parse_path, verb_of
 from isthmus.apiserver.history import Event
@@ -57,6 +58,7 @@ class ApiServer:
         rules = builtin_rules(self._authorizer.may_grant)
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
+        self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
         self._discovery = Discovery(self._registry)
         self._openapi = OpenApi(self._registry)
         self._handlers = Handlers(
@@ -94,6 +96,7 @@ class ApiServer:
         defaults.ensure(self._objects)
         await self._store.commit()
         self._collector.start()
+        self._expiry.start()
         # What is loaded now stays: keeping it out of every later collection spares long pauses.
         gc.collect()
         gc.freeze()
@@ -249,6 +252,7 @@ class ApiServer:
         """Stop, finish what was acknowledged, and close the database."""
         self.stop()
         await self._collector.stop()
+        await self._expiry.stop()
         await self._store.close()
         gc.unfreeze()
 
