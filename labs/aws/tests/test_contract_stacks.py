@@ -232,3 +232,19 @@ def test_change_set_says_what_would_be_replaced(stacks, name):
     assert changes["A"]["Replacement"] == "True"
     assert changes["T"]["Replacement"] == "False"
     assert changes["T"]["Details"][0]["CausingEntity"] == "A.QueueName"
+
+
+def test_change_set_knows_which_properties_replace_by_the_schema(stacks, name):
+    def bucket(suffix: str, status: str) -> dict[str, Any]:
+        properties = {
+            "BucketName": f"{name}{suffix}",
+            "VersioningConfiguration": {"Status": status},
+        }
+        return template(B={"Type": "AWS::S3::Bucket", "Properties": properties})
+
+    assert stacks.create(name, bucket("", "Enabled")) == "CREATE_COMPLETE"
+    changes = stacks.change_set(name, bucket("", "Suspended"))["Changes"]
+    assert changes[0]["ResourceChange"]["Replacement"] == "False"
+    stacks.cf.delete_change_set(StackName=name, ChangeSetName="changes")
+    changes = stacks.change_set(name, bucket("-new", "Enabled"))["Changes"]
+    assert changes[0]["ResourceChange"]["Replacement"] == "True"

@@ -30,6 +30,7 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
         "_create_then_delete_on_failure",
         "_delete_stack_async",
         "_deploy_stack_async",
+        "_property_recreation",
         "_roll_back_operation",
         "_stack_region",
         "_add_event",
@@ -204,6 +205,26 @@ def register(kind: ResourceType) -> None:
     if _overrides(kind, "read"):
         readers = module("services.cloudformation.drift")._DRIFT_READERS
         readers[kind.name] = (_reader(kind), _AnyProperty())
+
+
+def tell_replacements_by_schema() -> None:
+    """Let change sets say by AWS's schemas what a change replaces, where ministack does not know.
+
+    It says `Conditional` of every property of such a type, which reads like a replacement.
+    """
+    stacks = module("services.cloudformation.stacks")
+    own = original("_property_recreation")
+
+    def recreation(kind: str, name: str) -> str:
+        found = None if kind in _provisioners()._REPLACING_PROPERTIES else schema(kind)
+        if found is None:
+            return str(own(kind, name))
+        if f"/properties/{name}" in found.get("createOnlyProperties", []):
+            return "Always"
+        conditional = found.get("conditionalCreateOnlyProperties", [])
+        return "Conditionally" if f"/properties/{name}" in conditional else "Never"
+
+    stacks._property_recreation = recreation
 
 
 def register_imports(kinds: Iterable[ResourceType]) -> None:

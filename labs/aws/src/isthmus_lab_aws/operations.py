@@ -49,6 +49,7 @@ class Operations:
         ministack.wrap("_create_stack_task_in_region", self._start)
         ministack.wrap("_roll_back_operation", self._roll_back)
         ministack.wrap("_add_event", self._events.add)
+        ministack.tell_replacements_by_schema()
         ministack.wrap("_property_recreation", ministack.recreation)
 
     def resume(self) -> None:
