@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 from isthmus import controllers
 from isthmus.api.meta import Json, Resource
-from isthmus.api.v1alpha1 import Offering, Provider, ServiceBinding, ServiceInstance
+from isthmus.api.v1alpha1 import Offering, Operation, Provider, ServiceBinding, ServiceInstance
 from isthmus.drivers.fake import FakeCloud, driver
-from isthmus.ports import Api, Driver, Store
+from isthmus.ports import Api, Store
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
 from isthmus.runtime.manager import Manager
 from isthmus.runtime.memory import MemoryStore
+from tests.outward import Outward
 
 R = TypeVar("R", bound=Resource[Any, Any])
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,7 +79,7 @@ class Scene:
                     seen = await self.get(kind, name)
                     if holds(seen):
                         return seen
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.25)  # Of virtual time.
         except TimeoutError:
             raise AssertionError(f"{kind.names.kind} {name} stayed {seen!r}") from None
 
@@ -130,7 +131,7 @@ async def scene(
     *,
     store: Store | None = None,
     cloud: FakeCloud | None = None,
-    wrap: Callable[[Driver], Driver] = lambda d: d,
+    outward: Outward | None = None,
     furnish: bool = True,
     **options: Any,
 ) -> AsyncIterator[Scene]:
@@ -138,8 +139,11 @@ async def scene(
     clock = LoopClock()
     store = store or MemoryStore(clock)
     cloud = cloud or FakeCloud(clock)
-    fake = wrap(driver(lambda _: cloud))
-    manager = Manager(store, clock=clock)
+    fake = driver(lambda _: cloud)
+    theirs = store
+    if outward is not None:
+        fake, theirs = outward.driver(fake), outward.store(store)
+    manager = Manager(theirs, clock=clock)
     connections = controllers.build(
         manager, load=lambda _: fake, installation="test", **options
     ).connections
@@ -253,4 +257,13 @@ def an_instance(name: str = "db", **spec: Any) -> ServiceInstance:
 def a_binding(name: str = "app", **spec: Any) -> ServiceBinding:
     return ServiceBinding.model_validate(
         {"metadata": {"name": name, "namespace": TEAM}, "spec": {"instance": "db"} | spec}
+    )
+
+
+def an_operation(name: str = "stop-it", **spec: Any) -> Operation:
+    return Operation.model_validate(
+        {
+            "metadata": {"name": name, "namespace": TEAM},
+            "spec": {"target": {"name": "db"}, "action": "stop"} | spec,
+        }
     )

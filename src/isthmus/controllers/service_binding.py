@@ -25,7 +25,7 @@ from isthmus.controllers.world import World
 from isthmus.core import catalog, schemas, stacks
 from isthmus.core.compose.rendered import Rendered, rendered_from
 from isthmus.core.compose.service_instance import INSTANCE_LABEL
-from isthmus.core.render import as_text, substitute
+from isthmus.core.render import as_text, placeholders, substitute
 from isthmus.core.stacks import digest
 from isthmus.errors import (
     AlreadyExists,
@@ -44,7 +44,7 @@ from isthmus.runtime.worker import Reconciler
 CREDENTIAL = "isthmus.dev/credential"
 """Annotation on the Secret: which credential it holds."""
 RENDERED = "isthmus.dev/rendered"
-"""Annotation on the Secret: digest of all that it was rendered from, but the credential."""
+"""Annotation on the Secret: digest of what it shows, but for the credential."""
 _NOW = timedelta(milliseconds=1)
 _RETRY_REVOKE = timedelta(seconds=30)
 
@@ -314,8 +314,11 @@ def _secret_of(obj: ServiceBinding, use: _Use, values: Mapping[str, str]) -> Jso
 
 
 def _origin(use: _Use) -> str:
-    used = {key: as_text(value) for key, value in use.scope.items()}
-    return digest(use.binding.keys, use.template.keys, use.binding.type, used)[:20]
+    """Digest what the Secret shows of the instance: only a change of that makes it anew."""
+    keys = use.binding.keys | use.template.keys
+    names = sorted({name for _, name in placeholders(keys)} & use.scope.keys())
+    used = {name: as_text(use.scope[name]) for name in names}
+    return digest(keys, use.binding.type, use.provider.spec.region, used)[:20]
 
 
 def _open_values(schema: Json, values: Json) -> Json:
