@@ -24,7 +24,14 @@ from isthmus.core.stacks import (
     digest,
 )
 from isthmus.drivers.aws import DRIVER
-from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden, InvalidSpec, NotFound
+from isthmus.errors import (
+    AlreadyExists,
+    ApprovalRequired,
+    DeletionBlocked,
+    Forbidden,
+    InvalidSpec,
+    NotFound,
+)
 from isthmus.ports import Connection, StackEngine
 from tests.aws_lab import AwsAccount
 
@@ -421,3 +428,125 @@ async def test_owned_lists_what_bears_our_tag(engine, aws_lab):
         (native.tags[TAG_UID], "team-a", "test")
     ]
     assert [o.name for o in await engine.adoptable()] == ["foreign"]
+
+
+def bucket_template(aws_lab: AwsAccount, name: str, document: dict[str, Any]) -> str:
+    s3 = aws_lab.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="nested.json", Body=json.dumps(document).encode())
+    return f"{aws_lab.url}/{name}/nested.json"
+
+
+async def test_a_failure_in_a_nested_stack_is_told(engine, aws_lab):
+    inner = {"Resources": {"Good": queue("inner"), "Bad": bad("Good")}}
+    url = bucket_template(aws_lab, f"nested-{uuid.uuid4().hex[:8]}", inner)
+    native = stack(
+        aws_lab,
+        Child={"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}},
+    )
+    aws_lab.faults(BAD | {"times": -1})
+    failed = await applied(engine, native)
+    assert failed.phase is Phase.FAILED
+    assert "no luck" in failed.message
+
+
+async def test_a_rollback_that_failed_is_continued_by_the_next_change(engine, aws_lab):
+    native = stack(aws_lab, Jobs=queue("stuck", DelaySeconds=1))
+    await applied(engine, native)
+    worse = changed(native, Jobs=queue("stuck", DelaySeconds=2), Bad=bad("Jobs"))
+    stuck = {"effect": "error", "type": "AWS::SQS::Queue", "operation": "update", "skip": 1}
+    aws_lab.faults(BAD | {"times": -1}, stuck | {"message": "no way back", "times": -1})
+    failed = await applied(engine, worse)
+    assert (failed.phase, failed.native_status) == (Phase.FAILED, "UPDATE_ROLLBACK_FAILED")
+    assert failed.digest == worse.digest
+    assert "the update failed, and so did its rollback" in failed.message
+
+    aws_lab.faults(stuck | {"skip": 0, "times": 1})
+    better = changed(native, Jobs=queue("stuck", DelaySeconds=3))
+    again = await applied(engine, better)  # Continues the rollback, in vain.
+    assert (again.phase, again.native_status) == (Phase.FAILED, "UPDATE_ROLLBACK_FAILED")
+    assert again.digest == better.digest, "so that the controller does not try for ever"
+
+    best = changed(native, Jobs=queue("stuck", DelaySeconds=4))
+    back = await applied(engine, best)
+    assert (back.native_status, back.digest) == ("UPDATE_ROLLBACK_COMPLETE", "")
+    done = await applied(engine, best)
+    assert (done.phase, done.digest) == (Phase.READY, best.digest)
+
+
+async def test_what_protects_itself_is_unprotected_by_a_step(engine, aws_lab):
+    table = {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "DeletionProtectionEnabled": True,
+        },
+    }
+    native = stack(aws_lab, Table=table)
+    assert (await applied(engine, native)).phase is Phase.READY
+    blocked = await deleted(engine, native)
+    assert blocked.blockers
+    call = {
+        "service": "dynamodb",
+        "operation": "update_table",
+        "arguments": {"TableName": "${outputs.Table}", "DeletionProtectionEnabled": False},
+    }
+    step = {"step": "disable-protection", "call": call}
+    assert (await deleted(engine, replace(native, pre_delete=(step,)))).phase is Phase.ABSENT
+    elsewhere = {**call, "arguments": {**call["arguments"], "TableName": "other"}}
+    other = stack(aws_lab, Jobs=queue("protected"))
+    await applied(engine, other)
+    with pytest.raises(Forbidden, match=r"dynamodb\.update_table names no resource of this stack"):
+        await engine.delete(
+            replace(other, pre_delete=({"step": "disable-protection", "call": elsewhere},))
+        )
+
+
+async def test_a_zone_is_purged_of_foreign_records(engine, aws_lab):
+    zone = {"Type": "AWS::Route53::HostedZone", "Properties": {"Name": "shop.test."}}
+    record = {
+        "Type": "AWS::Route53::RecordSet",
+        "Properties": {
+            "HostedZoneId": {"Ref": "Zone"},
+            "Name": "own.shop.test.",
+            "Type": "A",
+            "TTL": "60",
+            "ResourceRecords": ["192.0.2.1"],
+        },
+    }
+    native = stack(aws_lab, Zone=zone, Record=record)
+    made = await applied(engine, native)
+    assert made.phase is Phase.READY, made.message
+    route53 = aws_lab.client("route53")
+    foreign = {
+        "Name": "theirs.shop.test.",
+        "Type": "A",
+        "TTL": 60,
+        "ResourceRecords": [{"Value": "192.0.2.2"}],
+    }
+    route53.change_resource_record_sets(
+        HostedZoneId=made.outputs["Zone"],
+        ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": foreign}]},
+    )
+    assert (await deleted(engine, native)).blockers
+    step = {"step": "purge-zone", "zone": "${outputs.Zone}"}
+    assert (await deleted(engine, replace(native, pre_delete=(step,)))).phase is Phase.ABSENT
+
+
+async def test_an_unknown_step_names_the_known_ones(engine, aws_lab):
+    native = stack(aws_lab, Jobs=queue("stepping"))
+    await applied(engine, native)
+    with pytest.raises(InvalidSpec, match=r"preDelete\[0\]\.step: 'dance'.*known are: disable-"):
+        await engine.delete(replace(native, pre_delete=({"step": "dance"},)))
+
+
+async def test_termination_protection_is_named(engine, aws_lab):
+    native = stack(aws_lab, Jobs=queue("locked"))
+    await applied(engine, native)
+    aws_lab.client("cloudformation").update_termination_protection(
+        StackName=native.name, EnableTerminationProtection=True
+    )
+    with pytest.raises(DeletionBlocked, match="termination protection; switch it off"):
+        await engine.delete(native)
