@@ -13,7 +13,8 @@ from isthmus.core import catalog, schemas
 from isthmus.core.render import substitute
 from isthmus.core.stacks import NativeStack, Observed, digest, external_name, tags
 from isthmus.drivers.aws import DRIVER
-from isthmus.ports import Connection, Grant
+from isthmus.errors import StateForbids
+from isthmus.ports import ActionCall, ActionState, Connection, Grant
 from tests.aws_lab import AwsAccount
 from tests.catalog_files import NAMES, asked, composed, offering
 
@@ -38,6 +39,20 @@ UPDATES: dict[str, dict[str, Any]] = {
     "sqs": {"visibilityTimeoutSeconds": 45},
 }
 """One parameter of each that changes in place."""
+KEPT = {
+    "AWS::DynamoDB::Table",
+    "AWS::ElastiCache::Snapshot",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
+    "AWS::RDS::DBClusterSnapshot",
+    "AWS::Redshift::ClusterSnapshot",
+    "AWS::RedshiftServerless::Snapshot",
+    "AWS::Route53::DNSSEC",
+    "AWS::Route53::HostedZone",
+    "AWS::Route53::KeySigningKey",
+    "AWS::S3::Bucket",
+}
+"""What the production plans keep: data, what reads it, and the records of its use."""
 IN_LAB = [name for name in NAMES if "aws" in offering(name).spec.stacks]
 
 
@@ -72,6 +87,90 @@ async def test_an_offering_lives_once(name, aws_lab, connection):
     gone = await deleted(connection, second)
     assert gone.phase is Phase.ABSENT, gone.blockers
     assert left(aws_lab) == []
+
+
+ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
+    "athena": [("run-query", {"query": "SELECT 1"}, "state")],
+    "aurora-postgresql": [
+        ("snapshot", {}, "snapshotArn"),
+        ("reboot", {}, "status"),
+        ("stop", {}, "status"),
+        ("start", {}, "status"),
+    ],
+    "cloudfront": [("invalidate", {"path": "/*"}, "invalidationId")],
+    "dynamodb": [("backup", {}, "backupArn")],
+    "elasticache": [("snapshot", {}, "snapshot")],
+    "elb-application": [
+        ("register-target", {"target": "10.242.0.9"}, "state"),
+        ("drain-target", {"target": "10.242.0.9"}, ""),
+    ],
+    "emr": [
+        ("add-step", {"name": "pi", "jar": "command-runner.jar", "arguments": ["x"]}, "stepId")
+    ],
+    "redshift": [("snapshot", {}, "snapshot"), ("pause", {}, "status"), ("resume", {}, "status")],
+    "redshift-serverless": [("snapshot", {}, "snapshot")],
+    "route53": [
+        ("set-record", {"name": "a", "type": "A", "ttl": 60, "value": "10.0.0.1"}, "changeId")
+    ],
+    "sns": [("publish", {"message": "hello"}, "messageId")],
+    "sqs": [("purge", {}, "")],
+}
+"""Actions in an order that the states allow, and what each must return."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+async def test_actions_do_what_they_say(name, aws_lab, connection):
+    uid = str(uuid.uuid4())
+    stack = native(composed(name, "dev", uid=uid), aws_lab)
+    created = await applied(connection, stack)
+    assert created.phase is Phase.READY, created.message
+    for action, inputs, returned in ACTIONS[name]:
+        call = ActionCall(
+            token=f"{uid}-{action}",
+            spec=substitute(
+                offering(name).spec.stacks["aws"].actions[action],
+                scope_of(name, created, uid) | {f"action.{k}": v for k, v in inputs.items()},
+            ),
+        )
+        done = await finished(connection, call)
+        assert not returned or done.result.get(returned), f"{action}: {done}"
+
+
+async def test_an_action_is_refused_where_the_state_forbids_it(aws_lab, connection):
+    uid = str(uuid.uuid4())
+    created = await applied(
+        connection, native(composed("aurora-postgresql", "dev", uid=uid), aws_lab)
+    )
+    for action, words in (("start", "available"), ("failover", "reader")):
+        spec = offering("aurora-postgresql").spec.stacks["aws"].actions[action]
+        filled = substitute(spec, scope_of("aurora-postgresql", created, uid))
+        with pytest.raises(StateForbids, match=words):
+            await connection.actions.start(ActionCall(token=f"{uid}-{action}", spec=filled))
+
+
+async def finished(connection: Connection, call: ActionCall) -> ActionState:
+    state = await connection.actions.start(call)
+
+    async def step() -> ActionState | None:
+        seen = await connection.actions.poll(call, state.handle)
+        return seen if seen.done else None
+
+    return state if state.done else await repeated(step)
+
+
+@pytest.mark.slow
+@pytest.mark.labs
+@pytest.mark.parametrize("name", IN_LAB)
+async def test_production_can_be_made_and_goes_when_asked(name, aws_lab, connection):
+    """What production keeps on purpose stays; protection does not stand in the owner's way."""
+    stack = native(composed(name, "production", uid=str(uuid.uuid4())), aws_lab)
+    created = await applied(connection, stack)
+    assert created.phase is Phase.READY, created.message
+    gone = await deleted(connection, stack)
+    assert gone.phase is Phase.ABSENT, gone.blockers
+    kept = {r["type"] for r in left(aws_lab)}
+    assert kept <= KEPT, f"{name} leaves {kept - KEPT}"
 
 
 async def bound_once(name, number, created, uid, connection):

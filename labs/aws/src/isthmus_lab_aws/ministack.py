@@ -129,7 +129,7 @@ class NativeType(ResourceType):
 
     def snapshot(self, request: Request) -> None:
         """Snapshot through ministack's handler, where the type has one."""
-        _provisioners()._snapshot_resource(self.name, request.physical_id, dict(request.properties))
+        original("_snapshot_resource")(self.name, request.physical_id, dict(request.properties))
 
     def find(self, place: Place, identifier: Mapping[str, str]) -> Physical:
         """Find through ministack's import handler."""

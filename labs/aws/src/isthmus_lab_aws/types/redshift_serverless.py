@@ -32,7 +32,7 @@ from isthmus_lab_aws.resource import (
 from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
 
 _RECORDS = Records("redshift-serverless")
-_NAMESPACE, _WORKGROUP = "namespace", "workgroup"
+_NAMESPACE, _WORKGROUP, _SNAPSHOT = "namespace", "workgroup", "snapshot"
 _WORKING = timedelta(minutes=2)
 _SETTLED = {"CREATING": "AVAILABLE", "MODIFYING": "AVAILABLE"}
 
@@ -112,6 +112,8 @@ def _delete_namespace(place: Place, given: Parameters) -> Mapping[str, Any]:
     if _workgroups(place, name):
         message = f"There is a workgroup associated with the namespace {name}."
         raise ApiError("ConflictException", message)
+    if given.get("finalSnapshotName"):
+        _create_snapshot(place, {**given, "snapshotName": given["finalSnapshotName"]})
     if record.get("adminPasswordSecretArn"):
         with ministack.at(place):
             secretsmanager = ministack.service("secretsmanager")
@@ -119,6 +121,40 @@ def _delete_namespace(place: Place, given: Parameters) -> Mapping[str, Any]:
     _RECORDS.of(place, _NAMESPACE).pop(name)
     backing.forget(key_of("serverless", place, name))
     return {"namespace": {**record, "status": "DELETING"}}
+
+
+def _create_snapshot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    """Note a snapshot; its data are not kept, since nothing of ours restores it."""
+    name, identity = str(given["snapshotName"]), str(uuid.uuid4())
+    if name in _RECORDS.of(place, _SNAPSHOT):
+        raise ApiError("ConflictException", f"The snapshot {name} already exists.")
+    namespace = _find(place, _NAMESPACE, given["namespaceName"])
+    record: Record = {
+        "snapshotName": name,
+        "snapshotArn": _arn(place, _SNAPSHOT, identity),
+        "namespaceName": namespace["namespaceName"],
+        "namespaceArn": namespace["namespaceArn"],
+        "adminUsername": namespace["adminUsername"],
+        "snapshotCreateTime": time.time(),
+        "status": "CREATING",
+    }
+    _RECORDS.of(place, _SNAPSHOT)[name] = record
+    lab.current().later(_WORKING, lambda: _settle(record))
+    return {"snapshot": record}
+
+
+def _get_snapshot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    return {"snapshot": _find(place, _SNAPSHOT, given["snapshotName"])}
+
+
+def _list_snapshots(place: Place, given: Parameters) -> Mapping[str, Any]:
+    return {"snapshots": list(_RECORDS.of(place, _SNAPSHOT).values())}
+
+
+def _delete_snapshot(place: Place, given: Parameters) -> Mapping[str, Any]:
+    record = _find(place, _SNAPSHOT, given["snapshotName"])
+    del _RECORDS.of(place, _SNAPSHOT)[record["snapshotName"]]
+    return {"snapshot": {**record, "status": "DELETED"}}
 
 
 def _workgroups(place: Place, namespace: str) -> list[Record]:
@@ -215,7 +251,7 @@ def _follow(place: Place, namespace: Record) -> None:
 
 
 def _resource_of(call: Call) -> str:
-    for kind in (_WORKGROUP, _NAMESPACE):
+    for kind in (_WORKGROUP, _SNAPSHOT, _NAMESPACE):
         record = _RECORDS.of(call.place, kind).get(str(call.parameters.get(f"{kind}Name")))
         if record is not None:
             return str(record[f"{kind}Arn"])
@@ -226,12 +262,16 @@ SERVERLESS = OwnService(
     "redshift-serverless",
     {
         "CreateNamespace": _create_namespace,
+        "CreateSnapshot": _create_snapshot,
         "CreateWorkgroup": _create_workgroup,
         "DeleteNamespace": _delete_namespace,
+        "DeleteSnapshot": _delete_snapshot,
         "DeleteWorkgroup": _delete_workgroup,
         "GetNamespace": _get_namespace,
+        "GetSnapshot": _get_snapshot,
         "GetWorkgroup": _get_workgroup,
         "ListNamespaces": _list_namespaces,
+        "ListSnapshots": _list_snapshots,
         "ListWorkgroups": _list_workgroups,
         "UpdateNamespace": _update_namespace,
         "UpdateWorkgroup": _update_workgroup,
@@ -309,6 +349,14 @@ class Namespace(_Serverless):
     kind = _NAMESPACE
     replacing = ("NamespaceName",)
 
+    def delete(self, request: Request) -> None:
+        """Take the final snapshot that the template asks for, then delete."""
+        final = request.properties.get("FinalSnapshotName")
+        named = {"NamespaceName": request.physical_id}
+        with absent_is_fine():
+            wanted = {**named, "FinalSnapshotName": final} if final else named
+            self._call(request.place, "Delete", wanted)
+
 
 class Workgroup(_Serverless):
     """`AWS::RedshiftServerless::Workgroup`."""
@@ -341,7 +389,11 @@ def started() -> None:
 
 def inventory() -> list[tuple[Place, str, str]]:
     """What exists, for checks that nothing was left behind."""
-    names = {_NAMESPACE: Namespace.name, _WORKGROUP: Workgroup.name}
+    names = {
+        _NAMESPACE: Namespace.name,
+        _SNAPSHOT: "AWS::RedshiftServerless::Snapshot",
+        _WORKGROUP: Workgroup.name,
+    }
     return [(place, names[kind], name) for place, kind, name, _ in _RECORDS.everywhere()]
 
 
