@@ -15,7 +15,7 @@ from isthmus.api.meta import API_VERSION, SIMULATED, Json
 from isthmus.app import install
 from isthmus.app.children import die_with_parent
 from isthmus.faces.cli import lab
-from isthmus.faces.cli.failures import CommandFailed
+from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.output import note
 from isthmus.ports import Api, Store
 
@@ -63,6 +63,7 @@ class Sandbox:
 
     async def _start(self) -> asyncio.subprocess.Process:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await _former_gone(self._folder)
         command = lab.command(self._folder, port=_former_port(self._folder))
         if self._scale is not None:
             command += ["--scale", str(self._scale)]
@@ -133,14 +134,47 @@ def _keys(ready: Json) -> Json:
     return accounts[ready["accounts"][0]]
 
 
+def _former(folder: Path) -> Json:
+    """Return what the last lab here said when it was ready."""
+    try:
+        return json.loads((folder / lab.READY_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+async def _former_gone(folder: Path) -> None:
+    """Wait for the lab of a server that was killed: it still puts its databases away.
+
+    Raises:
+        CommandFailed: It stays.
+    """
+    process = _former(folder).get("pid")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            while _is_lab(process):
+                await asyncio.sleep(0.05)
+    if _is_lab(process):
+        raise CommandFailed(
+            f"--sandbox: process {process} is a lab that still uses {folder}; stop it first",
+            Exit.CONFLICT,
+        )
+
+
+def _is_lab(process: object) -> bool:
+    """Tell whether a lab, and not somebody else, runs under this process id."""
+    try:
+        return lab.MODULE.encode() in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def _former_port(folder: Path) -> int:
     """Return the port of the last start, where it is free: what was handed out then stays true."""
     try:
-        url: str = json.loads((folder / lab.READY_FILE).read_text())["url"]
-        port = int(url.rpartition(":")[2])
+        port = int(str(_former(folder).get("url", "")).rpartition(":")[2])
         with socket.create_server(("127.0.0.1", port)):
             return port
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return 0
 
 
