@@ -1,4 +1,4 @@
-"""``kill -9`` at random moments of a database's life; started again, all goes on as if nothing was."""
+"""``kill -9`` at random moments of a database's life; started again, all goes on."""
 
 import random
 import signal

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -149,15 +150,14 @@ async def _former_gone(folder: Path) -> None:
         CommandFailed: It stays.
     """
     process = _former(folder).get("pid")
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            while _is_lab(process):
-                await asyncio.sleep(0.05)
-    if _is_lab(process):
-        raise CommandFailed(
-            f"--sandbox: process {process} is a lab that still uses {folder}; stop it first",
-            Exit.CONFLICT,
-        )
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _is_lab(process):
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"--sandbox: process {process} is a lab that still uses {folder}; stop it first",
+                Exit.CONFLICT,
+            )
+        await asyncio.sleep(0.05)
 
 
 def _is_lab(process: object) -> bool:
