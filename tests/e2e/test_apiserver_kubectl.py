@@ -227,6 +227,8 @@ async def test_built_in_kinds(kubectl: Kubectl) -> None:
     await kubectl("create secret generic s --from-literal=password=hunter2 -n team")
     await kubectl("create cm c --from-literal=a=b -n team")
     await kubectl("create sa robot -n team")
+    token = (await kubectl("create token robot -n team")).strip()
+    assert "serviceaccount:team:robot" in await kubectl(f"auth whoami --token={token}")
     assert await kubectl("get secret s -n team -o jsonpath={.data.password}") == "aHVudGVyMg=="
     assert "hunter2" not in await kubectl("describe secret s -n team")
     assert "password:  7 bytes" in await kubectl("describe secret s -n team")

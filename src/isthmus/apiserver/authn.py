@@ -54,7 +54,7 @@ class TokenFile:
         self._path = path
         if not key_path.exists():
             write_private(key_path, os.urandom(32))
-        self._key = key_path.read_bytes()
+        self.key = key_path.read_bytes()
         self._admin = _hash(admin_token) if admin_token else None
         self._users: dict[str, User] = {}
         self._stamp: tuple[int, int] | None = None
@@ -78,7 +78,7 @@ class TokenFile:
         entries = [entry for entry in self._read() if entry["user"] != name]
         known = next((entry for entry in self._read() if entry["user"] == name), None)
         salt = known["salt"] if known and "salt" in known and not rotate else os.urandom(16).hex()
-        digest = hmac.new(self._key, f"{salt}\0{name}".encode(), hashlib.sha256).digest()
+        digest = hmac.new(self.key, f"{salt}\0{name}".encode(), hashlib.sha256).digest()
         token = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         entry = {"user": name, "groups": groups, "salt": salt, "sha256": _hash(token)}
         if entry != known:

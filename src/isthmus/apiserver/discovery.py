@@ -13,7 +13,10 @@ from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import REVIEWS
 
 GIT_VERSION = "v1.32.0"
-_SUBRESOURCE_VERBS = ["get", "patch", "update"]
+_FOREIGN_KINDS: dict[str, Json] = {
+    "scale": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+    "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
+}
 
 VERSION: Json = {
     "major": "1",
@@ -96,8 +99,8 @@ class Discovery:
                     "name": f"{resource.plural}/{name}",
                     "singularName": "",
                     "namespaced": resource.namespaced,
-                    "verbs": _SUBRESOURCE_VERBS,
-                    **(kind if name == "scale" else {"kind": resource.kind}),
+                    "verbs": _subresource_verbs(name),
+                    **(kind if name in _FOREIGN_KINDS else {"kind": resource.kind}),
                 })  # fmt: skip
         entries += [
             {
@@ -161,7 +164,7 @@ def _aggregated_entry(resource: Resource) -> Json:
             {
                 "subresource": name,
                 "responseKind": _subresource_kind(resource, name),
-                "verbs": _SUBRESOURCE_VERBS,
+                "verbs": _subresource_verbs(name),
             }
             for name in sorted(resource.subresources)
         ],
@@ -173,9 +176,11 @@ def _gvk(resource: Resource) -> Json:
 
 
 def _subresource_kind(resource: Resource, name: str) -> Json:
-    if name == "scale":
-        return {"group": "autoscaling", "version": "v1", "kind": "Scale"}
-    return _gvk(resource)
+    return _FOREIGN_KINDS.get(name) or _gvk(resource)
+
+
+def _subresource_verbs(name: str) -> list[str]:
+    return ["create"] if name == "token" else ["get", "patch", "update"]
 
 
 def _naming(resource: Resource) -> Json:

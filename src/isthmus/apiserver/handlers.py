@@ -19,6 +19,7 @@ from isthmus.apiserver.objects import Objects, Options, Result
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import Reviews
+from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Store
 from isthmus.apiserver.watching import Watch
 
@@ -84,7 +85,7 @@ def verb_of(method: str, target: Target, *, watch: bool) -> str:
     """
     if method == "GET":
         return "watch" if watch else ("get" if target.name else "list")
-    if method == "POST" and not target.name:
+    if method == "POST" and (not target.name or target.subresource == "token"):
         return "create"
     if method == "DELETE":
         return "delete" if target.name else "deletecollection"
@@ -104,6 +105,7 @@ class Handlers:
         objects: The write side.
         authorizer: Knows the rights.
         reviewer: Answers questions about rights.
+        accounts: Makes tokens of ServiceAccounts.
         limits: Bounds.
     """
 
@@ -114,6 +116,7 @@ class Handlers:
         objects: Objects,
         authorizer: Authorizer,
         reviewer: Reviews,
+        accounts: ServiceAccountTokens,
         limits: Limits,
     ) -> None:
         self._store = store
@@ -121,6 +124,7 @@ class Handlers:
         self._objects = objects
         self._authorizer = authorizer
         self._reviewer = reviewer
+        self._accounts = accounts
         self._limits = limits
 
     async def answer(self, request: Request, target: Target, verb: str) -> Response | Watch:
@@ -144,6 +148,8 @@ class Handlers:
             return self._get(request, resource, target)
         if verb in ("list", "watch"):
             return self._list(request, resource, target, watch=verb == "watch")
+        if target.subresource == "token":
+            return await self._token(request, resource, target)
         response = await self._write(request, resource, target, verb)
         if resource.warning:
             response.warnings.append(resource.warning)
@@ -156,7 +162,8 @@ class Handlers:
             raise unknown_path()
         if resource.namespaced and not target.namespace and (target.name or verb == "create"):
             raise unknown_path()
-        if target.subresource and verb in ("delete", "create", "watch"):
+        allowed = ("create",) if target.subresource == "token" else ("get", "update", "patch")
+        if target.subresource and verb not in allowed:
             raise ApiError(405, "MethodNotAllowed", f"{verb} is not supported on {target.full}")
 
     async def _review(self, request: Request, target: Target, review: reviews.Review) -> Response:
@@ -165,6 +172,13 @@ class Handlers:
             self._authorizer.require(request.user, action)
         asked = await request.object()
         return Response.json(self._reviewer.answer(review, asked, request.user), 201)
+
+    async def _token(self, request: Request, resource: Resource, target: Target) -> Response:
+        record = self._record(resource, target)
+        issued = self._accounts.issue(
+            target.namespace, target.name, record.uid, await request.object()
+        )
+        return Response.json(issued, 201)
 
     # --- reads ---------------------------------------------------------------------------------
 

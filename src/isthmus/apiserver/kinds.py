@@ -192,7 +192,8 @@ def _core() -> list[Resource]:
             Schema(_about("ServiceAccount is an identity for programs.", _object(
                 secrets=_list(_REFERENCE), imagePullSecrets=_list(_object(name=STRING)),
                 automountServiceAccountToken={**BOOLEAN, "nullable": True}))),
-            short_names=("sa",), columns=(Column("Secrets", "integer", "#.secrets"), AGE),
+            short_names=("sa",), subresources=frozenset(("token",)),
+            columns=(Column("Secrets", "integer", "#.secrets"), AGE),
         ),
         Resource(
             "", "v1", "events", "Event", Schema(_EVENT), short_names=("ev",),

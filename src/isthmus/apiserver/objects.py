@@ -162,9 +162,8 @@ class Objects:
             raise already_exists(resource, metadata["name"])
         if managers is None:
             writer = self.writer(resource, options)
-            managers = ownership.record_update(
-                {}, obj, resource.schema.merging, given or [], writer
-            )
+            managers = ownership.accepted(given)
+            managers = ownership.record_update({}, obj, resource.schema.merging, managers, writer)
         metadata["managedFields"] = managers
         version = self.store.version if options.dry_run else self.store.allocate()
         if not options.dry_run:
@@ -311,7 +310,9 @@ class Objects:
         metadata.pop("managedFields", None)
         warnings = self._admit(resource, new, old, options)
         if managers is None:
-            managers = as_list(old["metadata"].get("managedFields")) if given is None else given
+            managers = as_list(old["metadata"].get("managedFields"))
+            if given is not None and given != managers:
+                managers = ownership.accepted(given)
             writer = self.writer(resource, options)
             managers = ownership.record_update(old, new, resource.schema.merging, managers, writer)
         metadata["managedFields"] = managers

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#c
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
+from isthmus.apiserver.authn import AUTHENTICATED, User
 from isthmus.apiserver.errors import bad_request
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.rbac import Action, Authorizer
@@ -48,12 +48,12 @@ class Reviews:
 
     Args:
         authorizer: Knows the rights.
-        tokens: Knows the users.
+        authenticate: The user who holds a token.
     """
 
-    def __init__(self, authorizer: Authorizer, tokens: TokenFile) -> None:
+    def __init__(self, authorizer: Authorizer, authenticate: Callable[[str], User | None]) -> None:
         self._authorizer = authorizer
-        self._tokens = tokens
+        self._authenticate = authenticate
 
     def answer(self, review: Review, asked: Json, user: User) -> Json:
         """The object that was created, with its status.
@@ -120,7 +120,7 @@ class Reviews:
 
     def _token(self, spec: Json, user: User) -> Json:
         del user
-        found = self._tokens.authenticate(spec.get("token") or "")
+        found = self._authenticate(str(spec.get("token") or ""))
         if found is None:
             return {"authenticated": False}
         who = {"username": found.name, "groups": sorted(found.groups)}

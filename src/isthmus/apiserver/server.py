@@ -36,6 +36,7 @@ from isthmus.apiserver.resources import Registry
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.secretbox import SecretBox
+from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 from isthmus.apiserver.watching import Watch
 
@@ -53,6 +54,7 @@ class ApiServer:
         self._config = config
         self._store = store
         self._tokens = tokens
+        self._accounts = ServiceAccountTokens(store, tokens.key)
         self._registry = Registry()
         self._authorizer = Authorizer(store)
         rules = builtin_rules(self._authorizer.may_grant)
@@ -63,7 +65,7 @@ class ApiServer:
         self._openapi = OpenApi(self._registry)
         self._handlers = Handlers(
             store, self._registry, self._objects, self._authorizer,
-            Reviews(self._authorizer, tokens), config.limits,
+            Reviews(self._authorizer, self._holder), self._accounts, config.limits,
         )  # fmt: skip
         self._stopping = asyncio.Event()
         self._listening: _Listener | None = None
@@ -198,10 +200,17 @@ class ApiServer:
     def _authenticate(self, scope: Scope) -> User:
         for name, value in scope["headers"]:
             if name == b"authorization" and value[:7].lower() == b"bearer ":
-                user = self._tokens.authenticate(value[7:].decode("latin-1").strip())
+                user = self._holder(value[7:].decode("latin-1").strip())
                 if user is not None:
                     return user
         raise ApiError(401, "Unauthorized", "Unauthorized")
+
+    def _holder(self, token: str) -> User | None:
+        """Who holds this token."""
+        user = self._tokens.authenticate(token)
+        if user is None and token.count(".") == 2:
+            return self._accounts.authenticate(token)
+        return user
 
     def _impersonate(self, scope: Scope, user: User) -> User:
         """The user as whom an entitled caller wants to act, else the caller.

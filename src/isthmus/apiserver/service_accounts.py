@@ -1,0 +1,99 @@
+"""Tokens of ServiceAccounts: signed, bound to the account's uid, and short-lived.
+
+A token is a JWT signed with the server's own key (HS256), so nothing needs to be stored and the end
+of the account is the end of its tokens.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from datetime import UTC, datetime
+
+import orjson
+
+from isthmus.apiserver.authn import AUTHENTICATED, User
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.store import Store
+
+COLLECTION = "/serviceaccounts"
+_ISSUER = "https://kubernetes.default.svc"
+_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
+_DEFAULT_SECONDS, _SHORTEST, _LONGEST = 3600, 600, 365 * 24 * 3600
+_PREFIX = "system:serviceaccount"
+
+
+class ServiceAccountTokens:
+    """Makes and checks the tokens.
+
+    Args:
+        store: Where the accounts are.
+        key: Secret key of the server.
+    """
+
+    def __init__(self, store: Store, key: bytes) -> None:
+        self._store = store
+        self._key = hashlib.sha256(b"service accounts" + key).digest()
+
+    def issue(self, namespace: str, name: str, uid: str, asked: Json) -> Json:
+        """Answer a TokenRequest for an account.
+
+        Args:
+            namespace: Of the account.
+            name: Of the account.
+            uid: Of the account.
+            asked: The request's body.
+        """
+        spec = as_map(asked.get("spec"))
+        wanted = spec.get("expirationSeconds")
+        seconds = wanted if isinstance(wanted, int) else _DEFAULT_SECONDS
+        expires = int(time.time()) + min(max(seconds, _SHORTEST), _LONGEST)
+        account = {"name": name, "uid": uid}
+        claims = {
+            "iss": _ISSUER,
+            "aud": as_list(spec.get("audiences")) or [_ISSUER],
+            "exp": expires,
+            "iat": int(time.time()),
+            "sub": f"{_PREFIX}:{namespace}:{name}",
+            "kubernetes.io": {"namespace": namespace, "serviceaccount": account},
+        }
+        body = base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
+        text = _HEADER + b"." + body
+        moment = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**spec, "audiences": claims["aud"], "expirationSeconds": seconds},
+            "status": {
+                "token": (text + b"." + self._sign(text)).decode(),
+                "expirationTimestamp": moment.replace("+00:00", "Z"),
+            },
+        }
+
+    def authenticate(self, token: str) -> User | None:
+        """The account of a token that is ours, not expired, and whose account still exists."""
+        text, _, signature = token.encode().rpartition(b".")
+        header, _, body = text.partition(b".")
+        if header != _HEADER or not hmac.compare_digest(self._sign(text), signature):
+            return None
+        try:
+            claims = orjson.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+        except (binascii.Error, orjson.JSONDecodeError):
+            return None
+        bound = claims["kubernetes.io"]
+        account, namespace = bound["serviceaccount"], bound["namespace"]
+        record = self._store.collection(COLLECTION).records.get((namespace, account["name"]))
+        if record is None or record.uid != account["uid"] or claims["exp"] < time.time():
+            return None
+        if _ISSUER not in claims["aud"]:
+            return None
+        groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
+        return User(claims["sub"], frozenset(groups))
+
+    def _sign(self, text: bytes) -> bytes:
+        digest = hmac.new(self._key, text, hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=")
