@@ -119,6 +119,41 @@ def test_failed_update_still_rolls_back(own_lab, stacks_of, until):
     assert queues(lab, "u") == ["u-a"]
 
 
+def test_nested_stack_goes_on(own_lab, stacks_of, until):
+    lab = own_lab(scale=0.01)
+    s3 = lab.client("s3")
+    s3.create_bucket(Bucket="templates")
+    s3.put_object(Bucket="templates", Key="child.json", Body=json.dumps(chain("n", 3)).encode())
+    nested = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": f"{lab.url}/templates/child.json"},
+    }
+    stacks_of(lab).begin("n", template(N=nested, Z={**queue("n-z"), "DependsOn": "N"}))
+    until(lambda: queues(lab, "n"), bool)
+    restart(lab)
+    stacks = stacks_of(lab)
+    assert stacks.wait("n") == "CREATE_COMPLETE"
+    assert queues(lab, "n") == ["n-0", "n-1", "n-2", "n-z"]
+    identity = stacks.stack("n")["StackId"]
+    lab.client("cloudformation").delete_stack(StackName="n")
+    until(lambda: queues(lab, "n"), lambda found: len(found) < 4)
+    restart(lab)
+    assert stacks_of(lab).wait(identity) == "DELETE_COMPLETE"
+    assert queues(lab, "n") == []
+
+
+def test_replacement_goes_on(own_lab, stacks_of, until):
+    lab = own_lab(scale=0.01)
+    stacks = stacks_of(lab)
+    assert stacks.create("r", template(A=queue("r-old"), B=queue("r-b"))) == "CREATE_COMPLETE"
+    changed = template(A=queue("r-new"), B={**queue("r-b", VisibilityTimeout=7), "DependsOn": "A"})
+    stacks.cf.update_stack(StackName="r", TemplateBody=json.dumps(changed))
+    until(lambda: queues(lab, "r"), lambda found: "r-new" in found)
+    restart(lab)
+    assert stacks_of(lab).wait("r") == "UPDATE_COMPLETE"
+    assert queues(lab, "r") == ["r-b", "r-new"]
+
+
 def test_delete_goes_on(own_lab, stacks_of, until):
     lab = own_lab(scale=0.005)
     assert stacks_of(lab).create("d", chain("d", 3)) == "CREATE_COMPLETE"

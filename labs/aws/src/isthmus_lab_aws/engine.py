@@ -80,7 +80,9 @@ class Engine:
             reason = kind.taken(request.place, request.properties)
             if reason:
                 raise ResourceFailure(reason, "AlreadyExists")
-            step = self._make(key, self._passage(kind), lambda: kind.create(request))
+            if kind.composite:
+                self._clear_away(request)
+            step = self._make(key, name, request, self._passage(kind), lambda: kind.create(request))
         else:
             ministack.set_name_seed(step.seed)
         made = Physical(step.physical_id, step.attributes)
@@ -108,7 +110,9 @@ class Engine:
             # A replacement passes the gate itself, in the create that it is.
             replaces = ministack.replaces(kind.name, request)
             passage = nullcontext() if replaces else self._passage(kind)
-            step = self._make(key, passage, lambda: ministack.run_update(kind, request))
+            step = self._make(
+                key, name, request, passage, lambda: ministack.run_update(kind, request)
+            )
         if step.physical_id == request.physical_id:
             # A replacement was created through `create` and took its time there.
             self._take_time(kind, request, step.physical_id, "modifying", kind.delays.update)
@@ -173,16 +177,45 @@ class Engine:
         return rule if rule is not None and rule.effect == "lose" else None
 
     def _make(
-        self, key: str, passage: AbstractContextManager[None], act: Callable[[], Physical]
+        self,
+        key: str,
+        name: str,
+        request: Request,
+        passage: AbstractContextManager[None],
+        act: Callable[[], Physical],
     ) -> Step:
         operation = journal.running()
         with passage:
             made = act()
-            step = Step(made.id, dict(made.attributes), ministack.name_seed())
+            step = Step(
+                made.id,
+                dict(made.attributes),
+                name,
+                request.stack,
+                request.logical_id,
+                ministack.name_seed(),
+            )
             if operation:
                 operation.steps[key] = step
         self._changed()
         return step
+
+    def _clear_away(self, request: Request) -> None:
+        """Remove what an interrupted attempt at this nested stack made: the next one is named anew.
+
+        ministack removes what the child's own record holds; a step may be noted here only.
+        """
+        operation = journal.running()
+        if operation is None:
+            return
+        prefix = f"{request.stack}-{request.logical_id}-"
+        for key, step in list(operation.steps.items()):
+            if step.stack.startswith(prefix):
+                left = Request(request.place, step.stack, step.logical_id, {}, step.physical_id)
+                with self._gate.shared():
+                    self._kind(step.kind).delete(left)
+                    del operation.steps[key]
+                self._changed()
 
     def _passage(self, kind: ResourceType) -> AbstractContextManager[None]:
         return nullcontext() if kind.composite else self._gate.shared()

@@ -40,6 +40,9 @@ class Step:
 
     physical_id: str
     attributes: dict[str, Any]
+    kind: str = ""
+    stack: str = ""
+    logical_id: str = ""
     seed: str = ""
     """ministack's seed of a generated name; the next update derives the same name from it."""
 
