@@ -110,6 +110,14 @@ class Scene:
     async def gone(self, kind: type[Resource[Any, Any]], name: str, *, within: float = 120) -> None:
         await self.until(kind, name, lambda obj: obj is None, within=within)
 
+    async def nothing_for(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @property
+    def writes(self) -> int:
+        assert isinstance(self.store, MemoryStore)
+        return self.store.writes
+
     async def namespace(self, name: str, **labels: str) -> None:
         await self.store.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
 

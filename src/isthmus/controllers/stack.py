@@ -216,10 +216,9 @@ class StackController(Reconciler[Stack]):
 
 def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> None:
     """Take over what the engine said into status, events and trace."""
-    known = {event.id for event in progress.status.events}
-    for event in observed.events:
-        if event.id not in known:
-            _tell(event, progress)
+    for event in _since(progress.status.events, observed.events):
+        _tell(event, progress)
+    before = progress.status.drift
     progress.status = progress.status.model_copy(
         update={
             "external_name": stacks.external_name(stack),
@@ -241,6 +240,16 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
             reason="Drifted" if drifted else "InSync",
             message="; ".join(observed.drift.resources),
         )
+        if drifted and (before is None or before.resources != observed.drift.resources):
+            words = "Changed behind our back: " + "; ".join(observed.drift.resources)
+            progress.tell(Happening(reason="Drifted", message=words, type="Warning"))
+
+
+def _since(known: tuple[StackEvent, ...], seen: tuple[StackEvent, ...]) -> tuple[StackEvent, ...]:
+    """Return the events after the last one that we know already."""
+    ids = {event.id for event in known}
+    last = max((i for i, event in enumerate(seen) if event.id in ids), default=-1)
+    return seen[last + 1 :]
 
 
 def _tell(event: StackEvent, progress: Progress[StackStatus]) -> None:
