@@ -77,8 +77,8 @@ async def until_gone(what: str, look: Look, timeout_seconds: float) -> None:
     said = ""
     deadline = time.monotonic() + timeout_seconds
     while (obj := await look()) is not None:
-        _, _, reason, message = _state(obj)
-        text = f"{what}: deleting" + (f": {message}" if message and reason != "Ready" else "")
+        _, current, reason, message = _state(obj)
+        text = f"{what}: deleting" + (f": {message}" if message and current else "")
         if reason == DeletionBlocked.reason:
             raise CommandFailed(f"{what}: {reason}: {message}\nhint: isthmus why {what}")
         said = _progress(text, said)
