@@ -23,6 +23,7 @@ _ROOT = Path(__file__).parents[1]
 _SOURCES = os.pathsep.join(str(_ROOT / part) for part in ("src", "labs/aws/src"))
 _START_SECONDS = 90
 _STOP_SECONDS = 30
+_HOPELESS = {"ApprovalRequired", "Forbidden", "AlreadyExists"}
 GROUP = "/apis/isthmus.dev/v1alpha1"
 
 
@@ -182,7 +183,9 @@ class Sandboxed:
         """Wait until an object is ready, and return it."""
 
         def is_ready() -> bool:
-            return ready(self.get(plural, name))
+            found = self.get(plural, name)
+            assert condition(found).get("reason") not in _HOPELESS, "somebody must act first"
+            return ready(found)
 
         try:
             self.until(is_ready, seconds, f"{plural}/{name} is ready")
