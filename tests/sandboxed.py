@@ -23,8 +23,11 @@ _ROOT = Path(__file__).parents[1]
 _SOURCES = os.pathsep.join(str(_ROOT / part) for part in ("src", "labs/aws/src"))
 _START_SECONDS = 90
 _STOP_SECONDS = 30
+PATIENCE = 300.0
+"""Seconds that a step of a life may take on a busy machine."""
 _HOPELESS = {"ApprovalRequired", "Forbidden", "AlreadyExists"}
 GROUP = "/apis/isthmus.dev/v1alpha1"
+_SHOWN = ("providers", "serviceinstances", "servicebindings", "stacks", "operations")
 
 
 @dataclass(kw_only=True)
@@ -161,6 +164,15 @@ class Sandboxed:
         answer = self._client.delete(f"{path_of(plural, namespace)}/{name}")
         assert answer.status_code in (200, 202, 404), answer.text
 
+    def shown(self) -> str:
+        """Return everything that users, operators and logs are shown, but no Secret."""
+        paths = [path_of(p, "") for p in _SHOWN] + ["/api/v1/events", "/metrics"]
+        assert self._client is not None
+        pages = [self._client.get(path) for path in paths]
+        assert all(page.is_success for page in pages), [page.status_code for page in pages]
+        lab = (self.data_dir / "lab-aws" / "lab.log").read_text()
+        return "\n".join([*(page.text for page in pages), self.log.read_text(), lab])
+
     def _read(self, path: str) -> Json | None:
         assert self._client is not None
         answer = self._client.get(path)
@@ -179,7 +191,7 @@ class Sandboxed:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.tail()}"
             time.sleep(0.1)
 
-    def until_ready(self, plural: str, name: str, seconds: float = 120) -> Json:
+    def until_ready(self, plural: str, name: str, seconds: float = PATIENCE) -> Json:
         """Wait until an object is ready, and return it."""
 
         def is_ready() -> bool:
@@ -195,7 +207,7 @@ class Sandboxed:
         assert found is not None
         return found
 
-    def until_gone(self, plural: str, name: str, seconds: float = 120) -> None:
+    def until_gone(self, plural: str, name: str, seconds: float = PATIENCE) -> None:
         """Wait until an object is gone."""
         try:
             self.until(lambda: self.get(plural, name) is None, seconds, f"{plural}/{name} is gone")
