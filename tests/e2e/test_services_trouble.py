@@ -1,4 +1,4 @@
-"""When a cloud says no: a failed creation is rolled back and explained, a blocked deletion named."""
+"""When a cloud says no: a failed creation is rolled back and explained, a blocker is named."""
 
 import json
 from typing import Any
@@ -41,7 +41,10 @@ def until_reason(home: Sandboxed, name: str, reason: str) -> str:
     def says() -> bool:
         return condition(home.get("serviceinstances", name)).get("reason") == reason
 
-    home.until(says, PATIENCE, f"{name} says {reason}: {home.state_of('serviceinstances', name)}")
+    try:
+        home.until(says, PATIENCE, f"{name} says {reason}")
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}\n{home.state_of('serviceinstances', name)}") from None
     return condition(home.get("serviceinstances", name))["message"]
 
 
