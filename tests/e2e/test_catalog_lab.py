@@ -1,6 +1,7 @@
 """Every offering of the catalog lives once in the lab: created, bound, changed, deleted, gone."""
 
 import asyncio
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
@@ -13,7 +14,7 @@ from isthmus.core import catalog, schemas
 from isthmus.core.render import substitute
 from isthmus.core.stacks import NativeStack, Observed, digest, external_name, tags
 from isthmus.drivers.aws import DRIVER
-from isthmus.errors import StateForbids
+from isthmus.errors import Retryable, StateForbids
 from isthmus.ports import ActionCall, ActionState, Connection, Grant
 from tests.aws_lab import AwsAccount
 from tests.catalog_files import NAMES, asked, composed, offering
@@ -39,14 +40,18 @@ UPDATES: dict[str, dict[str, Any]] = {
     "sqs": {"visibilityTimeoutSeconds": 45},
 }
 """One parameter of each that changes in place."""
-KEPT = {
-    "AWS::DynamoDB::Table",
+OUTLIVING = {
+    "AWS::DynamoDB::Backup",
     "AWS::ElastiCache::Snapshot",
-    "AWS::KMS::Key",
-    "AWS::Logs::LogGroup",
     "AWS::RDS::DBClusterSnapshot",
     "AWS::Redshift::ClusterSnapshot",
     "AWS::RedshiftServerless::Snapshot",
+}
+"""What an action makes for longer than the instance lives; there is nothing else left."""
+KEPT = OUTLIVING | {
+    "AWS::DynamoDB::Table",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
     "AWS::Route53::DNSSEC",
     "AWS::Route53::HostedZone",
     "AWS::Route53::KeySigningKey",
@@ -66,15 +71,25 @@ def test_every_offering_is_tried():
     assert set(UPDATES) == set(IN_LAB)
 
 
+def _lives() -> list[Any]:
+    """MariaDB, which stands behind Aurora MySQL in the lab, is a package of the system."""
+    return [
+        pytest.param(n, marks=[pytest.mark.labs] if n == "aurora-mysql" else []) for n in IN_LAB
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", IN_LAB)
+@pytest.mark.parametrize("name", _lives())
 async def test_an_offering_lives_once(name, aws_lab, connection):
+    if name == "aurora-mysql" and shutil.which("mariadbd") is None:
+        pytest.skip("mariadbd is not installed: nothing to log in to")
     uid = str(uuid.uuid4())
     first = native(composed(name, "dev", uid=uid), aws_lab)
     created = await applied(connection, first)
     assert created.phase is Phase.READY, created.message
     for number in range(len(offering(name).spec.stacks["aws"].credentials)):
         await bound_once(name, number, created, uid, connection)
+    await acted(name, created, uid, connection)
 
     second = native(composed(name, "dev", UPDATES[name], uid=uid), aws_lab)
     preview = await connection.engine.preview(second)
@@ -86,11 +101,12 @@ async def test_an_offering_lives_once(name, aws_lab, connection):
 
     gone = await deleted(connection, second)
     assert gone.phase is Phase.ABSENT, gone.blockers
-    assert left(aws_lab) == []
+    assert {r["type"] for r in left(aws_lab)} <= OUTLIVING
 
 
 ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
     "athena": [("run-query", {"query": "SELECT 1"}, "state")],
+    "aurora-mysql": [("snapshot", {}, "snapshotArn"), ("reboot", {}, "status")],
     "aurora-postgresql": [
         ("snapshot", {}, "snapshotArn"),
         ("reboot", {}, "status"),
@@ -118,14 +134,9 @@ ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
 """Actions in an order that the states allow, and what each must return."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(ACTIONS))
-async def test_actions_do_what_they_say(name, aws_lab, connection):
-    uid = str(uuid.uuid4())
-    stack = native(composed(name, "dev", uid=uid), aws_lab)
-    created = await applied(connection, stack)
-    assert created.phase is Phase.READY, created.message
-    for action, inputs, returned in ACTIONS[name]:
+async def acted(name: str, created: Observed, uid: str, connection: Connection) -> None:
+    """Every action does what it says."""
+    for action, inputs, returned in ACTIONS.get(name, []):
         call = ActionCall(
             token=f"{uid}-{action}",
             spec=substitute(
@@ -150,7 +161,7 @@ async def test_an_action_is_refused_where_the_state_forbids_it(aws_lab, connecti
 
 
 async def finished(connection: Connection, call: ActionCall) -> ActionState:
-    state = await connection.actions.start(call)
+    state = await repeated(lambda: connection.actions.start(call))
 
     async def step() -> ActionState | None:
         seen = await connection.actions.poll(call, state.handle)
@@ -187,11 +198,12 @@ async def bound_once(name, number, created, uid, connection):
         parameters=schemas.defaults(inputs),
         tags={"isthmus.dev/uid": uid},
     )
-    values = await connection.credentials[template.strategy].grant(grant)
+    source = connection.credentials[template.strategy]
+    values = await repeated(lambda: source.grant(grant))
     full = scope | {f"credential.{key}": value for key, value in values.items()}
     for key, text in {**definition.binding.keys, **template.keys}.items():
         assert isinstance(substitute(text, full), str), key
-    await connection.credentials[template.strategy].revoke(grant)
+    await source.revoke(grant)
 
 
 def scope_of(name: str, observed: Observed, uid: str) -> dict[str, Any]:
@@ -237,11 +249,17 @@ async def deleted(connection: Connection, stack: NativeStack) -> Observed:
 
 
 async def repeated(step: Callable[[], Awaitable[T | None]]) -> T:
+    """Repeat until there is something; what may be tried again is, as the controllers do."""
     deadline = monotonic() + SECONDS
-    while (found := await step()) is None:
-        assert monotonic() < deadline, "it took too long"
+    why = "it took too long"
+    while True:
+        try:
+            if (found := await step()) is not None:
+                return found
+        except Retryable as exc:
+            why = exc.message
+        assert monotonic() < deadline, why
         await asyncio.sleep(0.1)
-    return found
 
 
 def left(lab: AwsAccount) -> list[Any]:

@@ -5,22 +5,11 @@ import pytest
 
 from isthmus.core import catalog, prices, schemas
 from isthmus.core.lint import lint
+from isthmus.drivers.aws.lint import policies
 from tests.catalog_files import NAMES, asked, composed, manifest, offering, plans
 from tests.golden_files import assert_golden
 
 AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
-KEEPS_DATA = {
-    "AWS::DynamoDB::Table",
-    "AWS::ElastiCache::ReplicationGroup",
-    "AWS::RDS::DBCluster",
-    "AWS::RDS::DBInstance",
-    "AWS::Redshift::Cluster",
-    "AWS::RedshiftServerless::Namespace",
-    "AWS::Route53::HostedZone",
-    "AWS::S3::Bucket",
-    "AWS::SQS::Queue",
-}
-POLICIES = {"DeletionPolicy", "UpdateReplacePolicy"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,10 +38,14 @@ def test_every_offering_has_the_three_plans(name):
 
 @pytest.mark.parametrize(("name", "plan"), [p for p in plans() if p[0] in AWS])
 def test_what_holds_data_says_what_becomes_of_it(name, plan):
-    resources = composed(name, plan).spec.template["Resources"]
-    for logical_id, resource in resources.items():
-        if resource["Type"] in KEEPS_DATA:
-            assert resource.keys() >= POLICIES, f"{logical_id} needs {POLICIES}"
+    assert policies(composed(name, plan).spec.template) == ()
+
+
+def test_what_holds_data_and_does_not_say_so_is_found():
+    bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
+    (found,) = policies({"Resources": {"Bucket": bucket, "Topic": {"Type": "AWS::SNS::Topic"}}})
+    assert found.path == "Resources.Bucket"
+    assert "UpdateReplacePolicy" in found.message
 
 
 @pytest.mark.parametrize("name", AWS)

@@ -341,5 +341,4 @@ def _price(rendering: Rendering, plan: str, values: Json) -> Estimate | None:
 
 
 def _accepted(changes: Changes) -> str:
-    count = len(changes.changes)
-    return f"the engine would make {count} change{'' if count == 1 else 's'}"
+    return f"the engine would make {len(changes.changes)} changes"

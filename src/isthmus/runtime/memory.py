@@ -41,12 +41,10 @@ class MemoryStore:
         """Have the next calls fail, one with each error."""
         self._next_failures.extend(errors)
 
-    async def expire(self) -> None:
-        """Forget all history, as a real API does in time; watches in progress expire."""
-        self._version = self._oldest = next(self._versions)
+    def expire(self) -> None:
+        """Forget all history, as a real API does in time."""
+        self._oldest = self._version
         self._history.clear()
-        async with self._changed:
-            self._changed.notify_all()
 
     async def get(self, api: Api, namespace: str, name: str) -> Json | None:
         """See ``Store``."""

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import orjson
 
 from isthmus.api.meta import Json
+from isthmus.drivers.aws.stateful import STATEFUL_TYPES
 from isthmus.drivers.aws.template import without_nulls
 from isthmus.ports import Finding
 
@@ -22,8 +23,9 @@ REGIONS: Final = ("us-east-1", "eu-central-1")
 def check(template: Json, regions: Sequence[str] = REGIONS) -> tuple[Finding, ...]:
     """Return what is wrong, each finding once; paths are relative to the template.
 
-    Errors and warnings count. Where a rule is wrong about a template, the template says so itself,
-    in cfn-lint's own ``Metadata.cfn-lint.config.ignore_checks``.
+    Errors and warnings count, and what holds data without saying what shall become of it. Where a
+    rule of cfn-lint is wrong about a template, the template says so itself, in cfn-lint's own
+    ``Metadata.cfn-lint.config.ignore_checks``.
     """
     from cfnlint.api import lint  # pyright: ignore[reportMissingTypeStubs]
     from cfnlint.config import ManualArgs  # pyright: ignore[reportMissingTypeStubs]
@@ -31,7 +33,27 @@ def check(template: Json, regions: Sequence[str] = REGIONS) -> tuple[Finding, ..
     text = orjson.dumps(without_nulls(template), option=orjson.OPT_INDENT_2).decode()
     matches = lint(text, config=ManualArgs(regions=list(regions)))
     found = {(f.rule, f.path, f.message): f for f in map(_finding, matches)}
-    return tuple(found.values())
+    return (*found.values(), *policies(template))
+
+
+def policies(template: Json) -> tuple[Finding, ...]:
+    """Return the resources that hold data and do not say what happens to it.
+
+    CloudFormation's default is to delete it, in a replacement as well.
+    """
+    resources: Any = template.get("Resources")
+    items = cast("Json", resources).items() if isinstance(resources, dict) else ()
+    return tuple(
+        Finding(
+            path=f"Resources.{logical_id}",
+            message=f"holds data and has no {policy}; write Delete, Retain or Snapshot",
+            rule="deletion-policy",
+        )
+        for logical_id, resource in items
+        if isinstance(resource, dict) and resource.get("Type") in STATEFUL_TYPES  # pyright: ignore[reportUnknownMemberType]
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy")
+        if policy not in resource
+    )
 
 
 def _finding(match: Any) -> Finding:

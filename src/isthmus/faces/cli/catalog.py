@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import ValidationError
 
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.api.v1alpha1 import Offering, OfferingSpec
@@ -211,7 +212,7 @@ def findings(hooks: Hooks, body: Json) -> Iterator[Finding]:
     yield from lint.lint(body)
     try:
         spec = Offering.parse(body).spec
-    except (RecursionError, TypeError, ValueError):
+    except ValidationError:
         return  # ``lint`` has said so.
     for driver in spec.stacks:
         try:
