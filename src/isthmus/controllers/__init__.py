@@ -114,7 +114,7 @@ class _Triggers:
     def of_instances(self) -> Iterable[Trigger]:
         """Its stack, bindings, offering, providers and namespace."""
         world, instances = self._world, self._world.instances.cache
-        yield Trigger(world.stacks.cache, _owner)
+        yield Trigger(world.stacks.cache, _owner, essence=_mirrored)
         yield Trigger(world.bindings.cache, _instance, gone=True)
         yield Trigger(world.offerings.cache, _by(instances, "offering", _name), essence=_status)
         yield Trigger(world.providers.cache, _unready(world), essence=_usable)
@@ -174,6 +174,20 @@ def _path(obj: Json) -> str:
 
 def _status(obj: Json) -> object:
     return obj["metadata"].get("deletionTimestamp"), obj.get("status")
+
+
+def _mirrored(obj: Json) -> object:
+    """What an instance shows of its stack: not each of the engine's steps."""
+    meta, status = obj["metadata"], obj.get("status", {})
+    ready = [
+        (c["status"], c["reason"], c.get("observedGeneration"), c.get("message"))
+        if c["reason"] != "Waiting"
+        else ("Waiting", c.get("observedGeneration"))
+        for c in status.get("conditions", [])
+        if c["type"] == "Ready"
+    ]
+    wanted = meta.get("generation"), meta.get("annotations"), meta.get("deletionTimestamp")
+    return wanted, ready, status.get("outputs")
 
 
 def _labels(obj: Json) -> object:

@@ -40,13 +40,23 @@ class _Told:
     written: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Whom an Event is about; small, since many may wait."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
 class Events:
     """Tells happenings as Events."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._queue: asyncio.Queue[tuple[Json, bool]] = asyncio.Queue(_ROOM)
+        self._queue: asyncio.Queue[tuple[_Subject, Happening, datetime]] = asyncio.Queue(_ROOM)
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self.dropped = 0
 
@@ -55,14 +65,15 @@ class Events:
         if self._queue.full():
             self.dropped += 1
             return
-        event = _event(about, happening, self._clock.now())
-        self._queue.put_nowait((event, bool(happening.key)))
+        meta = about.metadata
+        subject = _Subject(about.names.kind, meta.namespace, meta.name, meta.uid)
+        self._queue.put_nowait((subject, happening, self._clock.now()))
 
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            event, once = await self._queue.get()
-            await self._write(event, once=once)
+            subject, happening, now = await self._queue.get()
+            await self._write(_event(subject, happening, now), once=bool(happening.key))
             self._queue.task_done()
 
     async def flush(self) -> None:
@@ -109,25 +120,23 @@ class Events:
             self._told.popitem(last=False)
 
 
-def _event(about: Resource[Any, Any], happening: Happening, now: datetime) -> Json:
-    meta = about.metadata
+def _event(about: _Subject, happening: Happening, now: datetime) -> Json:
     identity = happening.key or f"{happening.reason}/{happening.message}"
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    namespace = meta.namespace or _DEFAULT_NAMESPACE
     involved = {
         "apiVersion": API_VERSION,
-        "kind": about.names.kind,
-        "name": meta.name,
-        "uid": meta.uid,
+        "kind": about.kind,
+        "name": about.name,
+        "uid": about.uid,
     }
-    if meta.namespace:
-        involved["namespace"] = meta.namespace
+    if about.namespace:
+        involved["namespace"] = about.namespace
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{meta.name[:200]}.{digest(meta.uid, identity)[:16]}",
-            "namespace": namespace,
+            "name": f"{about.name[:200]}.{digest(about.uid, identity)[:16]}",
+            "namespace": about.namespace or _DEFAULT_NAMESPACE,
         },
         "involvedObject": involved,
         "reason": happening.reason,

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Generator, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -82,9 +82,8 @@ class Timed:
 @contextmanager
 def reconcile(controller: str, trace_key: str) -> Generator[Timed, None, None]:
     """Time one reconcile and trace it."""
-    context = trace.set_span_in_context(NonRecordingSpan(_context(trace_key)))
     started = time.perf_counter()
-    with _TRACER.start_as_current_span(f"reconcile {controller}", context=context) as span:
+    with _span(f"reconcile {controller}", trace_key) as span:
         timed = Timed(span)
         try:
             yield timed
@@ -98,7 +97,7 @@ def reconcile(controller: str, trace_key: str) -> Generator[Timed, None, None]:
 def driver_call(driver: str, call: str) -> Generator[None, None, None]:
     """Time one call to a driver and trace it."""
     started, outcome = time.perf_counter(), "done"
-    with _TRACER.start_as_current_span(f"{driver} {call}") as span:
+    with _span(f"{driver} {call}") as span:
         try:
             yield
         except IsthmusError as err:
@@ -110,6 +109,16 @@ def driver_call(driver: str, call: str) -> Generator[None, None, None]:
         finally:
             span.set_attribute("outcome", outcome)
             DRIVER_CALLS.labels(driver, call, outcome).observe(time.perf_counter() - started)
+
+
+def _span(name: str, trace_key: str = "") -> AbstractContextManager[Span]:
+    """Start a span; without an SDK there is nobody to see it, so it is none."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return nullcontext(trace.INVALID_SPAN)
+    if not trace_key:
+        return _TRACER.start_as_current_span(name)
+    root = trace.set_span_in_context(NonRecordingSpan(_context(trace_key)))
+    return _TRACER.start_as_current_span(name, context=root)
 
 
 def native_event(name: str, attributes: dict[str, str]) -> None:

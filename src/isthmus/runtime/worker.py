@@ -1,7 +1,7 @@
 """One step of one object, and the only place where an error becomes a condition."""
 
 import asyncio
-import uuid
+import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
@@ -107,7 +107,7 @@ class Worker(Generic[ResourceT]):
         raw = self._cache.get(*key)
         if raw is None:
             return GONE
-        identity = uuid.uuid4().hex[:12]
+        identity = f"{random.getrandbits(48):012x}"
         with structlog.contextvars.bound_contextvars(
             kind=self._reconciler.kind.names.kind, namespace=key[0], name=key[1], reconcile=identity
         ):
