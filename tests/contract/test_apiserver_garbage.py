@@ -141,6 +141,12 @@ async def test_namespace_goes_with_its_contents(api: Client) -> None:
     await eventually(api, f"{NAMESPACES}/team", gone)
 
 
+async def test_some_namespaces_are_always_there(api: Client) -> None:
+    refused = await api("DELETE", f"{NAMESPACES}/default")
+
+    assert refused.code == 403
+
+
 async def test_kind_goes_with_its_objects(api: Client) -> None:
     await api("POST", WIDGETS, widget())
 

@@ -118,7 +118,7 @@ def test_a_retained_stack_loses_nothing():
         (None, "-"),
         ("", "-"),
         (0, "0"),
-        (False, "False"),
+        (False, "false"),
         ({"secretKeyRef": {"name": "s", "key": "k"}}, "(secret s/k)"),
     ],
 )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from isthmus.api.meta import Condition, ObjectMeta
 from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackSpec, StackStatus
+from isthmus.core import stacks
 from isthmus.core.orphans import orphans
 from isthmus.core.stacks import Owned
 from isthmus.core.why import root_cause, why
@@ -109,6 +110,13 @@ def test_a_status_of_an_older_spec_says_so():
     ready = Condition(type="Ready", status="True", reason="Reconciled", observed_generation=0)
     (link,) = why([a_stack(conditions=[ready])])
     assert "has changed" in link.message
+
+
+def test_a_long_rollback_does_not_push_the_cause_out():
+    rollback = events(*[(f"R{i}", "DELETE_COMPLETE", "") for i in range(30)])
+    kept = stacks.kept((*FAILED_CREATE, *rollback), 20)
+    assert root_cause(kept) == root_cause(FAILED_CREATE)
+    assert kept[-20:] == rollback[-20:]
 
 
 OWNED = st.builds(

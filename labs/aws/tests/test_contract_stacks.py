@@ -248,3 +248,26 @@ def test_change_set_knows_which_properties_replace_by_the_schema(stacks, name):
     stacks.cf.delete_change_set(StackName=name, ChangeSetName="changes")
     changes = stacks.change_set(name, bucket("-new", "Enabled"))["Changes"]
     assert changes[0]["ResourceChange"]["Replacement"] == "True"
+
+
+def test_change_set_names_only_resources_whose_condition_holds(stacks, name):
+    document = {
+        "Parameters": {"More": {"Type": "String", "Default": "no"}},
+        "Conditions": {"Wanted": {"Fn::Equals": [{"Ref": "More"}, "yes"]}},
+        "Resources": {
+            "A": queue(f"{name}-a"),
+            "B": {**queue(f"{name}-b"), "Condition": "Wanted"},
+        },
+    }
+
+    def actions(kind: str, more: str) -> dict[str, str]:
+        parameters = [{"ParameterKey": "More", "ParameterValue": more}]
+        changes = stacks.change_set(name, document, kind, Parameters=parameters)["Changes"]
+        stacks.cf.delete_change_set(StackName=name, ChangeSetName="changes")
+        found = [change["ResourceChange"] for change in changes]
+        return {one["LogicalResourceId"]: one["Action"] for one in found}
+
+    assert actions("CREATE", "no") == {"A": "Add"}
+    stacks.cf.delete_stack(StackName=name)
+    assert stacks.create(name, document) == "CREATE_COMPLETE"
+    assert actions("UPDATE", "yes") == {"B": "Add"}

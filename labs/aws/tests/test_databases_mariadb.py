@@ -9,7 +9,7 @@ import pymysql
 import pytest
 
 from isthmus_lab_aws.databases.cluster import DatabaseCluster
-from isthmus_lab_aws.databases.registry import Databases
+from isthmus_lab_aws.databases.registry import Databases, NewCluster
 from isthmus_lab_aws.databases.server import Login
 
 pytestmark = pytest.mark.labs
@@ -50,7 +50,7 @@ def execute(databases: Databases, cluster: DatabaseCluster, host: str, *statemen
 
 
 def test_life_of_a_mysql_cluster(databases: Databases) -> None:
-    cluster = databases.create("my", engine="mysql", version="8.0", login=MASTER)
+    cluster = databases.create("my", NewCluster("mysql", "8.0", MASTER))
     writer, reader = cluster.endpoint.host, cluster.endpoint.reader_host
     execute(
         databases,
@@ -75,7 +75,7 @@ def test_life_of_a_mysql_cluster(databases: Databases) -> None:
     assert execute(databases, cluster, reader, "SELECT n FROM t ORDER BY n") == [1, 2, 3]
 
     databases.snapshot("my", "moment")
-    restored = databases.restore("again", "moment", engine="mysql", version="8.0")
+    restored = databases.restore("again", "moment", NewCluster("mysql", "8.0", MASTER))
     assert execute(databases, restored, writer, "SELECT count(*) FROM t") == [3]
 
     cluster.stop()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from isthmus_lab_aws.databases.cluster import DatabaseCluster
-from isthmus_lab_aws.databases.registry import Databases
+from isthmus_lab_aws.databases.registry import Databases, NewCluster
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
 
 MASTER = Login("adm", 'it\'s a "secret"', "app")
@@ -32,7 +32,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 @pytest.fixture
 def cluster(databases: Databases, request: pytest.FixtureRequest) -> Iterator[DatabaseCluster]:
     key = request.node.name
-    yield databases.create(key, engine="postgresql", version="16.4", login=MASTER)
+    yield databases.create(key, NewCluster("postgresql", "16.4", MASTER))
     databases.delete(key)
 
 
@@ -131,14 +131,14 @@ def test_snapshot_holds_the_data_of_its_moment(databases, cluster, request) -> N
         session.execute("INSERT INTO t VALUES (1)")
         databases.snapshot(request.node.name, "moment")
         session.execute("INSERT INTO t VALUES (2)")
-    restored = databases.restore("restored", "moment", engine="postgresql", version="16.4")
+    restored = databases.restore("restored", "moment", NewCluster("postgresql", "16.4", MASTER))
     assert numbers(databases, restored, "localhost") == [1]
     databases.delete("restored")
     databases.delete_snapshot("moment")
 
 
 def test_deleted_cluster_leaves_no_folder(databases) -> None:
-    made = databases.create("gone", engine="postgresql", version="17.4", login=MASTER)
+    made = databases.create("gone", NewCluster("postgresql", "17.4", MASTER))
     assert made.folder.exists()
     databases.delete("gone")
     assert not made.folder.exists()
@@ -147,10 +147,10 @@ def test_deleted_cluster_leaves_no_folder(databases) -> None:
 
 KILLED_LAB = """
 import os, pathlib, signal, sys
-from isthmus_lab_aws.databases.registry import Databases
+from isthmus_lab_aws.databases.registry import Databases, NewCluster
 from isthmus_lab_aws.databases.server import Login
 made = Databases(pathlib.Path(sys.argv[1])).create(
-    "kept", engine="postgresql", version="16.4", login=Login("adm", "secret", "app"))
+    "kept", NewCluster("postgresql", "16.4", Login("adm", "secret", "app")))
 made.set_password(Login("adm", "changed"))
 print(made.endpoint.port, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -165,6 +165,20 @@ def test_change_set_shows_replacement_and_executes(stacks, queues, name):
     assert not queues(f"{name}-1")
 
 
+def test_change_set_leaves_out_what_a_condition_leaves_out(stacks, name):
+    conditional = {
+        "Parameters": {"More": {"Type": "String", "Default": "no"}},
+        "Conditions": {"More": {"Fn::Equals": [{"Ref": "More"}, "yes"]}},
+        "Resources": {
+            "A": queue(f"{name}-a"),
+            "B": {**queue(f"{name}-b"), "Condition": "More"},
+        },
+    }
+    described = stacks.change_set(name, conditional, "CREATE")
+    told = [c["ResourceChange"]["LogicalResourceId"] for c in described["Changes"]]
+    assert told == ["A"]
+
+
 def test_failed_rollback_is_continued(aws, stacks, name):
     before = template(A=queue(f"{name}-a", VisibilityTimeout=10), B=queue(f"{name}-b"))
     assert stacks.create(name, before) == "CREATE_COMPLETE"

@@ -96,6 +96,7 @@ def test_life_of_a_cluster_in_a_stack(aws, stacks, name, until) -> None:
         )
 
     assert (found()["Status"]["State"], core()) == ("WAITING", 2)
+    assert found()["MasterPublicDnsName"] == outputs["Dns"] != ""
     scaling = emr.get_managed_scaling_policy(ClusterId=cluster)["ManagedScalingPolicy"]
     assert scaling["ComputeLimits"]["MaximumCapacityUnits"] == 4
 

@@ -48,14 +48,14 @@ def test_life_of_a_workgroup(aws, stacks, name) -> None:
     api = aws.client("redshift-serverless")
     found = api.get_workgroup(workgroupName=f"{name}-w")["workgroup"]
     assert (found["baseCapacity"], found["status"]) == (8, "AVAILABLE")
-    assert str(found["endpoint"]["port"]) == outputs["Port"]
+    assert found["endpoint"] == {"address": outputs["Host"], "port": 5439}
     namespace = api.get_namespace(namespaceName=name)["namespace"]
     assert namespace["namespaceArn"] == outputs["Arn"]
 
     def log_in(password: str) -> None:
         psycopg.connect(
             host=outputs["Host"],
-            port=outputs["Port"],
+            port=5439,
             user="adm",
             password=password,
             dbname="dw",

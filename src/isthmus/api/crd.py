@@ -57,7 +57,8 @@ def _schema(kind: type[Resource[Any, Any]]) -> Json:
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
         "spec": schema["properties"]["spec"],
-        "status": schema["properties"]["status"],
+        # Without a default: a fresh object has no status until a controller has looked at it.
+        "status": {k: v for k, v in schema["properties"]["status"].items() if k != "default"},
     }
     return {
         "type": "object",

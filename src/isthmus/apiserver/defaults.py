@@ -3,10 +3,11 @@
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
 """
 
+from isthmus.apiserver.admission import Options
 from isthmus.apiserver.authn import AUTHENTICATED, MASTERS, User
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.kinds import RBAC
-from isthmus.apiserver.objects import Objects, Options
+from isthmus.apiserver.objects import Objects
 
 SYSTEM = User("system:apiserver", frozenset((MASTERS, AUTHENTICATED)))
 _READ = ["get", "list", "watch"]

@@ -3,97 +3,30 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
 from isthmus.apiserver import listing, ownership, patch, reviews, scale, selectors
+from isthmus.apiserver.admission import Options, Result
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, not_found, unknown_path
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.http import Request, Response, load
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.listing import View, Wanted, view_of
-from isthmus.apiserver.objects import Objects, Options, Result
+from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Store
+from isthmus.apiserver.targets import Target
 from isthmus.apiserver.watching import Watch
 
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json",
             "application/strategic-merge-patch+json", "application/apply-patch+yaml")  # fmt: skip
 _POLICIES = ("Background", "Foreground", "Orphan")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path points to.
-
-    Attributes:
-        group: API group.
-        version: Version.
-        plural: Resource.
-        namespace: Namespace, empty when the path names none.
-        name: Object, empty for the collection.
-        subresource: `status`, `scale`... or empty.
-    """
-
-    group: str
-    version: str
-    plural: str
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-
-    @property
-    def full(self) -> str:
-        """Resource with its subresource, as rights name it."""
-        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
-
-
-def parse_path(parts: list[str]) -> Target:
-    """The target of a path below `/api` or `/apis`, split into its parts.
-
-    Raises:
-        ApiError: 404.
-    """
-    if parts[0] == "api" and len(parts) >= 3:
-        group, version, rest = "", parts[1], parts[2:]
-    elif parts[0] == "apis" and len(parts) >= 4:
-        group, version, rest = parts[1], parts[2], parts[3:]
-    else:
-        raise unknown_path()
-    namespace = ""
-    if rest[0] == "namespaces" and len(rest) >= 3:
-        own = not group and len(rest) == 3 and rest[2] in ("status", "finalize")
-        if not own:
-            namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3 or not all(parts):
-        raise unknown_path()
-    name, subresource = (*rest[1:], "", "")[:2]
-    return Target(group, version, rest[0], namespace, name, subresource)
-
-
-def verb_of(method: str, target: Target, *, watch: bool) -> str:
-    """Kubernetes' verb for a request.
-
-    Raises:
-        ApiError: 405.
-    """
-    if method == "GET":
-        return "watch" if watch else ("get" if target.name else "list")
-    if method == "POST" and (not target.name or target.subresource == "token"):
-        return "create"
-    if method == "DELETE":
-        return "delete" if target.name else "deletecollection"
-    if target.name and method in ("PUT", "PATCH"):
-        return "update" if method == "PUT" else "patch"
-    raise ApiError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
-    )
 
 
 class Handlers:

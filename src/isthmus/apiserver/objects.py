@@ -6,21 +6,19 @@ no other write can come between. The caller awaits `Store.commit` before it answ
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from isthmus.apiserver import metadata as meta
 from isthmus.apiserver import ownership
+from isthmus.apiserver.admission import Admission, Options, Result, Rule, encode
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.crds import CLEANUP_FINALIZER
 from isthmus.apiserver.errors import (
-    ApiError,
-    Cause,
     already_exists,
     bad_request,
-    conflict,
     forbidden,
     invalid,
     not_found,
@@ -30,79 +28,17 @@ from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.ownership import Writer
+from isthmus.apiserver.preconditions import check_finalizers, check_identity, check_type
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Store
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+_LASTING_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
 _SERVER_METADATA = (
     "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
     "deletionGracePeriodSeconds", "generateName", "selfLink",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a write is to be done.
-
-    Attributes:
-        user: Who asks.
-        manager: Field manager.
-        dry_run: Do everything but store it.
-        validation: What happens to unknown fields: `Ignore`, `Warn` or `Strict`.
-        subresource: Empty, `status` or `scale`.
-    """
-
-    user: User
-    manager: str = "unknown"
-    dry_run: bool = False
-    validation: str = "Warn"
-    subresource: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A write as the rules of a built-in kind see it; they may complete `obj`.
-
-    Attributes:
-        resource: The kind.
-        obj: The object as it would be stored.
-        old: The object as it is stored, or None for a creation.
-        options: How it is written.
-    """
-
-    resource: Resource
-    obj: Json
-    old: Json | None
-    options: Options
-
-
-Rule = Callable[[Admission], list[Cause]]
-
-
-@dataclass(slots=True)
-class Result:
-    """The outcome of a write.
-
-    Attributes:
-        body: The object after it, in its stored form.
-        version: Its resourceVersion.
-        warnings: What the caller should be told.
-        created: Whether it did not exist before.
-        deleted: Whether the write ended its existence.
-    """
-
-    body: bytes
-    version: int
-    warnings: list[str] = field(default_factory=list[str])
-    created: bool = False
-    deleted: bool = False
-
-
-def encode(obj: Json) -> bytes:
-    """Canonical bytes: apiVersion, kind and metadata lead, whatever the caller's order was."""
-    leading = {name: obj[name] for name in ("apiVersion", "kind", "metadata")}
-    return orjson.dumps({**leading, **obj})
 
 
 class Objects:
@@ -150,7 +86,7 @@ class Objects:
         Raises:
             ApiError: It exists, is invalid, or its namespace refuses it.
         """
-        self._check_type(resource, obj)
+        check_type(resource, obj)
         metadata = self._new_metadata(resource, namespace, obj)
         if resource.has_status and resource.custom:
             obj.pop("status", None)
@@ -172,22 +108,6 @@ class Objects:
         if not options.dry_run:
             self.store.stage(collection, meta.record_of(obj, version, body))
         return Result(body, version, warnings, created=True)
-
-    def _check_type(self, resource: Resource, obj: Json) -> None:
-        obj.setdefault("apiVersion", resource.group_version)
-        obj.setdefault("kind", resource.kind)
-        if obj["apiVersion"] != resource.group_version:
-            raise bad_request(
-                f"the API version in the data ({obj['apiVersion']}) does not match the expected API"
-                f" version ({resource.group_version})"
-            )
-        if obj["kind"] != resource.kind:
-            raise bad_request(
-                f"the kind in the data ({obj['kind']}) does not match the expected kind"
-                f" ({resource.kind})"
-            )
-        if not isinstance(obj.setdefault("metadata", {}), dict):
-            raise bad_request("metadata must be an object")
 
     def _new_metadata(self, resource: Resource, namespace: str, obj: Json) -> Json:
         metadata: Json = obj["metadata"]
@@ -297,16 +217,16 @@ class Objects:
         Raises:
             ApiError: It changed meanwhile, or is invalid.
         """
-        self._check_type(resource, new)
+        check_type(resource, new)
         old: Json = orjson.loads(record.body)
-        given = _check_identity(resource, old["metadata"], new["metadata"])
+        given = check_identity(resource, old["metadata"], new["metadata"])
         if options.subresource == "status":
             new = _with_status(old, new)
         else:
             self._keep_server_fields(resource, old, new)
         new["apiVersion"] = resource.group_version
         metadata = new["metadata"]
-        _check_finalizers(resource, old["metadata"], metadata)
+        check_finalizers(resource, old["metadata"], metadata)
         metadata.pop("managedFields", None)
         warnings = self._admit(resource, new, old, options)
         if managers is None:
@@ -373,7 +293,12 @@ class Objects:
             record: The object as writers see it now.
             policy: `Background`, `Foreground` or `Orphan`: what happens to its dependents.
             dry_run: Change nothing.
+
+        Raises:
+            ApiError: 403, a namespace that is always there.
         """
+        if resource.collection == NAMESPACE_COLLECTION and record.key[1] in _LASTING_NAMESPACES:
+            raise forbidden(resource, record.key[1], "this namespace may not be deleted")
         obj: Json = orjson.loads(record.body)
         metadata = obj["metadata"]
         finalizers: list[str] = list(as_list(metadata.get("finalizers")))
@@ -427,41 +352,6 @@ def _held(resource: Resource, obj: Json) -> bool:
     return is_namespace and bool(as_map(obj.get("spec")).get("finalizers"))
 
 
-def _check_identity(resource: Resource, old: Json, new: Json) -> list[Json] | None:
-    """Check the preconditions that an update carries; its `managedFields` if it has some."""
-    name = old["name"]
-    if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
-        raise conflict(resource, name)
-    if new.get("uid") and new["uid"] != old["uid"]:
-        raise conflict(
-            resource,
-            name,
-            f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta:"
-            f" {old['uid']}",
-        )
-    if new.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
-        )
-    if (new.get("namespace") or old.get("namespace")) != old.get("namespace"):
-        raise bad_request("the namespace of the object does not match the namespace on the URL")
-    return new.get("managedFields")
-
-
-def _check_finalizers(resource: Resource, old: Json, new: Json) -> None:
-    if not old.get("deletionTimestamp"):
-        return
-    before = as_list(old.get("finalizers"))
-    added = [f'"{name}"' for name in as_list(new.get("finalizers")) if name not in before]
-    if added:
-        why = (
-            "no new finalizers can be added if the object is being deleted, found new finalizers"
-            f" []string{{{', '.join(added)}}}"
-        )
-        cause = Cause("metadata.finalizers", why, "FieldValueForbidden")
-        raise invalid(resource, old["name"], [cause])
-
-
 def _with_status(old: Json, new: Json) -> Json:
     """The old object with the new status."""
     out = {**old, "metadata": dict(old["metadata"])}
@@ -470,6 +360,3 @@ def _with_status(old: Json, new: Json) -> Json:
     else:
         out.pop("status", None)
     return out
-
-
-__all__ = ["Admission", "ApiError", "Objects", "Options", "Result", "Rule", "encode"]

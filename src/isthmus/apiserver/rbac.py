@@ -9,12 +9,12 @@ from itertools import product
 
 import orjson
 
+from isthmus.apiserver.admission import Admission
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.errors import ApiError, Cause
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import RBAC
-from isthmus.apiserver.objects import Admission
 from isthmus.apiserver.store import Collection, Store
 
 _SERVICE_ACCOUNT = "system:serviceaccount"

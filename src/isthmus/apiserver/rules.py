@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Callable
 
 from isthmus.apiserver import crds
+from isthmus.apiserver.admission import Admission, Rule
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import (
@@ -14,7 +15,6 @@ from isthmus.apiserver.kinds import (
     SECRET_COLLECTION,
 )
 from isthmus.apiserver.metadata import timestamp
-from isthmus.apiserver.objects import Admission, Rule
 
 _DATA_BYTES = 1024 * 1024
 

@@ -25,7 +25,7 @@ from isthmus.apiserver.discovery import VERSION, Discovery
 from isthmus.apiserver.errors import ApiError, unknown_path
 from isthmus.apiserver.expiry import Expiry
 from isthmus.apiserver.garbage import Collector
-from isthmus.apiserver.handlers import Handlers, parse_path, verb_of
+from isthmus.apiserver.handlers import Handlers
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response
 from isthmus.apiserver.jsonvalues import Json
@@ -38,6 +38,7 @@ from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.secretbox import SecretBox
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
+from isthmus.apiserver.targets import parse_path, verb_of
 from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)

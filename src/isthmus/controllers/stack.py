@@ -228,7 +228,7 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
             "digest": observed.digest,
             "outputs": dict(observed.outputs),
             "resources": observed.resources,
-            "events": observed.events[-_EVENTS_KEPT:],
+            "events": stacks.kept(observed.events, _EVENTS_KEPT),
             "drift": observed.drift,
         }
     )

@@ -12,6 +12,7 @@ from isthmus.api.meta import APPROVE_REPLACEMENT, DeletionPolicy, Json
 from isthmus.api.v1alpha1 import OfferingSpec, Provider, Stack
 from isthmus.core import schemas
 from isthmus.core.prices import Estimate
+from isthmus.core.render import as_text
 from isthmus.core.stacks import Change, Changes, Verb
 
 _ENOUGH_DIGITS = 12
@@ -195,4 +196,4 @@ def describe(value: Any) -> str:
     if isinstance(value, dict) and "secretKeyRef" in value:
         reference = cast("Json", value)["secretKeyRef"]
         return f"(secret {reference['name']}/{reference['key']})"
-    return "-" if value in (None, "", []) else str(cast("object", value))
+    return "-" if value in (None, "", []) else as_text(value)

@@ -211,6 +211,12 @@ def failed(event: StackEvent) -> bool:
     return "FAILED" in event.status or event.status.startswith("ROLLBACK")
 
 
+def kept(events: Sequence[StackEvent], newest: int) -> tuple[StackEvent, ...]:
+    """Return the newest events and every failure before them: the cause must not be pushed out."""
+    older = [event for event in events[:-newest] if "FAILED" in event.status]
+    return (*older[-newest:], *events[-newest:])
+
+
 def approves(annotation: str, wanted_digest: str) -> bool:
     """Tell whether an approval names this very change: its digest or at least 12 digits of it."""
     return len(annotation) >= 12 and wanted_digest.startswith(annotation)

@@ -341,4 +341,5 @@ def _price(rendering: Rendering, plan: str, values: Json) -> Estimate | None:
 
 
 def _accepted(changes: Changes) -> str:
-    return f"the engine would make {len(changes.changes)} changes"
+    count = len(changes.changes)
+    return f"the engine would make {count} change{'' if count == 1 else 's'}"

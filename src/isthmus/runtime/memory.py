@@ -41,10 +41,12 @@ class MemoryStore:
         """Have the next calls fail, one with each error."""
         self._next_failures.extend(errors)
 
-    def expire(self) -> None:
-        """Forget all history, as a real API does in time."""
-        self._oldest = self._version
+    async def expire(self) -> None:
+        """Forget all history, as a real API does in time; watches in progress expire."""
+        self._version = self._oldest = next(self._versions)
         self._history.clear()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def get(self, api: Api, namespace: str, name: str) -> Json | None:
         """See ``Store``."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from isthmus_lab_aws import lab
 from isthmus_lab_aws.databases.cluster import DatabaseCluster, Endpoint
-from isthmus_lab_aws.databases.registry import Databases
+from isthmus_lab_aws.databases.registry import Databases, NewCluster
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
 from isthmus_lab_aws.resource import Place, ResourceFailure
 
@@ -32,6 +32,7 @@ class Wanted:
         replicated: whether readers have a server of their own.
         force_tls: whether log-ins without TLS are refused.
         snapshot: key of the snapshot that a new database starts from, or "".
+        port: the port that a new database must have, on addresses of its own; 0 for any.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Wanted:
     replicated: bool = False
     force_tls: bool = True
     snapshot: str = ""
+    port: int = 0
 
 
 _databases: list[Databases] = []
@@ -156,18 +158,11 @@ def _lock_of(key: str) -> threading.RLock:
 
 
 def _make(wanted: Wanted) -> DatabaseCluster:
+    new = NewCluster(wanted.engine, wanted.version, wanted.login, wanted.port, wanted.force_tls)
     if wanted.snapshot:
-        return databases().restore(
-            wanted.key, wanted.snapshot, engine=wanted.engine, version=wanted.version
-        )
+        return databases().restore(wanted.key, wanted.snapshot, new)
     _passwords[wanted.key] = wanted.login.password
-    return databases().create(
-        wanted.key,
-        engine=wanted.engine,
-        version=wanted.version,
-        login=wanted.login,
-        force_tls=wanted.force_tls,
-    )
+    return databases().create(wanted.key, new)
 
 
 def _set_members(cluster: DatabaseCluster, wanted: Wanted) -> None:

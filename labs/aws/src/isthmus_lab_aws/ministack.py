@@ -21,7 +21,12 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "core.persistence": ("_json_default", "_json_object_hook"),
     "services.cloudformation": ("_stacks", "_stack_events", "_exports", "_change_sets"),
-    "services.cloudformation.changesets": ("_IMPORT_LOOKUPS", "_find_change_set"),
+    "services.cloudformation.changesets": (
+        "_IMPORT_LOOKUPS",
+        "_evaluate_conditions",
+        "_find_change_set",
+        "_resolve_props_for_diff",
+    ),
     "services.cloudformation.drift": ("_DRIFT_READERS",),
     "services.cloudformation.stacks": (
         "CLIENT_REQUEST_TOKEN",
@@ -225,6 +230,25 @@ def tell_replacements_by_schema() -> None:
         return "Conditionally" if f"/properties/{name}" in conditional else "Never"
 
     stacks._property_recreation = recreation
+
+
+def compared(
+    template: dict[str, Any], parameters: dict[str, Any], name: str, identity: str
+) -> dict[str, Any]:
+    """What a change set compares: the resources whose condition holds, as AWS does."""
+    found = cast(
+        "dict[str, Any]", original("_resolve_props_for_diff")(template, parameters, name, identity)
+    )
+    if not found:
+        return found
+    conditions = original("_evaluate_conditions")(template, parameters)
+    resources = cast("dict[str, dict[str, Any]]", found["Resources"])
+    held = {
+        logical_id: resource
+        for logical_id, resource in resources.items()
+        if conditions.get(resource.get("Condition"), True)
+    }
+    return found | {"Resources": held}
 
 
 def register_imports(kinds: Iterable[ResourceType]) -> None:

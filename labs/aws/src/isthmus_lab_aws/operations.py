@@ -51,6 +51,7 @@ class Operations:
         ministack.wrap("_add_event", self._events.add)
         ministack.tell_replacements_by_schema()
         ministack.wrap("_property_recreation", ministack.recreation)
+        ministack.wrap("_resolve_props_for_diff", ministack.compared)
 
     def resume(self) -> None:
         """Go on with the operations of a former process. Call it on the event loop."""

@@ -99,7 +99,9 @@ class StackStatus(Status):
     resources: tuple[StackResource, ...] = Field(
         default=(), description="What it consists of, in the engine's words."
     )
-    events: tuple[StackEvent, ...] = Field(default=(), description="The newest, oldest first.")
+    events: tuple[StackEvent, ...] = Field(
+        default=(), description="The newest and the failures before them, oldest first."
+    )
     drift: Drift | None = Field(default=None, description="The last check for drift.")
 
 

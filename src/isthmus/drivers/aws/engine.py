@@ -5,11 +5,8 @@ that nothing which holds data is replaced before somebody has approved it. What 
 is a table in ``states``; what is remembered, and where, is explained in ``template``.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from typing import cast
 from uuid import uuid4
 
 from isthmus.api.meta import Adopt, Json
@@ -30,6 +27,8 @@ from isthmus.core.stacks import (
 from isthmus.drivers.aws import predelete, states, template
 from isthmus.drivers.aws.changesets import ChangeSet, ChangeSets
 from isthmus.drivers.aws.observation import REVIEW, STACK_TYPE, Native, Observer
+from isthmus.drivers.aws.previews import Previews
+from isthmus.drivers.aws.requests import Requests, present
 from isthmus.drivers.aws.session import Aws
 from isthmus.drivers.aws.states import Step
 from isthmus.drivers.aws.template import Verb, token
@@ -41,15 +40,11 @@ from isthmus.errors import (
     InvalidSpec,
     NotFound,
     NotYet,
-    Retryable,
     StackFailed,
 )
 
-PREVIEW_PREFIX: Final = "isthmus-preview-"
-_PREVIEW_SECONDS = 120.0
 _APPLY_SECONDS = 20.0
 """How long ``apply`` waits for a change set before it lets the caller come back."""
-_STALE = timedelta(minutes=15)
 _GONE = frozenset({Step.CREATE, Step.CREATE_OVER, Step.RECREATE})
 """Steps from states in which an apply begins with a new stack."""
 
@@ -67,6 +62,8 @@ class CloudFormation:
         self._aws = aws
         self._observer = Observer(aws)
         self._change_sets = ChangeSets(aws)
+        self._requests = Requests(aws)
+        self._previews = Previews(aws, self._change_sets, self._requests)
         self._extra = extra
 
     async def preview(self, stack: NativeStack) -> Changes:
@@ -79,11 +76,12 @@ class CloudFormation:
         self._claim(native, stack)
         step = states.of(native.status).step if native is not None else Step.CREATE
         if native is None or step in _GONE:
-            return await self._preview_new(stack)
+            return await self._previews.of_new(stack)
         if step is not Step.UPDATE:
             raise NotYet(f"CloudFormation can preview nothing now: it is {native.status}.")
-        name = f"{PREVIEW_PREFIX}{uuid4().hex[:12]}"
-        return await self._preview(stack, await self._document(stack, native), native.name, name)
+        return await self._previews.of_change(
+            stack, await self._document(stack, native), native.name
+        )
 
     async def observe(self, name: StackName) -> Observed:
         """Look at the stack, its resources, events and drift."""
@@ -185,7 +183,7 @@ class CloudFormation:
                 StackName=stack.name,
                 ClientRequestToken=token(Verb.CREATE, stack, _once()),
                 RetainExceptOnCreate=True,
-                **await self._request(stack, document),
+                **await self._requests.of(stack, document),
             )
         except AlreadyExists as exc:
             raise NotYet("CloudFormation is creating the stack already.") from exc
@@ -218,7 +216,7 @@ class CloudFormation:
                 "update_stack",
                 StackName=native.id,
                 ClientRequestToken=token(Verb.UPDATE, stack, native.version),
-                **await self._request(stack, document),
+                **await self._requests.of(stack, document),
             )
         except InvalidSpec as exc:
             if "No updates are to be performed" not in exc.message:
@@ -236,7 +234,7 @@ class CloudFormation:
             StackName=native.id,
             ClientRequestToken=token(Verb.CONTINUE, stack, _once()),
             **arguments,
-            **self._role(),
+            **self._requests.role(),
         )
 
     async def _create_over(self, stack: NativeStack, native: Native) -> None:
@@ -247,7 +245,7 @@ class CloudFormation:
             await self._execute(change_set, name)
 
     async def _tag(self, stack: NativeStack, native: Native) -> None:
-        merged = native.tags | _present(stack.tags)
+        merged = native.tags | present(stack.tags)
         await self._aws.call(
             "cloudformation",
             "update_stack",
@@ -257,7 +255,7 @@ class CloudFormation:
             Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             Tags=[{"Key": k, "Value": v} for k, v in merged.items()],
             ClientRequestToken=token(Verb.ADOPT, stack, native.version),
-            **self._role(),
+            **self._requests.role(),
         )
 
     async def _import(self, stack: NativeStack, adopt: Adopt) -> None:
@@ -265,7 +263,7 @@ class CloudFormation:
         document = template.only_resources(template.prepare(stack, ""), sorted(adopt.resources))
         resources = cast("dict[str, Json]", document["Resources"])
         name = token(Verb.IMPORT, stack, ())
-        request = await self._request(stack, document)
+        request = await self._requests.of(stack, document)
         del request["Tags"]
         request["ResourcesToImport"] = [
             {
@@ -287,7 +285,7 @@ class CloudFormation:
                 "delete_stack",
                 StackName=native.id,
                 ClientRequestToken=token(Verb.DELETE, stack, _once()),
-                **self._role(),
+                **self._requests.role(),
             )
         except InvalidSpec as exc:
             if "TerminationProtection" not in exc.message:
@@ -301,7 +299,7 @@ class CloudFormation:
     async def _ask(
         self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
     ) -> ChangeSet | None:
-        request = await self._request(stack, document)
+        request = await self._requests.of(stack, document)
         return await self._ask_for(stack, request, target, name, kind)
 
     async def _ask_for(
@@ -328,59 +326,7 @@ class CloudFormation:
             ClientRequestToken=request_token,
         )
 
-    async def _preview_new(self, stack: NativeStack) -> Changes:
-        await self._sweep_previews()
-        name = f"{PREVIEW_PREFIX}{uuid4().hex[:12]}"
-        document = template.prepare(stack, stack.digest)
-        return await self._preview(stack, document, name, name, kind="CREATE")
-
-    async def _preview(
-        self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
-    ) -> Changes:
-        request = await self._request(stack, document)
-        if template.has_nested(document):
-            request["IncludeNestedStacks"] = True
-        try:
-            await self._change_sets.ask(
-                request | {"StackName": target, "ChangeSetName": name, "ChangeSetType": kind}
-            )
-            found = await self._change_sets.wait(
-                target, name, stateful=frozenset(stack.stateful), seconds=_PREVIEW_SECONDS
-            )
-        finally:
-            # Shielded: a preview that is given up leaves nothing behind either.
-            await asyncio.shield(self._forget_preview(target, name, kind))
-        if found is None:
-            raise NotYet("CloudFormation takes long to work out the change; ask again.")
-        return Changes(changes=found.changes, digest=stack.digest)
-
-    async def _forget_preview(self, target: str, name: str, kind: str) -> None:
-        for patience in (0.2, 1.0, 0.0):
-            try:
-                with contextlib.suppress(InvalidSpec):  # It never came to be.
-                    await self._change_sets.remove(target, name)
-                if kind == "CREATE":
-                    await self._aws.call("cloudformation", "delete_stack", StackName=target)
-            except Retryable:
-                if not patience:
-                    raise
-                await asyncio.sleep(patience)
-            else:
-                return
-
-    async def _sweep_previews(self) -> None:
-        """Delete throwaway stacks that a crash has left; there is never a resource in them."""
-        pages = self._aws.pages("cloudformation", "list_stacks", StackStatusFilter=[REVIEW])
-        oldest = datetime.now(UTC) - _STALE
-        async for page in pages:
-            for summary in cast("list[Json]", page.get("StackSummaries", [])):
-                old = cast("datetime", summary["CreationTime"]) < oldest
-                if old and str(summary["StackName"]).startswith(PREVIEW_PREFIX):
-                    await self._aws.call(
-                        "cloudformation", "delete_stack", StackName=summary["StackId"]
-                    )
-
-    # Requests and guards.
+    # Guards.
 
     async def _document(self, stack: NativeStack, native: Native) -> Json:
         document = template.prepare(stack, template.next_mark(stack.digest, native.outputs))
@@ -394,37 +340,6 @@ class CloudFormation:
                 "once without ignoreFields."
             )
         return template.keep_fields(document, cast("Json", deployed), stack.ignore_fields)
-
-    async def _request(self, stack: NativeStack, document: Json) -> Json:
-        """Return the arguments that creating, updating and change sets share."""
-        return {
-            "Parameters": [
-                {"ParameterKey": k, "ParameterValue": v} for k, v in stack.parameters.items()
-            ],
-            "Capabilities": template.capabilities(document),
-            "Tags": [{"Key": k, "Value": v} for k, v in _present(stack.tags).items()],
-            **await self._body(stack, document),
-            **self._role(),
-        }
-
-    async def _body(self, stack: NativeStack, document: Json) -> Json:
-        text = template.body(document)
-        size, bucket = len(text.encode()), self._aws.settings.template_bucket
-        if size <= template.INLINE_BYTES:
-            return {"TemplateBody": text}
-        if not bucket:
-            raise InvalidSpec(
-                f"template: {size:,} bytes; CloudFormation takes {template.INLINE_BYTES:,} in a "
-                "request. Name a bucket in the Provider's setting templateBucket."
-            )
-        key = f"isthmus/{stack.name}/{stack.digest or 'template'}.json"
-        await self._aws.call("s3", "put_object", Bucket=bucket, Key=key, Body=text.encode())
-        host = await self._aws.run(lambda: str(self._aws.client("s3").meta.endpoint_url))
-        return {"TemplateURL": f"{host}/{bucket}/{key}"}
-
-    def _role(self) -> Json:
-        arn = self._aws.settings.service_role_arn
-        return {"RoleARN": arn} if arn else {}
 
     @staticmethod
     def _claim(native: Native | None, stack: NativeStack) -> None:
@@ -466,11 +381,6 @@ def _uid(stack: NativeStack) -> str:
 def _once() -> tuple[str]:
     """Return a salt for an operation that is idempotent by itself and may come again later."""
     return (uuid4().hex,)
-
-
-def _present(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that have a value: CloudFormation refuses empty ones."""
-    return {k: v for k, v in tags.items() if v}
 
 
 def _needs_approval(losing: tuple[Change, ...]) -> ApprovalRequired:

@@ -1,6 +1,7 @@
 """Read a CloudFormation stack and say what it means: state, resources, events, cause, drift."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ from isthmus.errors import NotFound
 STACK_TYPE: Final = "AWS::CloudFormation::Stack"
 _NEWEST_EVENTS = 40
 _MOST_EVENTS = 500
+_REMEMBERED = 1000
+"""Healthy stacks whose details are kept, about 5 kB each."""
 _DEEPEST = 5
 REVIEW: Final = "REVIEW_IN_PROGRESS"
 _OUR_NAME: Final = re.compile(r"^isthmus-.*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
@@ -65,6 +68,7 @@ class Observer:
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
+        self._settled: OrderedDict[str, tuple[Native, Observed]] = OrderedDict()
 
     async def find(self, name: str) -> Native | None:
         """Return the stack, or None where there is none (or only a deleted one)."""
@@ -76,7 +80,23 @@ class Observer:
         return None if native.status == "DELETE_COMPLETE" else native
 
     async def observe(self, native: Native) -> Observed:
-        """Say everything about a stack."""
+        """Say everything about a stack.
+
+        A healthy stack that DescribeStacks shows as it was has the same resources and events, too:
+        AWS is asked for those only once, since it throttles whoever asks often.
+        """
+        known = self._settled.get(native.id)
+        if known is not None and known[0] == native:
+            self._settled.move_to_end(native.id)
+            return known[1]
+        observed = await self._look(native)
+        if observed.phase is Phase.READY:
+            self._settled[native.id] = (native, observed)
+            if len(self._settled) > _REMEMBERED:
+                self._settled.popitem(last=False)
+        return observed
+
+    async def _look(self, native: Native) -> Observed:
         resources = await self.resources(native.id)
         raw = await self._events(native.id)
         events = await self._with_nested(_operation(raw), depth=0)

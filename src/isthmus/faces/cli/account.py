@@ -126,5 +126,5 @@ def _show_adoptables(answer: Json, output: Output) -> None:
     if not found:
         note("no stack of others there")
         return
-    names = ("provider", "name", "nativeStatus", "nativeId")
+    names = ("provider", "name", "nativeId")
     columns([n.upper() for n in names], [[text(one, n) for n in names] for one in found])

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
 
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.api.v1alpha1 import Offering, OfferingSpec
@@ -212,7 +211,7 @@ def findings(hooks: Hooks, body: Json) -> Iterator[Finding]:
     yield from lint.lint(body)
     try:
         spec = Offering.parse(body).spec
-    except ValidationError:
+    except (RecursionError, TypeError, ValueError):
         return  # ``lint`` has said so.
     for driver in spec.stacks:
         try:

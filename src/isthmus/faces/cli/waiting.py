@@ -34,9 +34,17 @@ _HOPELESS = frozenset(
 """Reasons that no waiting cures: somebody must change something first."""
 
 Look = Callable[[], Awaitable[Json | None]]
+Detail = Callable[[], Awaitable[str]]
+"""What goes on below the object, in a few words."""
 
 
-async def until_ready(what: str, look: Look, timeout_seconds: float) -> Json:
+async def _nothing() -> str:
+    return ""
+
+
+async def until_ready(
+    what: str, look: Look, timeout_seconds: float, detail: Detail = _nothing
+) -> Json:
     """Wait until an object is ready for its newest spec; print each new reason on the way.
 
     Raises:
@@ -55,7 +63,8 @@ async def until_ready(what: str, look: Look, timeout_seconds: float) -> Json:
         text = f"{what}: {reason}" + (f": {message}" if message else "")
         if current and reason in _HOPELESS:
             raise CommandFailed(f"{text}\nhint: isthmus why {what}", Exit.FAILED)
-        said = _progress(text, said)
+        below = await detail() if current else ""
+        said = _progress(f"{what}: {below}" if below else text, said)
         await _pause(deadline, f"{text}; it may still come: wait with --timeout", what)
 
 
@@ -68,8 +77,8 @@ async def until_gone(what: str, look: Look, timeout_seconds: float) -> None:
     said = ""
     deadline = time.monotonic() + timeout_seconds
     while (obj := await look()) is not None:
-        _, _, reason, message = _state(obj)
-        text = f"{what}: deleting" + (f": {message}" if message and reason != "Ready" else "")
+        _, current, reason, message = _state(obj)
+        text = f"{what}: deleting" + (f": {message}" if message and current else "")
         if reason == DeletionBlocked.reason:
             raise CommandFailed(f"{what}: {reason}: {message}\nhint: isthmus why {what}")
         said = _progress(text, said)

@@ -5,16 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.api.meta import Json
+from isthmus.api.meta import API_VERSION, Json
 from isthmus.faces.cli import common, manifests, waiting
 from isthmus.faces.cli.client import APPLY_PATCH, FIELD_MANAGER, Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kinds import Known, of_manifest
 from isthmus.faces.cli.manifests import Manifest
+from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, dump, say, structured
 from isthmus.ports import Api
 from isthmus.runtime.kube import path_of
 
+STACKS = Api(API_VERSION, "stacks")
 _FIELD = re.compile(r"\b(?:spec|metadata|data)(?:\.[\w-]+|\[\d+\])*")
 
 Force = Annotated[
@@ -117,7 +119,24 @@ async def wait_for(client: Client, known: Known, obj: Json, timeout_seconds: flo
     async def look() -> Json | None:
         return await client.find(known.api, namespace, meta["name"])
 
-    await waiting.until_ready(f"{known.kind.lower()}/{meta['name']}", look, timeout_seconds)
+    async def detail() -> str:
+        if known.kind != "ServiceInstance":
+            return ""
+        return _native_progress(await client.find(STACKS, namespace, meta["name"]))
+
+    what = f"{known.kind.lower()}/{meta['name']}"
+    await waiting.until_ready(what, look, timeout_seconds, detail)
+
+
+def _native_progress(stack: Json | None) -> str:
+    """Say what the native engine works at: ``CREATE_IN_PROGRESS, 4 of 9 done, now Writer``."""
+    status = text(stack, "status.nativeStatus")
+    resources = items(stack, "status.resources")
+    if "IN_PROGRESS" not in status or not resources:
+        return ""
+    busy = [text(r, "logicalId") for r in resources if "IN_PROGRESS" in text(r, "status")]
+    now = f", now {', '.join(busy[:3])}" if busy else ""
+    return f"{status}, {len(resources) - len(busy)} of {len(resources)} resources done{now}"
 
 
 @common.verb

@@ -100,7 +100,7 @@ def own(*paths: Path) -> None:
             os.chown(below, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def free_port(*hosts: str) -> int:
+def free_port(hosts: Sequence[str]) -> int:
     """A TCP port that is free on all these addresses now, outside the kernel's ephemeral range.
 
     An endpoint must survive a restart of the lab; an ephemeral port might be taken by then.
@@ -109,6 +109,11 @@ def free_port(*hosts: str) -> int:
         port = 20_000 + secrets.randbelow(10_000)
         if all(is_free(host, port) for host in hosts):
             return port
+
+
+def random_net() -> str:
+    """A loopback network that hardly anybody else uses, as the first three numbers."""
+    return f"127.{16 + secrets.randbelow(200)}.{secrets.randbelow(256)}"
 
 
 def is_free(host: str, port: int) -> bool:

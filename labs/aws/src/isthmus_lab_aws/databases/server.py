@@ -13,10 +13,6 @@ from typing import Protocol
 ADMINISTRATOR = "rdsadmin"
 """The lab's own superuser in each database; as in RDS, nobody else is one."""
 
-WRITER_HOST = "127.0.0.1"
-READER_HOST = "127.0.0.2"
-"""Writer and reader share a port, as in Aurora, so they need an address each (Linux: 127/8)."""
-
 
 class DatabaseFailed(RuntimeError):
     """A database server could not do what it was asked to; the message says what and why."""

@@ -25,6 +25,9 @@ MODULES: tuple[str, ...] = (
     "cloudfront",
     "elb",
     "elb_classic",
+    "elasticache",
+    "identity",
+    "network",
 )
 """Names of modules in this package that offer an `EXTENSION`."""
 

@@ -207,7 +207,7 @@ def _configurations(given: list[Record]) -> list[Record]:
 
 
 def _physical(record: Record) -> Physical:
-    attributes = {"Id": record["Id"], "MasterPublicDNS": record.get("MasterPublicDnsName", "")}
+    attributes = {"Id": record["Id"], "MasterPublicDNS": record["MasterPublicDnsName"]}
     return Physical(record["Id"], attributes)
 
 

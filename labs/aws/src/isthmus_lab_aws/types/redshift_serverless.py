@@ -33,6 +33,8 @@ from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
 
 _RECORDS = Records("redshift-serverless")
 _NAMESPACE, _WORKGROUP, _SNAPSHOT = "namespace", "workgroup", "snapshot"
+_PORT = 5439
+"""What clients expect; the lab keeps to it, on addresses of the workgroup's own."""
 _WORKING = timedelta(minutes=2)
 _SETTLED = {"CREATING": "AVAILABLE", "MODIFYING": "AVAILABLE"}
 
@@ -177,7 +179,7 @@ def _create_workgroup(place: Place, given: Parameters) -> Mapping[str, Any]:
         "workgroupArn": _arn(place, _WORKGROUP, identity),
         "baseCapacity": given.get("baseCapacity", 128),
         "creationDate": time.time(),
-        "endpoint": {"address": host, "port": given.get("port", 5439)},
+        "endpoint": {"address": host, "port": given.get("port", _PORT)},
         "publiclyAccessible": given.get("publiclyAccessible", False),
         "enhancedVpcRouting": given.get("enhancedVpcRouting", False),
         "status": "AVAILABLE",
@@ -242,12 +244,20 @@ def _follow(place: Place, namespace: Record) -> None:
                     superuser=True,
                 ),
                 running=bool(groups),
+                port=int(groups[0].get("port", _PORT)) if groups else _PORT,
+                force_tls=any(_requires_tls(group) for group in groups),
             )
         )
     except DatabaseFailed as failure:
         raise ApiError("InternalServerException", f"Database: {failure}", 500) from failure
     for group in groups if endpoint else ():
         group["endpoint"] = {"address": endpoint.host, "port": endpoint.port} if endpoint else {}
+
+
+def _requires_tls(group: Record) -> bool:
+    parameters: list[Record] = group.get("configParameters", [])
+    values = {item["parameterKey"]: str(item["parameterValue"]).lower() for item in parameters}
+    return values.get("require_ssl", "true") == "true"
 
 
 def _resource_of(call: Call) -> str:
