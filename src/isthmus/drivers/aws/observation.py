@@ -115,7 +115,7 @@ class Observer:
             resources=resources,
             events=_newest(raw, events),
             message=_message(native, state.says, resources, shown) if state.says else "",
-            blockers=_blockers(native, resources),
+            blockers=_blockers(native, resources, events),
             drift=drift,
         )
 
@@ -321,11 +321,15 @@ def _message(
     return f"{says}: {native.reason}" if native.reason else says
 
 
-def _blockers(native: Native, resources: Sequence[StackResource]) -> tuple[str, ...]:
+def _blockers(
+    native: Native, resources: Sequence[StackResource], events: Sequence[StackEvent]
+) -> tuple[str, ...]:
+    """Name what cannot be deleted, and why; a resource may leave the reason to its event."""
     if native.status != "DELETE_FAILED":
         return ()
+    said = {e.logical_id: e.reason for e in events if e.status == "DELETE_FAILED" and e.reason}
     return tuple(
-        f"{r.logical_id} ({r.type}): {r.reason or r.status}"
+        f"{r.logical_id} ({r.type}): {r.reason or said.get(r.logical_id) or r.status}"
         for r in resources
         if r.status == "DELETE_FAILED"
     )
