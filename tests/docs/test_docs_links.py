@@ -11,13 +11,6 @@ from tests.docs.blocks import ROOT
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 _CODE = re.compile(r"`[^`]*`")
-_WRITTEN_NEXT = frozenset(
-    {
-        "docs/images/demo.svg",
-        "labs/aws/FIDELITY.md",
-    }
-)
-"""Pages that other work in progress brings."""
 _OWN = (*markdown.pages(), *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md")))
 
 
@@ -42,8 +35,6 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if str(target.relative_to(ROOT)) in _WRITTEN_NEXT:
-            continue
         assert target.exists(), f"{page.name}: {link} leads nowhere"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{page.name}: {link}: no such heading"
