@@ -47,7 +47,7 @@ REASONS = sorted(
 SOURCES = [file.read_text() for file in sorted((ROOT / "src").rglob("*.py"))]
 _NAME = re.compile(r"(?:isthmus\.dev|\{GROUP\})/([a-z][a-z-]*)\b(?!\d)")
 NAMES = sorted({f"{meta.GROUP}/{name}" for text in SOURCES for name in _NAME.findall(text)})
-_NOTE = re.compile(r"\bnote\(\s*\"(\w+)\"")
+_NOTE = re.compile(r"\.note\(\s*\"(\w+)\"")
 NOTES = {name for text in SOURCES for name in _NOTE.findall(text)}
 STEPS = {
     step
