@@ -119,7 +119,6 @@ class _CountingStore(KubeStore):
 
 async def run(count: int, *, driver_seconds: float = 2.0) -> Result:
     """Measure once, in a folder that is gone afterwards."""
-    telemetry.configure(level="WARNING")
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
         async with _api(Path(folder)) as store:
             await _furnish(store)
@@ -244,6 +243,7 @@ def main() -> int:
     parser.add_argument("--driver-seconds", type=float, default=2.0)
     parser.add_argument("--at-least", type=float, default=0.0, help="fail below so many a second")
     options = parser.parse_args()
+    telemetry.configure(level="WARNING")
     result = asyncio.run(run(options.count, driver_seconds=options.driver_seconds))
     print(report(result))
     return 0 if result.per_second >= options.at_least else 1

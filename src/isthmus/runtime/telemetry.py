@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Generator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -39,7 +40,7 @@ DRIVER_CALLS = Histogram(
 )
 STATUS_WRITES = Counter("isthmus_status_writes", "Status writes.", ["controller"])
 
-_TRACER = trace.get_tracer("isthmus")
+_PROVIDER: ContextVar[trace.TracerProvider | None] = ContextVar("_PROVIDER", default=None)
 _SECRET = re.compile(r"pass(word|wd)?|secret|token|authorization|credential|private.?key", re.I)
 
 
@@ -113,12 +114,24 @@ def driver_call(driver: str, call: str) -> Generator[None, None, None]:
 
 def _span(name: str, trace_key: str = "") -> AbstractContextManager[Span]:
     """Start a span; without an SDK there is nobody to see it, so it is none."""
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    provider = _PROVIDER.get() or trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
         return nullcontext(trace.INVALID_SPAN)
+    tracer = provider.get_tracer("isthmus")
     if not trace_key:
-        return _TRACER.start_as_current_span(name)
+        return tracer.start_as_current_span(name)
     root = trace.set_span_in_context(NonRecordingSpan(_context(trace_key)))
-    return _TRACER.start_as_current_span(name, context=root)
+    return tracer.start_as_current_span(name, context=root)
+
+
+@contextmanager
+def traced_by(provider: trace.TracerProvider) -> Generator[None, None, None]:
+    """Trace with this provider, not with the process's own, whatever is started within."""
+    token = _PROVIDER.set(provider)
+    try:
+        yield
+    finally:
+        _PROVIDER.reset(token)
 
 
 def native_event(name: str, attributes: dict[str, str]) -> None:
