@@ -154,6 +154,33 @@ async def test_unknown_fields(api: Client, mode: str, code: int, warned: bool) -
         assert "strange" not in answer.json["metadata"]
 
 
+async def test_unknown_field_in_a_strict_patch(api: Client) -> None:
+    await api("POST", DEFINITIONS, widget_definition())
+    await api("POST", WIDGETS, widget())
+    kind = "application/merge-patch+json"
+
+    path = f"{WIDGETS}/a?fieldValidation=Strict"
+    refused = await api("PATCH", path, {"spec": {"odd": 1}}, kind=kind)
+
+    assert refused.code == 422
+    assert 'unknown field "spec.odd"' in refused.json["message"]
+
+
+async def test_stricter_schema_does_not_block_what_was_there(api: Client) -> None:
+    made = (await api("POST", DEFINITIONS, widget_definition())).json
+    old = (await api("POST", WIDGETS, widget(size=1))).json
+    made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][
+        "size"
+    ]["minimum"] = 5
+    assert (await api("PUT", f"{DEFINITIONS}/widgets.example.com", made)).code == 200
+
+    old["status"] = {"ready": True}
+    assert (await api("PUT", f"{WIDGETS}/a/status", old)).code == 200
+    kind = "application/merge-patch+json"
+    assert (await api("PATCH", f"{WIDGETS}/a", {"spec": {"text": "x"}}, kind=kind)).code == 200
+    assert (await api("PATCH", f"{WIDGETS}/a", {"spec": {"size": 2}}, kind=kind)).code == 422
+
+
 async def test_openapi_describes_the_kind(api: Client) -> None:
     await api("POST", DEFINITIONS, widget_definition())
 

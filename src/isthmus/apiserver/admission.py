@@ -21,6 +21,7 @@ class Options:
         dry_run: Do everything but store it.
         validation: What happens to unknown fields: `Ignore`, `Warn` or `Strict`.
         subresource: Empty, `status` or `scale`.
+        patched: Whether the object is the outcome of a patch.
     """
 
     user: User
@@ -28,6 +29,7 @@ class Options:
     dry_run: bool = False
     validation: str = "Warn"
     subresource: str = ""
+    patched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

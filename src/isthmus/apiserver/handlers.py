@@ -9,6 +9,7 @@ import orjson
 
 from isthmus.apiserver import listing, ownership, patch, reviews, scale, selectors
 from isthmus.apiserver.admission import Options, Result
+from isthmus.apiserver.applied import applied_configuration
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, not_found, unknown_path
 from isthmus.apiserver.history import Record
@@ -173,6 +174,7 @@ class Handlers:
             bool(dry_run),
             validation,
             target.subresource,
+            patched=request.method == "PATCH",
         )
 
     async def _write(
@@ -241,7 +243,12 @@ class Handlers:
     def _apply(
         self, request: Request, resource: Resource, target: Target, options: Options, body: bytes
     ) -> Result:
-        wanted = self._applied(request, resource, target, body)
+        if not request.query.get("fieldManager"):
+            cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
+            message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.sentence()}'
+            raise ApiError(422, "Invalid", message)
+        value = load(body, self._limits.nesting, yaml=True)
+        wanted = applied_configuration(resource, target, value)
         collection = self._store.collection(resource.collection)
         record = collection.current((target.namespace, target.name))
         writer = self._objects.writer(resource, options)
@@ -263,40 +270,6 @@ class Handlers:
         force = request.flag("force")
         merged, managers = ownership.apply(live, wanted, schema, managers, writer, force=force)
         return self._objects.update(resource, record, merged, options, managers)
-
-    def _applied(self, request: Request, resource: Resource, target: Target, body: bytes) -> Json:
-        """The applied configuration, checked for what only apply refuses."""
-        if not request.query.get("fieldManager"):
-            cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
-            message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.sentence()}'
-            raise ApiError(422, "Invalid", message)
-        value = load(body, self._limits.nesting, yaml=True)
-        if not isinstance(value, dict):
-            raise bad_request("the applied configuration must be an object")
-        wanted = {k: v for k, v in cast("Json", value).items() if v is not None}
-        if (wanted.get("apiVersion"), wanted.get("kind")) != (
-            resource.group_version,
-            resource.kind,
-        ):
-            raise bad_request(
-                f"the applied configuration must be a {resource.kind} of {resource.group_version}"
-            )
-        metadata = wanted.setdefault("metadata", {})
-        if not isinstance(metadata, dict):
-            raise bad_request("metadata must be an object")
-        identity = cast("Json", metadata)
-        if identity.get("managedFields"):
-            raise bad_request("metadata.managedFields must be nil")
-        if identity.setdefault("name", target.name) != target.name:
-            raise bad_request("the name of the object does not match the name on the URL")
-        if resource.namespaced:
-            identity["namespace"] = target.namespace
-        if target.subresource == "status":
-            kept = ("apiVersion", "kind", "metadata", "status")
-            wanted = {name: value for name, value in wanted.items() if name in kept}
-        elif resource.has_status:
-            wanted.pop("status", None)
-        return wanted
 
     # --- deletion ------------------------------------------------------------------------------
 

@@ -28,7 +28,12 @@ from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.ownership import Writer
-from isthmus.apiserver.preconditions import check_finalizers, check_identity, check_type
+from isthmus.apiserver.preconditions import (
+    check_finalizers,
+    check_identity,
+    check_type,
+    unknown_fields,
+)
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Store
 
@@ -169,11 +174,7 @@ class Objects:
         unknown += more
         name = str(metadata.get("name") or "")
         if unknown and options.validation == "Strict":
-            listed = ", ".join(f'unknown field "{field}"' for field in unknown)
-            raise bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a'
-                f" {resource.kind}: strict decoding error: {listed}"
-            )
+            raise unknown_fields(resource, unknown, patched=options.patched)
         causes = causes or meta.check(resource, metadata)
         causes += wrong
         rule = self._rules.get(resource.collection)

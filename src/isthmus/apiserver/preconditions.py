@@ -1,6 +1,6 @@
 """What must be true before an object is written over another."""
 
-from isthmus.apiserver.errors import Cause, bad_request, conflict, invalid
+from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
 from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.resources import Resource
 
@@ -72,3 +72,14 @@ def check_finalizers(resource: Resource, old: Json, new: Json) -> None:
         )
         cause = Cause("metadata.finalizers", why, "FieldValueForbidden")
         raise invalid(resource, old["name"], [cause])
+
+
+def unknown_fields(resource: Resource, unknown: list[str], *, patched: bool) -> ApiError:
+    """The refusal of fields that the schema does not know, when the caller wants strictness."""
+    listed = ", ".join(f'unknown field "{field}"' for field in unknown)
+    if patched:
+        return ApiError(422, "Invalid", f' "" is invalid: patch: strict decoding error: {listed}')
+    return bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+        f" {resource.kind}: strict decoding error: {listed}"
+    )

@@ -69,7 +69,8 @@ class Schema:
         prune(obj, self.raw, unknown, whole=self._whole)
         if self._open is None:
             self._open = _compile(_json_schema(self.raw, closed=False, top=self._whole))
-        causes = list(_causes(self._open.iter_errors(obj), self.raw, obj))
+        errors = [e for e in self._open.iter_errors(obj) if not _was_so_before(e, obj, old)]
+        causes = list(_causes(errors, self.raw, obj))
         return unknown, causes or self._broken_rules(obj, old)
 
     def _broken_rules(self, obj: Json, old: Json | None) -> list[Cause]:
@@ -192,6 +193,17 @@ def _prune_object(
         elif not keeps:
             unknown.append(here)
             del obj[name]
+
+
+def _was_so_before(error: Any, obj: Json, old: Json | None) -> bool:
+    """Whether an update left the wrong value as it was: a stricter schema must not block it."""
+    if old is None:
+        return False
+    path = list(error.instance_path)
+    try:
+        return bool(path) and bool(_at(old, path) == _at(obj, path))
+    except (KeyError, IndexError, TypeError):
+        return False
 
 
 def _causes(errors: Iterable[Any], raw: Json, obj: Json) -> Iterable[Cause]:

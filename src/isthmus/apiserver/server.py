@@ -94,7 +94,11 @@ class ApiServer:
         for resource in kinds.builtin_resources():
             self._registry.replace(resource.collection, [resource])
         for record in self._store.collection(kinds.CRD_COLLECTION).records.values():
-            self._serve_definition(orjson.loads(record.body))
+            try:
+                self._serve_definition(orjson.loads(record.body))
+            except (ValueError, LookupError, TypeError):
+                # One kind that cannot be served must not keep all the others from being so.
+                _LOG.exception("a definition cannot be served", extra={"key": record.key})
         self._store.listen(self._notice)
         defaults.ensure(self._objects)
         await self._store.commit()
