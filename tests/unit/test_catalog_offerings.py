@@ -1,15 +1,22 @@
 """Every offering of the catalog is sound, and renders to what a reviewer has read."""
 
+from contextlib import nullcontext
+
 import orjson
 import pytest
 
 from isthmus.core import catalog, prices, schemas
 from isthmus.core.lint import lint
 from isthmus.drivers.aws.lint import policies
+from isthmus.errors import InvalidSpec
 from tests.catalog_files import NAMES, asked, composed, manifest, offering, plans
 from tests.golden_files import assert_golden
 
 AWS = [name for name in NAMES if "aws" in offering(name).spec.stacks]
+
+
+def parameters(name):
+    return schemas.properties(offering(name).spec.parameters)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,3 +84,33 @@ def test_a_known_price_can_be_added_up(name, plan):
         found = prices.estimate(definition, plan, values, (listed.driver, listed.region))
         assert found is not None
         assert found.source.startswith("https://aws.amazon.com/")
+
+
+@pytest.mark.parametrize(
+    ("clients", "accepted"),
+    [
+        ("10.0.0.0/8", True),
+        ("10.1.2.3/32", True),
+        ("172.16.0.0/12", True),
+        ("192.168.7.0/24", True),
+        ("100.64.0.0/10", True),
+        ("0.0.0.0/0", False),
+        ("10.0.0.0/7", False),
+        ("172.15.0.0/16", False),
+        ("172.16.0.0/8", False),
+        ("192.0.2.0/24", False),
+        ("8.8.8.8/32", False),
+    ],
+)
+@pytest.mark.parametrize("name", [n for n in AWS if "allowedCidr" in parameters(n)])
+def test_only_private_addresses_may_connect(name, clients, accepted):
+    schema = offering(name).spec.parameters
+    values = schemas.defaults(schema) | {"allowedCidr": clients}
+    with nullcontext() if accepted else pytest.raises(InvalidSpec, match="allowedCidr"):
+        schemas.check(schema, values, field="spec.parameters")
+
+
+@pytest.mark.parametrize("name", [n for n in AWS if "subnetIds" in parameters(n)])
+def test_a_network_that_is_there_needs_its_subnets(name):
+    with pytest.raises(InvalidSpec, match="subnetIds"):
+        composed(name, "custom", {"vpcId": "vpc-0123456789abcdef0"})
