@@ -219,6 +219,7 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
     for event in _since(progress.status.events, observed.events):
         _tell(event, progress)
     before = progress.status.drift
+    drift = observed.drift and stacks.unignored(observed.drift, stack.spec.ignore_fields)
     progress.status = progress.status.model_copy(
         update={
             "external_name": stacks.external_name(stack),
@@ -229,19 +230,19 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
             "outputs": dict(observed.outputs),
             "resources": observed.resources,
             "events": stacks.kept(observed.events, _EVENTS_KEPT),
-            "drift": observed.drift,
+            "drift": drift,
         }
     )
-    if observed.drift is not None:
-        drifted = observed.drift.drifted
+    if drift is not None:
+        drifted = drift.drifted
         progress.note(
             "Drifted",
             holds=drifted,
             reason="Drifted" if drifted else "InSync",
-            message="; ".join(observed.drift.resources),
+            message="; ".join(drift.resources),
         )
-        if drifted and (before is None or before.resources != observed.drift.resources):
-            words = "Changed behind our back: " + "; ".join(observed.drift.resources)
+        if drifted and (before is None or before.resources != drift.resources):
+            words = "Changed behind our back: " + "; ".join(drift.resources)
             progress.tell(Happening(reason="Drifted", message=words, type="Warning"))
 
 

@@ -197,6 +197,22 @@ def _without(node: Json, path: Sequence[str]) -> Json:
     return node | {head: _without(cast("Json", below), rest)} if isinstance(below, dict) else node
 
 
+def unignored(drift: Drift, ignored: Sequence[str]) -> Drift:
+    """Return the drift without the fields that others may change.
+
+    Engines name drifted fields as the template does, without the word for resources at its top:
+    ``Resources.Cluster.Properties.Size`` is ``Cluster.Properties.Size``.
+    """
+    fields = tuple(path.partition(".")[2] for path in ignored)
+    kept = tuple(
+        found
+        for found in drift.resources
+        if not any(found == field or found.startswith(f"{field}.") for field in fields if field)
+    )
+    drifted = drift.drifted and (bool(kept) or not drift.resources)
+    return drift.model_copy(update={"resources": kept, "drifted": drifted})
+
+
 def matters(event: StackEvent) -> bool:
     """Tell whether a native event is worth an Event: the stack came to an end, or a failure.
 
