@@ -264,3 +264,23 @@ async def repeated(step: Callable[[], Awaitable[T | None]]) -> T:
 
 def left(lab: AwsAccount) -> list[Any]:
     return [r for r in lab.page("state")["resources"] if r["account"] == lab.account]
+
+
+@pytest.mark.slow
+@pytest.mark.labs
+@pytest.mark.parametrize("name", ["aurora-postgresql", "elb-application", "redshift"])
+async def test_it_can_live_in_a_network_that_is_there(name, aws_lab, connection):
+    ec2 = aws_lab.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{n}.0/24", AvailabilityZone=zone)["Subnet"]
+        for n, zone in enumerate(("us-east-1a", "us-east-1b"))
+    ]
+    given = {"vpcId": vpc, "subnetIds": [subnet["SubnetId"] for subnet in subnets]}
+    stack = native(composed(name, "dev", given, uid=str(uuid.uuid4())), aws_lab)
+    created = await applied(connection, stack)
+    assert created.phase is Phase.READY, created.message
+    assert "AWS::EC2::VPC" not in {resource.type for resource in created.resources}
+    gone = await deleted(connection, stack)
+    assert gone.phase is Phase.ABSENT, gone.blockers
+    assert {r["type"] for r in left(aws_lab)} == {"AWS::EC2::VPC", "AWS::EC2::Subnet"}
