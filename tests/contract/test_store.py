@@ -1,6 +1,7 @@
 """What every Store promises: the one in memory, and the API through its real client."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 
 from isthmus.api.crd import crd
 from isthmus.api.meta import FINALIZER, Json
-from isthmus.api.v1alpha1 import KINDS, Provider, ServiceInstance
+from isthmus.api.v1alpha1 import Provider, ServiceInstance
+from isthmus.apiserver import ApiServer, ServerConfig
 from isthmus.errors import AlreadyExists, Conflict, IsthmusError, NotFound
 from isthmus.ports import Api, Store, WatchEvent
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
@@ -18,11 +20,10 @@ from isthmus.runtime.memory import MemoryStore
 from isthmus.runtime.transport import AsgiTransport, HttpTransport
 from tests.polling import eventually
 
-apiserver: Any = pytest.importorskip("isthmus.apiserver")
-
 CRDS = Api("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
 INSTANCES = api_of(ServiceInstance)
 PROVIDERS = api_of(Provider)
+MANIFESTS = [crd(kind) for kind in (ServiceInstance, Provider)]
 TEAM = "team-a"
 
 
@@ -37,41 +38,46 @@ def an_instance(name: str = "db", **spec: Any) -> Json:
 
 async def _furnished(store: Store) -> Store:
     if isinstance(store, KubeStore):
-        for kind in KINDS:
-            await store.create(CRDS, crd(kind))
+        for manifest in MANIFESTS:
+            await store.create(CRDS, manifest)
     await store.create(
         NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
     )
     return store
 
 
-@pytest.fixture(params=["memory", "in-process", "http"])
+@pytest.fixture(params=["memory", "in-process"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield await _furnished(MemoryStore())
         return
-    if not hasattr(apiserver, "ApiServer"):
-        pytest.skip("the embedded API is not here")
-    server = await apiserver.ApiServer.open(apiserver.ServerConfig(data_dir=tmp_path))
-    token = server.issue_token("tester", ["system:masters"])
-    serving: asyncio.Task[None] | None = None
-    if request.param == "in-process":
-        transport: Any = AsgiTransport(server.app, token=token)
-    else:
-        import ssl
+    server, token = await _server(tmp_path)
+    try:
+        yield await _furnished(KubeStore(AsgiTransport(server.app, token=token)))
+    finally:
+        await server.close()
 
-        serving = asyncio.create_task(server.serve())
-        await eventually(lambda: _serving(server))
-        pem = server.ca_pem
-        context = ssl.create_default_context(cadata=pem if isinstance(pem, str) else pem.decode())
-        transport = HttpTransport(server.url, token=token, tls=context)
+
+@pytest.fixture
+async def distant(tmp_path: Path) -> AsyncIterator[Store]:
+    """The same over the network, with TLS."""
+    server, token = await _server(tmp_path)
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: _serving(server))
+    pem = server.ca_pem
+    tls = ssl.create_default_context(cadata=pem if isinstance(pem, str) else pem.decode())
+    transport = HttpTransport(server.url, token=token, tls=tls)
     try:
         yield await _furnished(KubeStore(transport))
     finally:
         await transport.close()
         await server.close()
-        if serving is not None:
-            await serving
+        await serving
+
+
+async def _server(folder: Path) -> tuple[ApiServer, str]:
+    server = await ApiServer.open(ServerConfig(data_dir=folder))
+    return server, server.issue_token("tester", ["system:masters"])
 
 
 async def test_what_was_created_is_found(store: Store) -> None:
@@ -260,7 +266,21 @@ async def test_failures_are_ours(store: Store) -> None:
         await store.create(INSTANCES, {"metadata": {"namespace": TEAM}, "spec": {}, "kind": "X"})
 
 
-async def _serving(server: Any) -> bool:
+async def test_over_the_network_it_is_the_same(distant: Store) -> None:
+    for promise in (
+        test_what_was_created_is_found,
+        test_a_status_is_written_alone_and_with_little,
+        test_a_patch_merges_and_may_insist_on_a_version,
+        test_a_watch_tells_all_that_follows_in_order,
+        test_a_list_tells_from_where_to_watch,
+        test_failures_are_ours,
+    ):
+        await promise(distant)
+        for item in (await distant.list(INSTANCES)).items:
+            await distant.delete(INSTANCES, TEAM, item["metadata"]["name"])
+
+
+async def _serving(server: ApiServer) -> bool:
     return bool(server.url) and not server.url.endswith(":0")
 
 
