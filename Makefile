@@ -80,7 +80,7 @@ lint: $(VENV)/.dev
 	PYTHONPATH=src:labs/aws/src $(BIN)/lint-imports
 
 types: $(VENV)/.dev
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.dev
 	$(PYTEST) -q -k "docs"
