@@ -28,7 +28,10 @@ what is in them. What holds for all of them:
 * **Deletion.** `onDelete` says what stays. Deletion protection keeps everybody else from deleting;
   deleting the ServiceInstance lifts it first.
 * **Bindings.** Each binding gets a credential of its own, revoked with it; see
-  [the keys of the Secret](secret-keys.md). Prefer `iam-role` to `iam-user`.
+  [the keys of the Secret](secret-keys.md). Prefer `iam-role` to `iam-user`: its `principal` is
+  whoever may take the role, for a workload in Kubernetes `{oidcProvider, subject}` of its service
+  account, for example `{oidcProvider: oidc.eks.eu-central-1.amazonaws.com/id/ABC, subject:
+  "system:serviceaccount:shop:web"}`.
 * **Prices** are AWS's public list prices of the region and date that are stated, before taxes and
   discounts; what is not known is left out. `isthmus plan` shows them.
 """

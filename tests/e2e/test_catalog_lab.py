@@ -184,6 +184,24 @@ async def test_production_can_be_made_and_goes_when_asked(name, aws_lab, connect
     assert kept <= KEPT, f"{name} leaves {kept - KEPT}"
 
 
+async def test_a_workload_without_a_key_takes_its_role_by_its_token(aws_lab, connection):
+    uid = str(uuid.uuid4())
+    created = await applied(connection, native(composed("sqs", "dev", uid=uid), aws_lab))
+    principal = {"oidcProvider": "oidc.example.com/id/1", "subject": "system:serviceaccount:a:b"}
+    definition = offering("sqs").spec
+    given = schemas.defaults(definition.binding.parameters) | {"principal": principal}
+    schemas.check(definition.binding.parameters, given, field="spec.parameters")
+    scope = scope_of("sqs", created, uid) | {f"binding.{k}": v for k, v in given.items()}
+    spec = substitute(definition.stacks["aws"].credentials[0].spec, scope)
+    grant = Grant(id="b-oidc", spec=spec, parameters=given, tags={"isthmus.dev/uid": uid})
+    role = await connection.credentials["iam-role"].grant(grant)
+    trust = aws_lab.client("iam").get_role(RoleName=role["role-name"])["Role"]
+    (statement,) = trust["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"]["Federated"].endswith(":oidc-provider/oidc.example.com/id/1")
+    assert principal["subject"] in statement["Condition"]["StringEquals"].values()
+    await connection.credentials["iam-role"].revoke(grant)
+
+
 async def bound_once(name, number, created, uid, connection):
     """Make and revoke a credential; every key of the Secret can be written."""
     definition = offering(name).spec
