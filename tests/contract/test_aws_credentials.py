@@ -245,7 +245,7 @@ async def test_a_database_that_does_not_answer_is_asked_again(connection, postgr
     [
         ({"engine": "oracle"}, "engine: write one of"),
         ({"host": ""}, "host: it is empty"),
-        ({"admin": {}}, "secretArn: name"),
+        ({"admin": {}}, "secret by secretArn"),
         ({"grants": "everything"}, "grants: write readwrite or readonly"),
         ({"tls": {"ca": "none"}}, r"tls\.ca: write rds or system"),
         ({"engine": "redshift", "via": "pigeon"}, "via: write direct or data-api"),

@@ -80,10 +80,35 @@ class SqlUser:
         )
 
     async def _admin(self, spec: Json) -> tuple[str, str]:
+        """Return name and password of the master: of its secret, or a temporary one of Redshift."""
         admin = cast("Json", spec.get("admin") or {})
-        arn = str(admin.get("secretArn") or "")
-        if not arn:
-            raise InvalidSpec("credentials.spec.admin.secretArn: name the master's secret.")
+        if admin.get("secretArn"):
+            return await self._of_secret(str(admin["secretArn"]))
+        database = _text(spec, "database")
+        if admin.get("cluster"):
+            answer = await self._aws.call(
+                "redshift",
+                "get_cluster_credentials",
+                ClusterIdentifier=str(admin["cluster"]),
+                DbUser=str(admin.get("user") or ""),
+                DbName=database,
+                AutoCreate=False,
+            )
+            return str(answer["DbUser"]), str(answer["DbPassword"])
+        if admin.get("workgroup"):
+            answer = await self._aws.call(
+                "redshift-serverless",
+                "get_credentials",
+                workgroupName=str(admin["workgroup"]),
+                dbName=database,
+            )
+            return str(answer["dbUser"]), str(answer["dbPassword"])
+        raise InvalidSpec(
+            "credentials.spec.admin: name the master's secret by secretArn, or for Redshift a "
+            "cluster and user, or a workgroup."
+        )
+
+    async def _of_secret(self, arn: str) -> tuple[str, str]:
         answer = await self._aws.call("secretsmanager", "get_secret_value", SecretId=arn)
         try:
             content = cast("dict[str, str]", orjson.loads(str(answer["SecretString"])))
