@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import psycopg
@@ -324,3 +325,33 @@ def test_cluster_data_and_endpoint_survive_a_killed_lab(own_lab, name) -> None:
         sslmode="require",
     ).close()
     lab.client("rds").delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+@pytest.mark.parametrize("moment", ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"])
+def test_killed_while_a_cluster_is_made_it_comes_to_its_end(
+    own_lab, stacks_of, name, moment
+) -> None:
+    lab = own_lab(options=("--no-lint",))
+    stacks = stacks_of(lab)
+    stacks.begin(name, cluster(name))
+    deadline = time.monotonic() + 60
+    while ("Cluster", moment) not in {event[:2] for event in stacks.events(name)}:
+        assert time.monotonic() < deadline, stacks.events(name)
+        time.sleep(0.02)
+    lab.stop(9)
+    lab.start()
+    stacks = stacks_of(lab)
+    assert stacks.wait(name) == "CREATE_COMPLETE", stacks.failures(name)
+    outputs = stacks.outputs(name)
+    value = lab.client("secretsmanager").get_secret_value(SecretId=outputs["Secret"])
+    psycopg.connect(
+        host=outputs["Host"],
+        port=outputs["Port"],
+        user="adm",
+        password=json.loads(value["SecretString"])["password"],
+        dbname="app",
+        sslmode="require",
+    ).close()
+    assert stacks.delete(name) == "DELETE_COMPLETE", stacks.failures(name)
+    assert lab.page("health")["clusters"] == {}
+    assert not list((lab.state / "databases" / "clusters").iterdir())

@@ -7,7 +7,7 @@ RDS, Redshift and Redshift Serverless keep records; a record says what its datab
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -98,10 +98,13 @@ def forget(key: str) -> None:
             memory.pop(key, None)
 
 
-def retain(prefix: str, known: set[str]) -> None:
-    """Remove each database of a service (its keys begin with `prefix`) that no record knows."""
+def retain(prefix: str, known: Callable[[], set[str]]) -> None:
+    """Remove each database of a service (its keys begin with `prefix`) that no record knows.
+
+    `known` is asked for each, for an interrupted stack may be making records meanwhile.
+    """
     for key in databases().health():
-        if key.startswith(f"{prefix.rstrip('-')}-") and key not in known:
+        if key.startswith(f"{prefix.rstrip('-')}-") and key not in known():
             forget(key)
 
 

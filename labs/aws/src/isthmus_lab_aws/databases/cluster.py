@@ -21,6 +21,7 @@ from isthmus_lab_aws.databases.server import (
     Server,
     Settings,
 )
+from isthmus_lab_aws.databases.templates import cache_folder
 
 _NODES = ("a", "b")
 _STATE = "cluster.json"
@@ -141,14 +142,15 @@ class DatabaseCluster:
     def resume(self) -> None:
         """After a restart of the lab: run again what was running."""
         with self._lock:
-            if self._state.running:
+            if self._state.running and not self.running:
                 self._start_nodes()
 
     def start(self) -> None:
         """Start a stopped cluster."""
         with self._lock:
             self._change(running=True)
-            self._start_nodes()
+            if not self.running:
+                self._start_nodes()
 
     def stop(self) -> None:
         """Stop the cluster; log-ins are refused from now on, data stay."""
@@ -262,6 +264,7 @@ class DatabaseCluster:
             certificate=self.folder / "tls" / "server.pem",
             key=self.folder / "tls" / "server.key",
             force_tls=self._state.force_tls,
+            templates=cache_folder(),
         )
         if self._state.engine == "mysql":
             programs = mariadb.binaries()

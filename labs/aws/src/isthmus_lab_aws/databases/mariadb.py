@@ -23,6 +23,7 @@ from isthmus_lab_aws.databases.server import (
     Server,
     Settings,
 )
+from isthmus_lab_aws.databases.templates import template
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -57,11 +58,10 @@ class MariaServer(Server):
 
     def create(self) -> None:
         """Copy the initialised template; make it first if it is absent."""
-        template = self.folder.parent.parent / ".templates" / "mariadb"
-        if not template.exists():
-            self._initialise(template)
+        name = f"mariadb-{int(self._server.stat().st_mtime)}"
+        initialised = template(self._settings.templates, name, self._initialise)
         self.folder.mkdir(mode=0o700)
-        shutil.copytree(template, self._data)
+        shutil.copytree(initialised, self._data)
         children.own(self.folder)
 
     def start(self, hosts: tuple[str, ...], follows: Server | None = None) -> None:
@@ -143,15 +143,10 @@ class MariaServer(Server):
         if self._value("SELECT MASTER_GTID_WAIT(%s, %s)", position, _START_SECONDS) != "0":
             raise DatabaseFailed("the reader does not catch up with the writer")
 
-    def _initialise(self, template: Path) -> None:
-        draft = template.with_name(template.name + ".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True, mode=0o700)
-        children.own(draft)
+    def _initialise(self, draft: Path) -> None:
         where = ["--no-defaults", f"--datadir={draft}"]
         what = ["--skip-test-db", "--auth-root-authentication-method=normal"]
         children.run([self._installer, *where, *what], reaches=draft)
-        draft.rename(template)
 
     def _command(
         self, hosts: tuple[str, ...], follows: Server | None, *, bootstrap: bool

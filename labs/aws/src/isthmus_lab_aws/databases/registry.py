@@ -3,7 +3,6 @@
 ```
 <root>/ca.pem, ca.key            the lab's certificate authority
 <root>/administrator             the password of the lab's own superuser (0600)
-<root>/.templates/               initialised, empty databases, one per version
 <root>/clusters/<key>/           one cluster
 <root>/snapshots/<key>/          one snapshot
 ```
@@ -15,7 +14,7 @@ import atexit
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from isthmus_lab_aws.databases import children, cluster, mariadb, postgres
 from isthmus_lab_aws.databases.certificates import Authority
 from isthmus_lab_aws.databases.cluster import DatabaseCluster, State
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
+from isthmus_lab_aws.databases.templates import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Databases:
         self._lock = threading.Lock()
         self._clusters: dict[str, DatabaseCluster] = {}
         self._authority = Authority(root)
-        self._password = _kept_secret(root / "administrator")
+        self._password = _kept_secret(root / "administrator", _shared_password)
         self._clusters_folder = root / "clusters"
         self._clusters_folder.mkdir(exist_ok=True)
         self._load()
@@ -191,8 +191,14 @@ class Databases:
         return self.root / "snapshots" / key
 
 
-def _kept_secret(path: Path) -> str:
+def _shared_password() -> str:
+    """The administrator's password of the user's templates; a new lab takes it over."""
+    return _kept_secret(cache_folder() / "administrator", lambda: secrets.token_urlsafe(24))
+
+
+def _kept_secret(path: Path, first: Callable[[], str]) -> str:
     if not path.exists():
+        secret = first()
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
+        path.write_text(secret)
     return path.read_text()

@@ -28,6 +28,7 @@ class Settings:
         certificate: server certificate (PEM file).
         key: its key (PEM file, readable by the server's user only).
         force_tls: whether log-ins without TLS are refused.
+        templates: folder of the initialised databases that new ones are copied from.
     """
 
     port: int
@@ -35,6 +36,7 @@ class Settings:
     certificate: Path
     key: Path
     force_tls: bool
+    templates: Path
 
 
 @dataclass(frozen=True, slots=True)

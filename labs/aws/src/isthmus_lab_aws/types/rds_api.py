@@ -54,17 +54,24 @@ _MUTATING = frozenset(_STATES) | {
 def started() -> None:
     """After a restart: settle what was under way, run the databases that should run."""
     backing.databases().resume()
-    known: set[str] = set()
     for place in _places():
         with ministack.at(place):
             for record in clusters().values():
                 settle(record, "Status")
-                known.add(key_of("rds", place, record["DBClusterIdentifier"]))
             for record in instances().values():
                 settle(record, "DBInstanceStatus")
-                known.add(key_of("rds-db", place, record["DBInstanceIdentifier"]))
             follow_all(place)
-    backing.retain("rds", known)
+    backing.retain("rds", _known)
+
+
+def _known() -> set[str]:
+    """The keys of all databases that a record stands for."""
+    stores = (("rds", rds()._clusters), ("rds-db", rds()._instances))
+    return {
+        key_of(kind, Place(account, region), name)
+        for kind, store in stores
+        for account, region, name in list(store._data)
+    }
 
 
 def before(call: Call) -> Answer | None:
@@ -186,8 +193,7 @@ def _reboot_instance(call: Call) -> None:
 
 
 def _forget_instances(place: Place) -> None:
-    known = {key_of("rds-db", place, name) for name in instances()}
-    backing.retain(key_of("rds-db", place, ""), known)
+    backing.retain(key_of("rds-db", place, ""), _known)
 
 
 def _refusing(call: Call, act: Callable[[], object]) -> Answer | None:

@@ -187,7 +187,6 @@ def _physical(record: Record) -> Physical:
 
 def started() -> None:
     """After a restart: finish what was under way, run the databases that should run."""
-    known: set[str] = set()
     for place, kind, name, record in api.CLUSTERS.everywhere():
         if kind != "cluster":
             continue
@@ -195,9 +194,14 @@ def started() -> None:
             api.remove(place, name)
             continue
         api.settle(record)
-        known.add(key_of("redshift", place, name))
         api.follow(place, record)
-    backing.retain("redshift", known)
+    backing.retain("redshift", _known)
+
+
+def _known() -> set[str]:
+    """The keys of all databases that a record stands for."""
+    found = api.CLUSTERS.everywhere()
+    return {key_of("redshift", place, name) for place, kind, name, _ in found if kind == "cluster"}
 
 
 def inventory() -> list[tuple[Place, str, str]]:

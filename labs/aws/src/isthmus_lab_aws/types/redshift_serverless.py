@@ -388,13 +388,19 @@ def _camel(value: Any) -> Any:
 
 def started() -> None:
     """After a restart: finish what was under way, run the databases that should run."""
-    known: set[str] = set()
-    for place, kind, name, record in _RECORDS.everywhere():
+    for place, kind, _, record in _RECORDS.everywhere():
         _settle(record)
         if kind == _NAMESPACE:
-            known.add(key_of("serverless", place, name))
             _follow(place, record)
-    backing.retain("serverless", known)
+    backing.retain("serverless", _known)
+
+
+def _known() -> set[str]:
+    """The keys of all databases that a namespace stands for."""
+    found = _RECORDS.everywhere()
+    return {
+        key_of("serverless", place, name) for place, kind, name, _ in found if kind == _NAMESPACE
+    }
 
 
 def inventory() -> list[tuple[Place, str, str]]:
