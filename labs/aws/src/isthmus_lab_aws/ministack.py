@@ -8,6 +8,7 @@ from the environment when it is imported: call `prepare` first.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -73,6 +74,8 @@ def prepare(port: int) -> None:
         PERSIST_STATE="0",
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "WARNING"),
     )
+    # Without the package ministack starts no containers: the lab brings databases of its own.
+    cast("dict[str, Any]", sys.modules)["docker"] = None
 
 
 def module(name: str) -> Any:
