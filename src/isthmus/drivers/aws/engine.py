@@ -123,7 +123,11 @@ class CloudFormation:
             return  # CloudFormation refuses a deletion now; the caller comes again.
         if stack.pre_delete and not waiting:
             resources = await self._observer.resources(native.id)
-            target = predelete.Target(outputs=native.outputs, resources=resources)
+            target = predelete.Target(
+                outputs=native.outputs,
+                resources=resources,
+                resumed=native.status == "DELETE_FAILED",
+            )
             if not await predelete.run(self._aws, stack.pre_delete, target):
                 return
         await self._delete(stack, native)

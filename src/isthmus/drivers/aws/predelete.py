@@ -28,6 +28,8 @@ class Target:
 
     outputs: Mapping[str, str]
     resources: Sequence[StackResource]
+    resumed: bool = False
+    """A deletion stopped half-way before: what is missing now was deleted then."""
 
     def scope(self) -> dict[str, Any]:
         """Return the names that a step may use."""
@@ -39,6 +41,7 @@ class Target:
         return any(
             r.physical_id and physical_id in (r.physical_id, r.physical_id.rsplit("/", 1)[-1])
             for r in self.resources
+            if r.status != "DELETE_COMPLETE"
         )
 
 
@@ -75,6 +78,8 @@ def _own(spec: Json, key: str, target: Target) -> str:
     if not value:
         raise InvalidSpec(f"preDelete: step {spec['step']} needs {key!r}.")
     if not target.holds(value):
+        if target.resumed:
+            raise NotFound(f"preDelete: {value} is gone already.")
         raise Forbidden(f"preDelete: {value} is not a resource of this stack; we leave it alone.")
     return value
 
