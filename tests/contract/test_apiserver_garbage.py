@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.apiserver.config import Limits
 from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -141,6 +142,22 @@ async def test_namespace_goes_with_its_contents(api: Client) -> None:
     await eventually(api, f"{NAMESPACES}/team", gone)
 
 
+async def test_events_are_forgotten_after_their_time(tmp_path: Path) -> None:
+    path = "/api/v1/namespaces/default/events"
+    event = {
+        "metadata": {"name": "old"},
+        "involvedObject": {"name": "x"},
+        "lastTimestamp": "2020-01-01T00:00:00Z",
+    }
+    async with running(tmp_path) as (_, api):
+        await api("POST", path, event)
+        await api("POST", path, {**event, "metadata": {"name": "new"}, "lastTimestamp": None})
+    async with running(tmp_path, limits=Limits(event_seconds=2)) as (_, api):
+        await eventually(api, f"{path}/old", gone)
+        assert (await api("POST", path, {**event, "metadata": {"name": "fresh"}})).code == 201
+        await eventually(api, path, lambda a: not a.json["items"])
+
+
 async def test_some_namespaces_are_always_there(api: Client) -> None:
     refused = await api("DELETE", f"{NAMESPACES}/default")
 
@@ -156,6 +173,17 @@ async def test_kind_goes_with_its_objects(api: Client) -> None:
     assert (await api("GET", WIDGETS)).code == 404
     await api("POST", DEFINITIONS, widget_definition())
     assert (await api("GET", WIDGETS)).json["items"] == []
+
+
+async def test_kind_that_is_going_takes_nothing_new(api: Client) -> None:
+    held = widget()
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api("POST", WIDGETS, held)
+    await api("DELETE", f"{DEFINITIONS}/widgets.example.com")
+
+    assert (await api("POST", WIDGETS, widget("late"))).code == 405
+    await api("PATCH", f"{WIDGETS}/a", {"metadata": {"finalizers": None}}, kind=MERGE)
+    await eventually(api, f"{DEFINITIONS}/widgets.example.com", gone)
 
 
 async def test_collection_of_a_selection(api: Client) -> None:

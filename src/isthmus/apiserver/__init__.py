@@ -1,8 +1,17 @@
 """An embedded Kubernetes-compatible API server over SQLite, usable by itself.
 
-The room holds a store of JSON documents (`store`), the meaning of requests on them (`objects`,
-`apply`, `patch`, `schema`, `garbage`), who may do what (`authn`, `rbac`), what clients ask about
-the API itself (`discovery`, `openapi`, `tables`) and an ASGI face (`http`, `handlers`, `server`).
+Where to look, from the disk to the network:
+
+- kept: `store` (SQLite, group commit), `history` (what watches read), `secretbox` (encryption);
+- known kinds: `kinds` and `rules` (built-in), `crds` (anybody's), `resources` (the registry),
+  `schema` and `expressions` (validation), `metadata`, `defaults`;
+- writes: `objects` (create, update, delete), `preconditions`, `patch`, `applied`, `ownership` and
+  `fields` (server-side apply), `scale`; afterwards `garbage` and `expiry`;
+- reads: `listing`, `watching`, `selectors`, `jsonpath`, `tables`;
+- who and what: `authn`, `service_accounts`, `rbac`, `reviews`;
+- the face: `targets` and `handlers` (from a path to its meaning), `http`, `protobuf`, `discovery`,
+  `openapi`, `tls`, `server`.
+
 It knows no kind beyond Kubernetes' own and whatever CustomResourceDefinitions declare, and imports
 nothing else of this project.
 """

@@ -170,7 +170,7 @@ class Handlers:
         manager = query.get("fieldManager") or request.header(b"user-agent").split("/")[0]
         return Options(
             request.user,
-            (manager or "unknown")[:128],
+            (manager or request.user.name)[:128],
             bool(dry_run),
             validation,
             target.subresource,

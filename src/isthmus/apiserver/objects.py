@@ -17,6 +17,7 @@ from isthmus.apiserver.admission import Admission, Options, Result, Rule, encode
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.crds import CLEANUP_FINALIZER
 from isthmus.apiserver.errors import (
+    ApiError,
     already_exists,
     bad_request,
     forbidden,
@@ -138,14 +139,26 @@ class Objects:
             metadata["generation"] = 1
         if resource.namespaced:
             self._check_namespace(resource, namespace, str(metadata.get("name", "")))
+        if resource.custom:
+            self._check_definition(resource)
         return metadata
+
+    def _check_definition(self, resource: Resource) -> None:
+        definitions = self.store.collection(CRD_COLLECTION)
+        record = definitions.current(("", resource.qualified))
+        if record is None or _is_leaving(record):
+            raise ApiError(
+                405,
+                "MethodNotAllowed",
+                "create not allowed while custom resource definition is terminating",
+            )
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         home = self.store.collection(NAMESPACE_COLLECTION).current(("", namespace))
         if home is None:
             namespaces = self.registry.get("", "v1", "namespaces")
             raise not_found(namespaces, namespace)
-        if b'"deletionTimestamp"' in home.body and _metadata(home).get("deletionTimestamp"):
+        if _is_leaving(home):
             error = forbidden(
                 resource,
                 name,
@@ -341,8 +354,11 @@ class Objects:
         return self._put(resource, record, obj, system, [])
 
 
-def _metadata(record: Record) -> Json:
-    return orjson.loads(record.body)["metadata"]
+def _is_leaving(record: Record) -> bool:
+    """Whether an object is being deleted; nearly always the bytes alone say no."""
+    if b'"deletionTimestamp":' not in record.body:
+        return False
+    return bool(orjson.loads(record.body)["metadata"].get("deletionTimestamp"))
 
 
 def _held(resource: Resource, obj: Json) -> bool:
