@@ -20,6 +20,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
+
 from isthmus import controllers
 from isthmus.api.crd import crd
 from isthmus.api.meta import Json
@@ -244,7 +246,8 @@ def main() -> int:
     parser.add_argument("--at-least", type=float, default=0.0, help="fail below so many a second")
     options = parser.parse_args()
     telemetry.configure(level="WARNING")
-    result = asyncio.run(run(options.count, driver_seconds=options.driver_seconds))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(run(options.count, driver_seconds=options.driver_seconds))
     print(report(result))
     return 0 if result.per_second >= options.at_least else 1
 

@@ -130,8 +130,10 @@ class Cache:
                 continue
             except IsthmusError as err:
                 log.warning("watch broken", resource=self.api.plural, reason=err.reason)
-                await asyncio.sleep(_PAUSES[min(broken, len(_PAUSES) - 1)])
-                broken += 1
+            except Exception:
+                log.exception("watch broken", resource=self.api.plural)  # Never go blind for good.
+            await asyncio.sleep(_PAUSES[min(broken, len(_PAUSES) - 1)])
+            broken += 1
 
     async def _watch(self, since: str) -> None:
         async for event in self._store.watch(self.api, since):

@@ -11,6 +11,7 @@ How a program is put together (see ``isthmus.controllers.build`` for the second 
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 WORKERS = 8
 """Reconciles of one kind at the same time. They only wait for API calls, never for a cloud."""
+_LONG = timedelta(minutes=1)
+_JITTER = 0.1
 GRACE = timedelta(seconds=10)
 """How long a stop waits for the reconciles in work."""
 
@@ -79,7 +82,7 @@ class _Controller:
             return
         self.queue.succeeded(key)
         if following.after is not None:
-            self.queue.add_after(key, following.after)
+            self.queue.add_after(key, _spread(following.after))
 
 
 class Manager:
@@ -178,6 +181,11 @@ class Manager:
         for controller in self._controllers:
             controller.queue.close()
         await asyncio.gather(*(c.queue.drain() for c in self._controllers))
+
+
+def _spread(after: timedelta) -> timedelta:
+    """Let what was made at once not be looked at again at once for ever."""
+    return after * (1 + random.random() * _JITTER) if after >= _LONG else after
 
 
 async def _forever(run: Callable[[], Awaitable[None]]) -> None:
