@@ -163,6 +163,23 @@ def test_metrics_and_logs(home: Installation, database: str):
     assert "reconcile=" in opened, "one id for all lines of a reconcile"
 
 
+def test_a_server_that_is_gone_says_how_to_start_it(home: Installation, tmp_path):
+    config = yaml.safe_load(home.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    gone = tmp_path / "kubeconfig"
+    gone.write_text(yaml.safe_dump(config))
+    assert "start it with `isthmus up`" in home.run("get", "si", code=7, kubeconfig=gone).stderr
+
+
+def test_a_server_of_another_authority_is_not_trusted(home: Installation, tmp_path):
+    config = yaml.safe_load(home.kubeconfig.read_text())
+    del config["clusters"][0]["cluster"]["certificate-authority-data"]
+    other = tmp_path / "kubeconfig"
+    other.write_text(yaml.safe_dump(config))
+    done = home.run("get", "si", code=7, kubeconfig=other)
+    assert "a certificate that the kubeconfig does not trust" in done.stderr
+
+
 def test_no_server_says_how_to_start_one(tmp_path):
     done = isthmus("get", "si", code=2, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
     assert "isthmus up" in done.stderr

@@ -129,14 +129,14 @@ async def wait_for(client: Client, known: Known, obj: Json, timeout_seconds: flo
 
 
 def _native_progress(stack: Json | None) -> str:
-    """Say what the native engine works at: ``CREATE_IN_PROGRESS, 4 of 9 done, now Writer``."""
+    """Say what the native engine works at: ``CREATE_IN_PROGRESS, 4 resources done, now Writer``."""
     status = text(stack, "status.nativeStatus")
     resources = items(stack, "status.resources")
     if "IN_PROGRESS" not in status or not resources:
         return ""
     busy = [text(r, "logicalId") for r in resources if "IN_PROGRESS" in text(r, "status")]
     now = f", now {', '.join(busy[:3])}" if busy else ""
-    return f"{status}, {len(resources) - len(busy)} of {len(resources)} resources done{now}"
+    return f"{status}, {len(resources) - len(busy)} resources done{now}"
 
 
 @common.verb
