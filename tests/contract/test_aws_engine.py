@@ -550,3 +550,41 @@ async def test_termination_protection_is_named(engine, aws_lab):
     )
     with pytest.raises(DeletionBlocked, match="termination protection; switch it off"):
         await engine.delete(native)
+
+
+async def test_a_distribution_is_disabled_before_it_goes(engine, aws_lab):
+    """The step works by itself: it disables, waits for the deployment, and then is done."""
+    distribution = {
+        "Type": "AWS::CloudFront::Distribution",
+        "Properties": {
+            "DistributionConfig": {
+                "Enabled": True,
+                "Comment": "site",
+                "Origins": [
+                    {
+                        "Id": "o",
+                        "DomainName": "origin.test",
+                        "CustomOriginConfig": {
+                            "OriginProtocolPolicy": "https-only",
+                            "HTTPPort": 80,
+                            "HTTPSPort": 443,
+                        },
+                    }
+                ],
+                "DefaultCacheBehavior": {
+                    "TargetOriginId": "o",
+                    "ViewerProtocolPolicy": "https-only",
+                    "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+                },
+            }
+        },
+    }
+    native = stack(aws_lab, Site=distribution)
+    made = await applied(engine, native)
+    assert made.phase is Phase.READY, made.message
+    step = {"step": "disable-distribution", "distribution": "${resources.Site}"}
+    protected = replace(native, pre_delete=(step,))
+    await engine.delete(protected)
+    found = aws_lab.client("cloudfront").get_distribution(Id=made.outputs["Site"])
+    assert found["Distribution"]["DistributionConfig"]["Enabled"] is False
+    assert (await deleted(engine, protected)).phase is Phase.ABSENT
