@@ -43,8 +43,8 @@ from isthmus.errors import (
     StackFailed,
 )
 
-_APPLY_SECONDS = 20.0
-"""How long ``apply`` waits for a change set before it lets the caller come back."""
+_APPLY_SECONDS = 8.0
+"""How long ``apply`` waits for a change set before it lets the caller come back to it."""
 _GONE = frozenset({Step.CREATE, Step.CREATE_OVER, Step.RECREATE})
 """Steps from states in which an apply begins with a new stack."""
 
@@ -199,8 +199,6 @@ class CloudFormation:
         document = await self._document(stack, native)
         name = token(Verb.UPDATE, stack, native.version)
         change_set = await self._ask(stack, document, native.name, name)
-        if change_set is None:
-            return
         losing = Changes(changes=change_set.changes).losing_data
         refused = bool(losing) and not stack.replacement_approved
         if refused or change_set.empty:
@@ -245,8 +243,7 @@ class CloudFormation:
         document = template.prepare(stack, stack.digest)
         name = token(Verb.CREATE, stack, native.version)
         change_set = await self._ask(stack, document, native.name, name, kind="CREATE")
-        if change_set is not None:
-            await self._execute(change_set, name)
+        await self._execute(change_set, name)
 
     async def _tag(self, stack: NativeStack, native: Native) -> None:
         merged = native.tags | present(stack.tags)
@@ -278,8 +275,7 @@ class CloudFormation:
             for logical_id, identifier in sorted(adopt.resources.items())
         ]
         change_set = await self._ask_for(stack, request, stack.name, name, "IMPORT")
-        if change_set is not None:
-            await self._execute(change_set, name)
+        await self._execute(change_set, name)
 
     async def _delete(self, stack: NativeStack, native: Native) -> None:
         self._require_ours(native, stack)
@@ -302,24 +298,31 @@ class CloudFormation:
 
     async def _ask(
         self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
-    ) -> ChangeSet | None:
+    ) -> ChangeSet:
         request = await self._requests.of(stack, document)
         return await self._ask_for(stack, request, target, name, kind)
 
     async def _ask_for(
         self, stack: NativeStack, request: Json, target: str, name: str, kind: str
-    ) -> ChangeSet | None:
-        """Return the change set; one that cannot be worked out is taken away."""
+    ) -> ChangeSet:
+        """Return the change set; one that cannot be worked out is taken away.
+
+        Raises:
+            NotYet: CloudFormation takes long. The next call finds the change set by its name.
+        """
         await self._change_sets.ask(
             request | {"StackName": target, "ChangeSetName": name, "ChangeSetType": kind}
         )
         try:
-            return await self._change_sets.wait(
+            found = await self._change_sets.wait(
                 target, name, stateful=frozenset(stack.stateful), seconds=_APPLY_SECONDS
             )
         except InvalidSpec:
             await self._change_sets.remove(target, name)
             raise
+        if found is None:
+            raise NotYet("CloudFormation is still working out the change.")
+        return found
 
     async def _execute(self, change_set: ChangeSet, request_token: str) -> None:
         await self._aws.call(
