@@ -19,6 +19,7 @@ from isthmus_lab_aws.resource import (
     ResourceType,
 )
 from isthmus_lab_aws.types import emr_api as api
+from isthmus_lab_aws.types import emr_records as records
 from isthmus_lab_aws.types.emr_api import EMR
 
 _GROUPS = {
@@ -61,13 +62,13 @@ class Cluster(ResourceType):
     def create(self, request: Request) -> Physical:
         """Run a job flow; a stack's cluster stays alive unless it says otherwise."""
         made = EMR.provision(request.place, "RunJobFlow", _job_flow(request.properties))
-        return _physical(api.cluster(request.place, made["JobFlowId"]))
+        return _physical(records.cluster(request.place, made["JobFlowId"]))
 
     def update(self, request: Request) -> Physical:
         """Resize groups, change policies, protection, visibility and tags."""
         place, identity, new = request.place, request.physical_id, request.properties
         flow, name = _job_flow(new), {"ClusterId": identity}
-        record = api.cluster(place, identity)
+        record = records.cluster(place, identity)
         self._resize(place, record, flow["Instances"]["InstanceGroups"])
         record["TerminationProtected"] = flow["Instances"].get("TerminationProtected", False)
         record["Tags"] = list(flow.get("Tags", []))
@@ -89,14 +90,14 @@ class Cluster(ResourceType):
 
     def undeletable(self, place: Place, physical_id: str) -> str | None:
         """Termination protection is on."""
-        record = api.EMR_RECORDS.of(place, "cluster").get(physical_id, {})
+        record = records.EMR_RECORDS.of(place, "cluster").get(physical_id, {})
         if record.get("TerminationProtected"):
             return "Could not shut down one or more job flows since they are termination protected."
         return None
 
     def settle(self, place: Place, physical_id: str) -> None:
         """Once the stack has waited, the cluster has started."""
-        record = api.EMR_RECORDS.of(place, "cluster").get(physical_id)
+        record = records.EMR_RECORDS.of(place, "cluster").get(physical_id)
         if record is not None:
             api.make_ready(record)
 
@@ -135,12 +136,12 @@ class SecurityConfiguration(ResourceType):
 
     def delete(self, request: Request) -> None:
         """Delete it."""
-        api.EMR_RECORDS.of(request.place, "security").pop(request.physical_id, None)
+        records.EMR_RECORDS.of(request.place, "security").pop(request.physical_id, None)
 
     def taken(self, place: Place, properties: Properties) -> str | None:
         """One of this name exists."""
         name = properties.get("Name")
-        exists = name in api.EMR_RECORDS.of(place, "security")
+        exists = name in records.EMR_RECORDS.of(place, "security")
         return f"SecurityConfiguration with name '{name}' already exists." if exists else None
 
 
@@ -168,7 +169,7 @@ class Step(ResourceType):
         """Cancel it if it has not begun."""
         flow = request.properties.get("JobFlowId")
         with absent_is_fine():
-            if flow in api.EMR_RECORDS.of(request.place, "cluster"):
+            if flow in records.EMR_RECORDS.of(request.place, "cluster"):
                 given = {"ClusterId": flow, "StepIds": [request.physical_id]}
                 EMR.provision(request.place, "CancelSteps", given)
 
@@ -213,7 +214,7 @@ def _physical(record: Record) -> Physical:
 
 def started() -> None:
     """After a restart: end what was under way."""
-    for _, kind, _, record in api.EMR_RECORDS.everywhere():
+    for _, kind, _, record in records.EMR_RECORDS.everywhere():
         if kind == "cluster":
             api.resume(record)
 
@@ -223,7 +224,7 @@ def inventory() -> list[tuple[Place, str, str]]:
     names = {"cluster": Cluster.name, "security": SecurityConfiguration.name}
     return [
         (place, names[kind], name)
-        for place, kind, name, record in api.EMR_RECORDS.everywhere()
+        for place, kind, name, record in records.EMR_RECORDS.everywhere()
         if kind != "cluster" or not record["Status"]["State"].startswith("TERMINATED")
     ]
 
@@ -231,7 +232,7 @@ def inventory() -> list[tuple[Place, str, str]]:
 EXTENSION = Extension(
     types=(Cluster(), SecurityConfiguration(), Step()),
     apis=(EMR,),
-    saved=(api.EMR_RECORDS.saved(),),
+    saved=(records.EMR_RECORDS.saved(),),
     started=started,
     inventory=inventory,
 )

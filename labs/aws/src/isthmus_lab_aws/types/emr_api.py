@@ -9,53 +9,27 @@ Source: https://docs.aws.amazon.com/emr/latest/APIReference/
 from __future__ import annotations
 
 import secrets
-import string
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from isthmus_lab_aws import lab
-from isthmus_lab_aws.records import Record, Records
+from isthmus_lab_aws.records import Record
 from isthmus_lab_aws.resource import Call, Place
+from isthmus_lab_aws.types import emr_parts
+from isthmus_lab_aws.types.emr_records import EMR_RECORDS, ENDED, alive, cluster, new_identity
 from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
 
-EMR_RECORDS = Records("emr-own")
 _STARTING = timedelta(minutes=3)
 _BOOTSTRAPPING = timedelta(minutes=2)
 _STEP = timedelta(minutes=1)
 _TERMINATING = timedelta(minutes=2)
-_ENDED = ("TERMINATED", "TERMINATED_WITH_ERRORS")
-_ALPHABET = string.ascii_uppercase + string.digits
-
-
-def _identity(prefix: str) -> str:
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(13))
-
-
-def cluster(place: Place, identity: object) -> Record:
-    """A cluster by id.
-
-    Raises:
-        ApiError: InvalidRequestException.
-    """
-    record = EMR_RECORDS.of(place, "cluster").get(str(identity))
-    if record is None:
-        raise ApiError("InvalidRequestException", f"Cluster id '{identity}' is not valid.")
-    return record
-
-
-def _alive(place: Place, identity: object) -> Record:
-    record = cluster(place, identity)
-    if record["Status"]["State"] in (*_ENDED, "TERMINATING"):
-        message = f"Cluster {identity} is {record['Status']['State']}: it cannot be changed."
-        raise ApiError("InvalidRequestException", message)
-    return record
 
 
 def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
     instances: Record = given["Instances"]
-    identity = _identity("j-")
+    identity = new_identity("j-")
     security = given.get("SecurityConfiguration")
     if security and security not in EMR_RECORDS.of(place, "security"):
         message = f"Security configuration with name '{security}' does not exist."
@@ -90,7 +64,7 @@ def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
         "TerminationProtected": instances.get("TerminationProtected", False),
         "VisibleToAllUsers": given.get("VisibleToAllUsers", True),
         "_groups": _groups(instances),
-        "_fleets": [{**fleet, "Id": _identity("if-")} for fleet in _fleets(instances)],
+        "_fleets": [{**fleet, "Id": new_identity("if-")} for fleet in _fleets(instances)],
         "_steps": [_step(step) for step in given.get("Steps", [])],
         "_scaling": given.get("ManagedScalingPolicy"),
         "_termination": given.get("AutoTerminationPolicy"),
@@ -112,21 +86,7 @@ def _groups(instances: Parameters) -> list[Record]:
         kind = instances.get("SlaveInstanceType")
         if workers > 0 and kind:
             groups.append({"InstanceRole": "CORE", "InstanceType": kind, "InstanceCount": workers})
-    return [_group(group) for group in groups]
-
-
-def _group(given: Parameters) -> Record:
-    count = int(given.get("InstanceCount", 1))
-    return {
-        "Id": _identity("ig-"),
-        "Name": given.get("Name", given["InstanceRole"].title()),
-        "Market": given.get("Market", "ON_DEMAND"),
-        "InstanceGroupType": given["InstanceRole"],
-        "InstanceType": given["InstanceType"],
-        "RequestedInstanceCount": count,
-        "RunningInstanceCount": count,
-        "Status": {"State": "RUNNING"},
-    }
+    return [emr_parts.new_group(group) for group in groups]
 
 
 def _advance(record: Record) -> None:
@@ -220,7 +180,7 @@ def _terminate_flows(place: Place, given: Parameters) -> Mapping[str, Any]:
         message = "Could not shut down one or more job flows since they are termination protected."
         raise ApiError("ValidationException", message)
     for record in records:
-        if record["Status"]["State"] not in (*_ENDED, "TERMINATING"):
+        if record["Status"]["State"] not in (*ENDED, "TERMINATING"):
             _terminate(record, "USER_REQUEST", "Terminated by user request")
     return {}
 
@@ -238,7 +198,7 @@ def _list(place: Place, given: Parameters) -> Mapping[str, Any]:
 def _flag(member: str) -> Any:
     def set_flag(place: Place, given: Parameters) -> Mapping[str, Any]:
         for identity in given["JobFlowIds"]:
-            _alive(place, identity)[member] = given[member]
+            alive(place, identity)[member] = given[member]
         return {}
 
     return set_flag
@@ -246,12 +206,12 @@ def _flag(member: str) -> Any:
 
 def _keep_alive(place: Place, given: Parameters) -> Mapping[str, Any]:
     for identity in given["JobFlowIds"]:
-        _alive(place, identity)["AutoTerminate"] = not given["KeepJobFlowAliveWhenNoSteps"]
+        alive(place, identity)["AutoTerminate"] = not given["KeepJobFlowAliveWhenNoSteps"]
     return {}
 
 
 def _modify(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = _alive(place, given["ClusterId"])
+    record = alive(place, given["ClusterId"])
     if "StepConcurrencyLevel" in given:
         record["StepConcurrencyLevel"] = given["StepConcurrencyLevel"]
     return {"StepConcurrencyLevel": record["StepConcurrencyLevel"]}
@@ -260,7 +220,7 @@ def _modify(place: Place, given: Parameters) -> Mapping[str, Any]:
 def _step(given: Parameters) -> Record:
     jar: Record = given["HadoopJarStep"]
     return {
-        "Id": _identity("s-"),
+        "Id": new_identity("s-"),
         "Name": given["Name"],
         "ActionOnFailure": given.get("ActionOnFailure", "CONTINUE"),
         "Config": {
@@ -278,7 +238,7 @@ def _step(given: Parameters) -> Record:
 
 
 def _add_steps(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = _alive(place, given["JobFlowId"])
+    record = alive(place, given["JobFlowId"])
     with EMR_RECORDS.lock:
         added = [_step(step) for step in given["Steps"]]
         record["_steps"] += added
@@ -316,117 +276,6 @@ def _cancel_steps(place: Place, given: Parameters) -> Mapping[str, Any]:
     return {"CancelStepsInfoList": answers}
 
 
-def _list_groups(place: Place, given: Parameters) -> Mapping[str, Any]:
-    return {"InstanceGroups": cluster(place, given["ClusterId"])["_groups"]}
-
-
-def _modify_groups(place: Place, given: Parameters) -> Mapping[str, Any]:
-    groups: list[Record] = _alive(place, given["ClusterId"])["_groups"]
-    for change in given.get("InstanceGroups", []):
-        group = next((g for g in groups if g["Id"] == change["InstanceGroupId"]), None)
-        if group is None:
-            message = f"Instance group id '{change['InstanceGroupId']}' is not valid."
-            raise ApiError("InvalidRequestException", message)
-        count = change.get("InstanceCount", group["RequestedInstanceCount"])
-        group["RequestedInstanceCount"] = group["RunningInstanceCount"] = count
-    return {}
-
-
-def _add_groups(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = _alive(place, given["JobFlowId"])
-    added = [_group(group) for group in given["InstanceGroups"]]
-    record["_groups"] += added
-    ids = [group["Id"] for group in added]
-    return {"JobFlowId": record["Id"], "InstanceGroupIds": ids, "ClusterArn": record["ClusterArn"]}
-
-
-def _list_fleets(place: Place, given: Parameters) -> Mapping[str, Any]:
-    return {"InstanceFleets": cluster(place, given["ClusterId"])["_fleets"]}
-
-
-def _list_instances(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = cluster(place, given["ClusterId"])
-    running = record["Status"]["State"] in ("RUNNING", "WAITING")
-    return {
-        "Instances": [
-            {
-                "Id": f"{group['Id']}-{number}",
-                "InstanceGroupId": group["Id"],
-                "InstanceType": group["InstanceType"],
-                "Market": group["Market"],
-                "Status": {"State": "RUNNING" if running else "TERMINATED"},
-            }
-            for group in record["_groups"]
-            for number in range(group["RunningInstanceCount"])
-        ]
-    }
-
-
-def _policy(member: str, key: str, *, required: bool) -> tuple[Any, Any, Any]:
-    """Put, get and remove a policy that is a member of the cluster."""
-
-    def put(place: Place, given: Parameters) -> Mapping[str, Any]:
-        record = _alive(place, given["ClusterId"])
-        if required and key not in given:
-            raise ApiError("ValidationException", f"{key} is required.")
-        record[member] = given.get(key, {})
-        return {}
-
-    def get(place: Place, given: Parameters) -> Mapping[str, Any]:
-        return {key: cluster(place, given["ClusterId"]).get(member)}
-
-    def remove(place: Place, given: Parameters) -> Mapping[str, Any]:
-        _alive(place, given["ClusterId"])[member] = None
-        return {}
-
-    return put, get, remove
-
-
-def _tagged(place: Place, given: Parameters) -> Record:
-    return cluster(place, str(given["ResourceId"]).rpartition("/")[2])
-
-
-def _add_tags(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = _tagged(place, given)
-    new = {tag["Key"] for tag in given["Tags"]}
-    record["Tags"] = [tag for tag in record["Tags"] if tag["Key"] not in new] + given["Tags"]
-    return {}
-
-
-def _remove_tags(place: Place, given: Parameters) -> Mapping[str, Any]:
-    record = _tagged(place, given)
-    record["Tags"] = [tag for tag in record["Tags"] if tag["Key"] not in given["TagKeys"]]
-    return {}
-
-
-def _create_security(place: Place, given: Parameters) -> Mapping[str, Any]:
-    name = str(given["Name"])
-    if name in EMR_RECORDS.of(place, "security"):
-        message = f"SecurityConfiguration with name '{name}' already exists."
-        raise ApiError("InvalidRequestException", message)
-    made: Record = {**given, "CreationDateTime": time.time()}
-    EMR_RECORDS.of(place, "security")[name] = made
-    return made
-
-
-def _describe_security(place: Place, given: Parameters) -> Mapping[str, Any]:
-    found = EMR_RECORDS.of(place, "security").get(str(given["Name"]))
-    if found is None:
-        message = f"Security configuration with name '{given['Name']}' does not exist."
-        raise ApiError("InvalidRequestException", message)
-    return found
-
-
-def _delete_security(place: Place, given: Parameters) -> Mapping[str, Any]:
-    _describe_security(place, given)
-    del EMR_RECORDS.of(place, "security")[str(given["Name"])]
-    return {}
-
-
-def _list_security(place: Place, given: Parameters) -> Mapping[str, Any]:
-    return {"SecurityConfigurations": list(EMR_RECORDS.of(place, "security").values())}
-
-
 def _arn(call: Call) -> str:
     given = call.parameters
     flows: list[str] = given.get("JobFlowIds") or [""]
@@ -437,39 +286,17 @@ def _arn(call: Call) -> str:
     return f"arn:aws:elasticmapreduce:{place.region}:{place.account}:cluster/{identity}"
 
 
-_PUT_SCALING, _GET_SCALING, _REMOVE_SCALING = _policy(
-    "_scaling", "ManagedScalingPolicy", required=True
-)
-_PUT_TERMINATION, _GET_TERMINATION, _REMOVE_TERMINATION = _policy(
-    "_termination", "AutoTerminationPolicy", required=False
-)
 EMR = OwnService(
     "emr",
     {
-        "AddInstanceGroups": _add_groups,
+        **emr_parts.OPERATIONS,
         "AddJobFlowSteps": _add_steps,
-        "AddTags": _add_tags,
         "CancelSteps": _cancel_steps,
-        "CreateSecurityConfiguration": _create_security,
-        "DeleteSecurityConfiguration": _delete_security,
         "DescribeCluster": _describe,
-        "DescribeSecurityConfiguration": _describe_security,
         "DescribeStep": _describe_step,
-        "GetAutoTerminationPolicy": _GET_TERMINATION,
-        "GetManagedScalingPolicy": _GET_SCALING,
         "ListClusters": _list,
-        "ListInstanceFleets": _list_fleets,
-        "ListInstanceGroups": _list_groups,
-        "ListInstances": _list_instances,
-        "ListSecurityConfigurations": _list_security,
         "ListSteps": _list_steps,
         "ModifyCluster": _modify,
-        "ModifyInstanceGroups": _modify_groups,
-        "PutAutoTerminationPolicy": _PUT_TERMINATION,
-        "PutManagedScalingPolicy": _PUT_SCALING,
-        "RemoveAutoTerminationPolicy": _REMOVE_TERMINATION,
-        "RemoveManagedScalingPolicy": _REMOVE_SCALING,
-        "RemoveTags": _remove_tags,
         "RunJobFlow": _run,
         "SetKeepJobFlowAliveWhenNoSteps": _keep_alive,
         "SetTerminationProtection": _flag("TerminationProtected"),

@@ -12,6 +12,7 @@ from datetime import timedelta
 from isthmus_lab_aws import backing
 from isthmus_lab_aws.backing import key_of
 from isthmus_lab_aws.inside import absent_is_fine
+from isthmus_lab_aws.records import Record
 from isthmus_lab_aws.resource import (
     Delays,
     Extension,
@@ -22,8 +23,8 @@ from isthmus_lab_aws.resource import (
     ResourceFailure,
     ResourceType,
 )
-from isthmus_lab_aws.types import redshift_api as api
-from isthmus_lab_aws.types.redshift_api import REDSHIFT, Record
+from isthmus_lab_aws.types import redshift_records as records
+from isthmus_lab_aws.types.redshift_api import REDSHIFT
 
 
 class Cluster(ResourceType):
@@ -48,7 +49,7 @@ class Cluster(ResourceType):
         if properties.get("SnapshotIdentifier"):
             action = "RestoreFromClusterSnapshot"
         REDSHIFT.provision(request.place, action, properties)
-        record = api.cluster(request.place, properties["ClusterIdentifier"])
+        record = records.cluster(request.place, properties["ClusterIdentifier"])
         record["ClusterStatus"] = "available"
         self._log(request.place, record, request.properties)
         return _physical(record)
@@ -60,7 +61,7 @@ class Cluster(ResourceType):
         name = {"ClusterIdentifier": request.physical_id}
         if any(key not in ("Tags", "LoggingProperties") for key in changed):
             REDSHIFT.provision(request.place, "ModifyCluster", {**changed, **name})
-        record = api.cluster(request.place, request.physical_id)
+        record = records.cluster(request.place, request.physical_id)
         record["Tags"] = list(request.properties.get("Tags", record["Tags"]))
         record["ClusterStatus"] = "available"
         self._log(request.place, record, request.properties)
@@ -69,19 +70,19 @@ class Cluster(ResourceType):
     def delete(self, request: Request) -> None:
         """Delete the cluster and its database."""
         with absent_is_fine():
-            api.remove(request.place, request.physical_id)
+            records.remove(request.place, request.physical_id)
 
     def snapshot(self, request: Request) -> None:
         """Keep a snapshot with the data."""
         names = {
             "ClusterIdentifier": request.physical_id,
-            "SnapshotIdentifier": api.unique(f"{request.physical_id}-snapshot"),
+            "SnapshotIdentifier": records.unique(f"{request.physical_id}-snapshot"),
         }
         REDSHIFT.provision(request.place, "CreateClusterSnapshot", names)
 
     def find(self, place: Place, identifier: Mapping[str, str]) -> Physical:
         """An existing cluster, for an import."""
-        record = api.CLUSTERS.of(place, "cluster").get(identifier.get("ClusterIdentifier", ""))
+        record = records.CLUSTERS.of(place, "cluster").get(identifier.get("ClusterIdentifier", ""))
         if record is None:
             raise ResourceFailure("Cluster not found", "NotFound")
         return _physical(record)
@@ -89,18 +90,18 @@ class Cluster(ResourceType):
     def taken(self, place: Place, properties: Properties) -> str | None:
         """A cluster of this name exists."""
         name = str(properties.get("ClusterIdentifier", "")).lower()
-        exists = name in api.CLUSTERS.of(place, "cluster")
+        exists = name in records.CLUSTERS.of(place, "cluster")
         return f"Cluster already exists: {name} (Service: Redshift)" if exists else None
 
     def begin(self, place: Place, physical_id: str, state: str) -> None:
         """Show the state in DescribeClusters."""
-        record = api.CLUSTERS.of(place, "cluster").get(physical_id)
+        record = records.CLUSTERS.of(place, "cluster").get(physical_id)
         if record is not None:
             record["ClusterStatus"] = state
 
     def settle(self, place: Place, physical_id: str) -> None:
         """Show that the work is done."""
-        api.settle(api.CLUSTERS.of(place, "cluster").get(physical_id))
+        records.settle(records.CLUSTERS.of(place, "cluster").get(physical_id))
 
     def _log(self, place: Place, record: Record, properties: Properties) -> None:
         logging = properties.get("LoggingProperties")
@@ -164,7 +165,7 @@ class ParameterGroup(ResourceType):
     def taken(self, place: Place, properties: Properties) -> str | None:
         """A group of this name exists."""
         name = properties.get("ParameterGroupName")
-        exists = name in api.CLUSTERS.of(place, "parameters")
+        exists = name in records.CLUSTERS.of(place, "parameters")
         return f"{name} already exists" if exists else None
 
     def _set(self, place: Place, name: str, properties: Properties) -> None:
@@ -187,20 +188,20 @@ def _physical(record: Record) -> Physical:
 
 def started() -> None:
     """After a restart: finish what was under way, run the databases that should run."""
-    for place, kind, name, record in api.CLUSTERS.everywhere():
+    for place, kind, name, record in records.CLUSTERS.everywhere():
         if kind != "cluster":
             continue
         if record["ClusterStatus"] == "deleting":
-            api.remove(place, name)
+            records.remove(place, name)
             continue
-        api.settle(record)
-        api.follow(place, record)
+        records.settle(record)
+        records.follow(place, record)
     backing.retain("redshift", _known)
 
 
 def _known() -> set[str]:
     """The keys of all databases that a record stands for."""
-    found = api.CLUSTERS.everywhere()
+    found = records.CLUSTERS.everywhere()
     return {key_of("redshift", place, name) for place, kind, name, _ in found if kind == "cluster"}
 
 
@@ -212,14 +213,14 @@ def inventory() -> list[tuple[Place, str, str]]:
         "parameters": ParameterGroup.name,
         "snapshot": "AWS::Redshift::ClusterSnapshot",
     }
-    found = api.CLUSTERS.everywhere()
+    found = records.CLUSTERS.everywhere()
     return [(place, kinds[kind], name) for place, kind, name, _ in found]
 
 
 EXTENSION = Extension(
     types=(Cluster(), SubnetGroup(), ParameterGroup()),
     apis=(REDSHIFT,),
-    saved=(api.CLUSTERS.saved(),),
+    saved=(records.CLUSTERS.saved(),),
     started=started,
     inventory=inventory,
 )

@@ -1,4 +1,4 @@
-"""Redshift's direct API: clusters, snapshots, subnet and parameter groups, logging.
+"""Redshift's direct API: clusters, snapshots, logging.
 
 Source: https://docs.aws.amazon.com/redshift/latest/APIReference/
 """
@@ -13,24 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 from isthmus_lab_aws import backing, lab, ministack
-from isthmus_lab_aws.backing import Wanted, key_of
-from isthmus_lab_aws.databases.server import DatabaseFailed, Login
-from isthmus_lab_aws.records import Record, Records
+from isthmus_lab_aws.backing import key_of
+from isthmus_lab_aws.records import Record
 from isthmus_lab_aws.resource import Call, Place
+from isthmus_lab_aws.types import redshift_groups
+from isthmus_lab_aws.types.redshift_records import CLUSTERS, cluster, follow, remove, settle, unique
 from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
 
-CLUSTERS = Records("redshift")
-_ENGINE_VERSION = "16.8"
-"""Of the PostgreSQL that stands in; Redshift itself reports 1.0."""
-_SETTLED = {
-    "creating": "available",
-    "deleting": "deleting",
-    "modifying": "available",
-    "rebooting": "available",
-    "resizing": "available",
-    "resuming": "available",
-    "pausing": "paused",
-}
 _PLAIN = (
     "AllowVersionUpgrade",
     "AutomatedSnapshotRetentionPeriod",
@@ -46,63 +35,6 @@ _PLAIN = (
 )
 """Properties that a record takes over as they are."""
 _MODIFYING = timedelta(minutes=2)
-
-
-def unique(prefix: str) -> str:
-    """A name with a random end."""
-    return f"{prefix}-{secrets.token_hex(6)}"
-
-
-def cluster(place: Place, name: object) -> Record:
-    """A cluster by name.
-
-    Raises:
-        ApiError: ClusterNotFound.
-    """
-    record = CLUSTERS.of(place, "cluster").get(str(name).lower())
-    if record is None:
-        raise ApiError("ClusterNotFound", f"Cluster {name} not found.", 404)
-    return record
-
-
-def settle(record: Record | None) -> None:
-    """Show the state that follows the intermediate one."""
-    if record is not None:
-        status = record["ClusterStatus"]
-        record["ClusterStatus"] = _SETTLED.get(status, status)
-
-
-def follow(place: Place, record: Record) -> None:
-    """Make the cluster's database what the record says, and publish where it listens."""
-    groups: list[Record] = record["ClusterParameterGroups"]
-    parameters = CLUSTERS.of(place, "parameters").get(groups[0]["ParameterGroupName"], {})
-    wanted = Wanted(
-        key=key_of("redshift", place, record["ClusterIdentifier"]),
-        engine="postgresql",
-        version=_ENGINE_VERSION,
-        login=Login(
-            record["MasterUsername"], record["_password"], record["DBName"], superuser=True
-        ),
-        running=record["ClusterStatus"] not in ("paused", "pausing"),
-        force_tls=parameters.get("_values", {}).get("require_ssl", "false") == "true",
-        snapshot=record.get("_snapshot", ""),
-    )
-    try:
-        endpoint = backing.follow(wanted)
-    except DatabaseFailed as failure:
-        raise ApiError("InternalFailure", f"Database: {failure}", 500) from failure
-    if endpoint is not None:
-        record["Endpoint"] = {"Address": endpoint.host, "Port": endpoint.port}
-
-
-def remove(place: Place, name: str) -> None:
-    """Remove a cluster with its database and managed secret, at once."""
-    record = CLUSTERS.of(place, "cluster").pop(name.lower(), None)
-    if record is not None and record.get("MasterPasswordSecretArn"):
-        secretsmanager = ministack.service("secretsmanager")
-        with ministack.at(place):
-            secretsmanager.delete_secret_in_process(record["MasterPasswordSecretArn"])
-    backing.forget(key_of("redshift", place, name))
 
 
 def _create(place: Place, given: Parameters) -> Mapping[str, Any]:
@@ -347,116 +279,6 @@ def _restore(place: Place, given: Parameters) -> Mapping[str, Any]:
     return _progress(record, "creating", timedelta(minutes=10))
 
 
-def _create_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
-    groups, name = CLUSTERS.of(place, "subnets"), str(given["ClusterSubnetGroupName"]).lower()
-    if name in groups:
-        message = f"Cluster subnet group {name} already exists."
-        raise ApiError("ClusterSubnetGroupAlreadyExists", message)
-    groups[name] = {
-        "ClusterSubnetGroupName": name,
-        "Description": given["Description"],
-        "SubnetGroupStatus": "Complete",
-        "Subnets": _subnets(given),
-        "Tags": list(given.get("Tags", [])),
-    }
-    return {"ClusterSubnetGroup": groups[name]}
-
-
-def _subnets(given: Parameters) -> list[Record]:
-    ids = given["SubnetIds"]
-    return [{"SubnetIdentifier": subnet, "SubnetStatus": "Active"} for subnet in ids]
-
-
-def _modify_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
-    group = _found(place, "subnets", given["ClusterSubnetGroupName"])
-    group["Subnets"] = _subnets(given)
-    group["Description"] = given.get("Description", group["Description"])
-    return {"ClusterSubnetGroup": group}
-
-
-def _describe_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
-    name = given.get("ClusterSubnetGroupName")
-    found = [_found(place, "subnets", name)] if name else CLUSTERS.of(place, "subnets").values()
-    return {"ClusterSubnetGroups": list(found)}
-
-
-def _delete_subnets(place: Place, given: Parameters) -> Mapping[str, Any]:
-    name = str(given["ClusterSubnetGroupName"]).lower()
-    _found(place, "subnets", name)
-    clusters = CLUSTERS.of(place, "cluster").values()
-    users = [c["ClusterIdentifier"] for c in clusters if c["ClusterSubnetGroupName"] == name]
-    if users:
-        message = f"Cluster subnet group {name} is in use by {users[0]}."
-        raise ApiError("InvalidClusterSubnetGroupStateFault", message)
-    del CLUSTERS.of(place, "subnets")[name]
-    return {}
-
-
-_GROUP_ERRORS = {
-    "subnets": "ClusterSubnetGroupNotFoundFault",
-    "parameters": "ClusterParameterGroupNotFound",
-}
-
-
-def _found(place: Place, kind: str, name: object) -> Record:
-    record = CLUSTERS.of(place, kind).get(str(name).lower())
-    if record is None:
-        raise ApiError(_GROUP_ERRORS[kind], f"{name} not found.", 404)
-    return record
-
-
-def _create_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
-    groups, name = CLUSTERS.of(place, "parameters"), str(given["ParameterGroupName"]).lower()
-    if name in groups:
-        raise ApiError("ClusterParameterGroupAlreadyExists", f"{name} already exists.")
-    groups[name] = {
-        "ParameterGroupName": name,
-        "ParameterGroupFamily": given["ParameterGroupFamily"],
-        "Description": given["Description"],
-        "Tags": list(given.get("Tags", [])),
-        "_values": {},
-    }
-    return {"ClusterParameterGroup": groups[name]}
-
-
-def _modify_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
-    group = _found(place, "parameters", given["ParameterGroupName"])
-    for parameter in given["Parameters"]:
-        group["_values"][parameter["ParameterName"]] = str(parameter["ParameterValue"]).lower()
-    for record in CLUSTERS.of(place, "cluster").values():
-        if record["ClusterParameterGroups"][0]["ParameterGroupName"] == group["ParameterGroupName"]:
-            follow(place, record)
-    return {"ParameterGroupName": group["ParameterGroupName"], "ParameterGroupStatus": "Updated."}
-
-
-def _describe_groups(place: Place, given: Parameters) -> Mapping[str, Any]:
-    name = given.get("ParameterGroupName")
-    groups = CLUSTERS.of(place, "parameters").values()
-    return {"ParameterGroups": [_found(place, "parameters", name)] if name else list(groups)}
-
-
-def _describe_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
-    group = _found(place, "parameters", given["ParameterGroupName"])
-    values: Mapping[str, str] = group["_values"]
-    return {
-        "Parameters": [
-            {"ParameterName": name, "ParameterValue": value, "Source": "user"}
-            for name, value in sorted(values.items())
-        ]
-    }
-
-
-def _delete_parameters(place: Place, given: Parameters) -> Mapping[str, Any]:
-    name = str(given["ParameterGroupName"]).lower()
-    _found(place, "parameters", name)
-    for record in CLUSTERS.of(place, "cluster").values():
-        if record["ClusterParameterGroups"][0]["ParameterGroupName"] == name:
-            message = f"Parameter group {name} is in use by {record['ClusterIdentifier']}."
-            raise ApiError("InvalidClusterParameterGroupState", message)
-    del CLUSTERS.of(place, "parameters")[name]
-    return {}
-
-
 def _enable_logging(place: Place, given: Parameters) -> Mapping[str, Any]:
     record = cluster(place, given["ClusterIdentifier"])
     record["_logging"] = {**given, "LoggingEnabled": True}
@@ -484,25 +306,17 @@ def _arn(call: Call) -> str:
 REDSHIFT = OwnService(
     "redshift",
     {
+        **redshift_groups.OPERATIONS,
         "CreateCluster": _create,
-        "CreateClusterParameterGroup": _create_parameters,
         "CreateClusterSnapshot": _snapshot,
-        "CreateClusterSubnetGroup": _create_subnets,
         "DeleteCluster": _delete,
-        "DeleteClusterParameterGroup": _delete_parameters,
         "DeleteClusterSnapshot": _delete_snapshot,
-        "DeleteClusterSubnetGroup": _delete_subnets,
-        "DescribeClusterParameterGroups": _describe_groups,
-        "DescribeClusterParameters": _describe_parameters,
         "DescribeClusterSnapshots": _snapshots,
-        "DescribeClusterSubnetGroups": _describe_subnets,
         "DescribeClusters": _describe,
         "DescribeLoggingStatus": _logging,
         "DisableLogging": _disable_logging,
         "EnableLogging": _enable_logging,
         "ModifyCluster": _modify,
-        "ModifyClusterParameterGroup": _modify_parameters,
-        "ModifyClusterSubnetGroup": _modify_subnets,
         "PauseCluster": _pause,
         "RebootCluster": _reboot,
         "ResizeCluster": _resize,
