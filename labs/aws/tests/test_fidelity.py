@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus_lab_aws import ministack, types
+from isthmus_lab_aws import ministack, registration, types
 from isthmus_lab_aws.ministack import NativeType
 from isthmus_lab_aws.resource import ResourceType
 from isthmus_lab_aws.types.plain import Named
@@ -52,8 +52,8 @@ def prepared():
 def test_page_is_up_to_date():
     kinds = {kind.name: kind for extension in types.extensions() for kind in extension.types}
     for kind in kinds.values():
-        ministack.register(kind)
-    ministack.register_imports(kinds.values())
+        registration.register(kind)
+    registration.register_imports(kinds.values())
     named = sorted(set(cases()) | {name for name, kind in kinds.items() if not kind.generic})
     text = HEAD + "".join(_row(name, kinds.get(name)) for name in named)
     generic = sum(kind.generic for kind in kinds.values())

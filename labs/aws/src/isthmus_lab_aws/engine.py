@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Protocol
 
-from isthmus_lab_aws import journal, lab, ministack
+from isthmus_lab_aws import journal, lab, ministack, registration
 from isthmus_lab_aws.events import Events
 from isthmus_lab_aws.faults import Faults, Rule
 from isthmus_lab_aws.gate import Gate
@@ -48,14 +48,14 @@ class Engine:
         """Take over these types; a later one of the same name wins."""
         for kind in types:
             self._types[kind.name] = kind
-            ministack.register(kind)
+            registration.register(kind)
 
     async def import_gatekeeper(self, arrived: Arrived) -> Answer | None:
         """Before the first import, make the types known that can be imported."""
         given = arrived.call.parameters
         imports = given.get("ChangeSetType") == "IMPORT" or given.get("ImportExistingResources")
         if imports and not self._imports_known:
-            ministack.register_imports(self._types.values())
+            registration.register_imports(self._types.values())
             self._imports_known = True
         return None
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from isthmus_lab_aws import engine as engines
 from isthmus_lab_aws import journal as journals
-from isthmus_lab_aws import ministack
+from isthmus_lab_aws import ministack, registration
 from isthmus_lab_aws.engine import Engine
 from isthmus_lab_aws.journal import Journal, Operation, Work
 from isthmus_lab_aws.resource import Physical, Place, Request, ResourceFailure
@@ -49,9 +49,8 @@ class Operations:
         ministack.wrap("_create_stack_task_in_region", self._start)
         ministack.wrap("_roll_back_operation", self._roll_back)
         ministack.wrap("_add_event", self._events.add)
-        ministack.tell_replacements_by_schema()
-        ministack.wrap("_property_recreation", ministack.recreation)
-        ministack.wrap("_resolve_props_for_diff", ministack.compared)
+        ministack.wrap("_property_recreation", registration.recreation)
+        ministack.wrap("_resolve_props_for_diff", registration.compared)
 
     def resume(self) -> None:
         """Go on with the operations of a former process. Call it on the event loop."""

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from isthmus_lab_aws import ministack, schemas
+from isthmus_lab_aws import registration, schemas
 from isthmus_lab_aws.records import Record, Records
 from isthmus_lab_aws.resource import (
     Extension,
@@ -153,7 +153,7 @@ def _value(name: str, request: Request, path: list[str], identity: str) -> str:
 def _learn_replacements(name: str) -> None:
     """Tell ministack what replaces a resource of this type, once one exists."""
     create_only = paths(_schema(name), "createOnlyProperties")
-    ministack.set_replacing(name, tuple(path[0] for path in create_only))
+    registration.set_replacing(name, tuple(path[0] for path in create_only))
 
 
 def started() -> None:
