@@ -20,7 +20,8 @@ from tests.aws_lab import AwsAccount
 from tests.catalog_files import NAMES, asked, composed, offering
 
 T = TypeVar("T")
-SECONDS = 120.0
+SECONDS = 180.0
+pytestmark = pytest.mark.timeout(600)
 UPDATES: dict[str, dict[str, Any]] = {
     "athena": {"resultDays": 9},
     "aurora-mysql": {"maxCapacity": 4},
