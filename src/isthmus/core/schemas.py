@@ -1,9 +1,11 @@
 """JSON Schema as the catalog uses it: checks, defaults, updatable and secret properties."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import jsonschema_rs
+import orjson
 
 from isthmus.api.meta import Json
 from isthmus.errors import InvalidSpec
@@ -39,14 +41,19 @@ def check(schema: Json, values: Mapping[str, Any], *, field: str) -> None:
     Raises:
         InvalidSpec: Names the first three wrong fields, what is wrong, and what would be right.
     """
-    validator = jsonschema_rs.Draft202012Validator(
-        _with_references(schema), validate_formats=True, mask=_MASK
-    )
-    errors = validator.iter_errors(dict(values))
+    errors = _validator(orjson.dumps(schema)).iter_errors(dict(values))
     problems = [f"{_path(field, error)}: {error.message}" for error in errors]
     if problems:
         more = f" ({len(problems) - 3} more)" if len(problems) > 3 else ""
         raise InvalidSpec("; ".join(sorted(problems)[:3]) + more)
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+    """Compile a schema once; every reconcile checks against the same few."""
+    return jsonschema_rs.Draft202012Validator(
+        _with_references(orjson.loads(schema)), validate_formats=True, mask=_MASK
+    )
 
 
 def _with_references(schema: Json) -> Json:

@@ -211,9 +211,9 @@ class Lister(Generic[ResourceT]):
 
     def _each(self, keys: Iterable[Key]) -> Iterator[ResourceT]:
         for key in keys:
-            raw = self.cache.get(*key)
-            if raw is not None:
-                yield self._kind.parse(raw)
+            obj = self.get(*key)
+            if obj is not None:
+                yield obj
 
     def _remember(self, key: Key, version: str, obj: ResourceT) -> None:
         while len(self._parsed) >= _PARSED:
