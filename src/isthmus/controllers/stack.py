@@ -84,6 +84,7 @@ class StackController(Reconciler[Stack]):
         provider = self._world.provider(stack.spec.provider, stack.metadata.namespace)
         native = self._native(stack, await self._values(stack), digest=self._digest(stack))
         async with self._world.connections.use(provider) as connection:
+            _check_adoption(stack, await connection.engine.observe(native.name))
             changes = await connection.engine.preview(native)
         return replace(changes, digest=changes.digest or native.digest)
 
@@ -134,10 +135,7 @@ class StackController(Reconciler[Stack]):
         adopt = stack.spec.adopt
         foreign = observed.owner_uid != stacks.owner_uid(stack)
         if adopt is not None and foreign:
-            if observed.phase is Phase.ABSENT and not adopt.resources:
-                raise NotFound(
-                    f"spec.adopt.externalName: there is no stack {adopt.external_name!r}."
-                )
+            _check_adoption(stack, observed)
             await engine.adopt(native, adopt)
         else:
             await self._apply(stack, native, engine)
@@ -212,6 +210,13 @@ class StackController(Reconciler[Stack]):
         await engine.check_drift(stacks.external_name(stack))
         self._drift_asked[uid] = now
         return done(after=min(DRIFT_TAKES, self._drift_every))
+
+
+def _check_adoption(stack: Stack, observed: Observed) -> None:
+    """Refuse to take over a stack that is not there; single resources need none."""
+    adopt = stack.spec.adopt
+    if adopt is not None and not adopt.resources and observed.phase is Phase.ABSENT:
+        raise NotFound(f"spec.adopt.externalName: there is no stack {adopt.external_name!r}.")
 
 
 def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> None:

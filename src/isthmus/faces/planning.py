@@ -10,7 +10,15 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from isthmus.api.meta import API_VERSION, APPROVE_REPLACEMENT, Json, Management, Resource, Uid
+from isthmus.api.meta import (
+    API_VERSION,
+    APPROVE_REPLACEMENT,
+    SIMULATED,
+    Json,
+    Management,
+    Resource,
+    Uid,
+)
 from isthmus.api.v1alpha1 import KINDS, Provider, ServiceBinding, ServiceInstance, Stack
 from isthmus.core import plan as plans
 from isthmus.core.orphans import Orphan, orphans
@@ -180,14 +188,14 @@ class Planner:
             subject=subject(instance),
             intent=_intent(exists=exists, changes=bool(changes.changes or parameters)),
             provider=rendering.provider.metadata.name,
-            simulated=rendering.provider.status.simulated,
+            simulated=rendering.provider.metadata.labels.get(SIMULATED) == "true",
             revision=rendering.revision,
             parameters=parameters,
             changes=changes.changes,
             price_before=_price(rendering, rendering.former_plan, rendering.former_values),
             price_after=_price(rendering, instance.spec.plan, rendering.values),
             checks=(policy, plans.immutables_check(parameters), *checks),
-            notes=changes.notes,
+            notes=(*_adoption(rendering.stack), *changes.notes),
             digest=changes.digest,
         )
 
@@ -338,6 +346,11 @@ def _price(rendering: Rendering, plan: str, values: Json) -> Estimate | None:
     spec = rendering.provider.spec
     place = (spec.driver, spec.region)
     return estimate(rendering.definition, plan, values, place) if plan else None
+
+
+def _adoption(stack: Stack) -> tuple[str, ...]:
+    adopt = stack.spec.adopt
+    return (f"takes over {adopt.external_name!r}, which is there already",) if adopt else ()
 
 
 def _accepted(changes: Changes) -> str:

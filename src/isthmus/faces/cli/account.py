@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+import yaml
 
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.faces.cli import common, completion
@@ -12,7 +13,6 @@ from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, columns, dump, note, structured
 from isthmus.faces.cli.write import apply_one, wait_for
 from isthmus.faces.paths import ADOPTABLES, ORPHANS
-from isthmus.runtime.kube import path_of
 
 Provider = Annotated[
     str, typer.Option("--provider", help="Name of a Provider.", show_default=False)
@@ -82,33 +82,28 @@ async def adopt(
             return
         if not (offering and provider):
             raise CommandFailed("--offering and --provider: both are needed to adopt", Exit.USAGE)
-        mode = "Observe" if observe else "Adopt"
-        body: Json = {
-            "apiVersion": API_VERSION,
-            "kind": "ServiceInstance",
-            "metadata": {"name": name or external_name.lower()},
-            "spec": {
-                "offering": offering,
-                "plan": plan,
-                "provider": provider,
-                "parameters": _parameters(parameter or []),
-                "management": mode,
-                "adopt": {"externalName": external_name},
-            },
+        spec: Json = {
+            "offering": offering,
+            "plan": plan,
+            "provider": provider,
+            "parameters": _parameters(parameter or []),
+            "management": "Observe" if observe else "Adopt",
+            "adopt": {"externalName": external_name},
         }
-        manifest = Manifest(source="adopt", body=body)
-        known, obj = await apply_one(client, manifest, force=False)
+        claim = _claim(name or external_name.lower(), spec)
+        known, obj = await apply_one(client, claim, force=False)
         if wait:
             await wait_for(client, known, obj, timeout_seconds)
-            path = path_of(known.api, client.target.namespace, manifest.name)
-            obj = await client.request("GET", path)
         if structured(output):
-            dump(obj, output)
+            dump(await client.get(known.api, client.target.namespace, claim.name), output)
+
+
+def _claim(name: str, spec: Json) -> Manifest:
+    head = {"apiVersion": API_VERSION, "kind": "ServiceInstance", "metadata": {"name": name}}
+    return Manifest(source="adopt", body=head | {"spec": spec})
 
 
 def _parameters(given: list[str]) -> Json:
-    import yaml
-
     values: Json = {}
     for one in given:
         key, equal, value = one.partition("=")
