@@ -11,7 +11,7 @@ from isthmus.core import render, schemas
 from isthmus.core.findings import Finding
 
 _INSTANCE = frozenset({"isthmus.name", "isthmus.namespace", "isthmus.uid"})
-_PROVIDER = frozenset({"provider.name", "provider.region", "provider.account"})
+_PROVIDER = frozenset(f"provider.{x}" for x in ("name", "driver", "region", "account"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
