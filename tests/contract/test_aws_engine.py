@@ -392,6 +392,10 @@ async def test_secret_parameters_are_hidden(engine, aws_lab):
     assert (await applied(engine, native)).phase is Phase.READY
     seen = aws_lab.client("cloudformation").describe_stacks(StackName=native.name)
     assert "hunter2" not in str(seen)
+    short = dict(template, Parameters={"Word": {"Type": "String", "AllowedValues": ["a"]}})
+    with pytest.raises(InvalidSpec) as caught:
+        await engine.apply(replace(native, template=short, digest="4" * 64))
+    assert "hunter2" not in caught.value.message + caught.value.detail + str(caught.value)
     undeclared = replace(native, template=stack(aws_lab, News=topic()).template, digest="2" * 64)
     with pytest.raises(InvalidSpec, match=r"template\.Parameters\.Word: declare it"):
         await engine.apply(undeclared)

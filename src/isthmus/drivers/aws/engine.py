@@ -16,15 +16,13 @@ from isthmus.core.stacks import (
     TAG_INSTALLATION,
     TAG_NAME,
     TAG_NAMESPACE,
-    TAG_UID,
-    Change,
     Changes,
     NativeStack,
     Observed,
     Owned,
     StackName,
 )
-from isthmus.drivers.aws import predelete, states, template
+from isthmus.drivers.aws import guards, predelete, states, template
 from isthmus.drivers.aws.changesets import ChangeSet, ChangeSets
 from isthmus.drivers.aws.observation import REVIEW, STACK_TYPE, Native, Observer
 from isthmus.drivers.aws.previews import Previews
@@ -34,9 +32,7 @@ from isthmus.drivers.aws.states import Step
 from isthmus.drivers.aws.template import Verb, token
 from isthmus.errors import (
     AlreadyExists,
-    ApprovalRequired,
     DeletionBlocked,
-    Forbidden,
     InvalidSpec,
     NotFound,
     NotYet,
@@ -72,8 +68,12 @@ class CloudFormation:
         A stack that is not there is previewed under a throwaway name: deleting the preview can
         then never meet a stack that somebody creates meanwhile.
         """
+        with guards.unsaid(stack):
+            return await self._preview(stack)
+
+    async def _preview(self, stack: NativeStack) -> Changes:
         native = await self._observer.find(stack.name)
-        self._claim(native, stack)
+        guards.claim(native, stack)
         step = states.of(native.status).step if native is not None else Step.CREATE
         if native is None or step in _GONE:
             return await self._previews.of_new(stack)
@@ -90,8 +90,12 @@ class CloudFormation:
 
     async def apply(self, stack: NativeStack) -> None:
         """Take the next step towards the stack as it is wanted."""
+        with guards.unsaid(stack):
+            await self._apply(stack)
+
+    async def _apply(self, stack: NativeStack) -> None:
         native = await self._observer.find(stack.name)
-        self._claim(native, stack)
+        guards.claim(native, stack)
         if native is None:
             await self._create(stack)
             return
@@ -117,7 +121,7 @@ class CloudFormation:
         native = await self._observer.find(stack.name)
         if native is None or native.status == "DELETE_IN_PROGRESS":
             return
-        self._require_ours(native, stack)
+        guards.require_ours(native, stack)
         waiting = states.of(native.status).step is Step.WAIT
         if waiting and native.status != "CREATE_IN_PROGRESS":
             return  # CloudFormation refuses a deletion now; the caller comes again.
@@ -147,8 +151,10 @@ class CloudFormation:
                 f"spec.adopt.externalName: there is no CloudFormation stack {stack.name!r} in "
                 f"{self._aws.settings.region}."
             )
-        self._claim(native, stack)
-        if states.of(native.status).step is Step.UPDATE and native.owner_uid != _uid(stack):
+        guards.claim(native, stack)
+        if states.of(native.status).step is Step.UPDATE and native.owner_uid != guards.uid_of(
+            stack
+        ):
             await self._tag(stack, native)
 
     async def check_drift(self, name: StackName) -> None:
@@ -204,7 +210,7 @@ class CloudFormation:
         if refused or change_set.empty:
             await self._change_sets.remove(native.name, name)
         if refused:
-            raise _needs_approval(losing)
+            raise guards.needs_approval(losing)
         if change_set.empty:
             await self._mark(stack, native, document)
         else:
@@ -278,7 +284,7 @@ class CloudFormation:
         await self._execute(change_set, name)
 
     async def _delete(self, stack: NativeStack, native: Native) -> None:
-        self._require_ours(native, stack)
+        guards.require_ours(native, stack)
         try:
             await self._aws.call(
                 "cloudformation",
@@ -300,6 +306,8 @@ class CloudFormation:
         self, stack: NativeStack, document: Json, target: str, name: str, kind: str = "UPDATE"
     ) -> ChangeSet:
         request = await self._requests.of(stack, document)
+        if template.has_nested(document):
+            request["IncludeNestedStacks"] = True  # What they hold must be guarded as well.
         return await self._ask_for(stack, request, target, name, kind)
 
     async def _ask_for(
@@ -333,8 +341,6 @@ class CloudFormation:
             ClientRequestToken=request_token,
         )
 
-    # Guards.
-
     async def _document(self, stack: NativeStack, native: Native) -> Json:
         document = template.prepare(stack, template.next_mark(stack.digest, native.outputs))
         if not stack.ignore_fields:
@@ -348,27 +354,6 @@ class CloudFormation:
             )
         return template.keep_fields(document, cast("Json", deployed), stack.ignore_fields)
 
-    @staticmethod
-    def _claim(native: Native | None, stack: NativeStack) -> None:
-        """Refuse a stack of somebody else; one to adopt may bear no tag yet."""
-        if native is None or (native.owner_uid and native.owner_uid == _uid(stack)):
-            return
-        if native.owner_uid:
-            raise AlreadyExists(
-                f"Stack {native.name} belongs to another object of Isthmus "
-                f"({native.tags.get(TAG_NAMESPACE, '')}/{native.tags.get(TAG_NAME, '')})."
-            )
-        if not stack.adopted:
-            raise AlreadyExists(
-                f"Stack {native.name} exists and is not ours; adopt it (spec.management: Adopt) "
-                "or choose another name."
-            )
-
-    @staticmethod
-    def _require_ours(native: Native, stack: NativeStack) -> None:
-        if not native.owner_uid or native.owner_uid != _uid(stack):
-            raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")
-
 
 def _owned(native: Native) -> Owned:
     return Owned(
@@ -381,19 +366,6 @@ def _owned(native: Native) -> Owned:
     )
 
 
-def _uid(stack: NativeStack) -> str:
-    return stack.tags.get(TAG_UID, "")
-
-
 def _once() -> tuple[str]:
     """Return a salt for an operation that is idempotent by itself and may come again later."""
     return (uuid4().hex,)
-
-
-def _needs_approval(losing: tuple[Change, ...]) -> ApprovalRequired:
-    named = ", ".join(
-        f"{c.verb} {c.logical_id} ({c.type}"
-        + (f", because of {', '.join(c.properties)})" if c.properties else ")")
-        for c in losing
-    )
-    return ApprovalRequired(f"The change would {named} and lose data.")

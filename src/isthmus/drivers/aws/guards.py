@@ -1,0 +1,59 @@
+"""What the engine must not do: touch what is not ours, lose data unasked, repeat a secret."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from isthmus.core.stacks import TAG_NAME, TAG_NAMESPACE, TAG_UID, Change, NativeStack
+from isthmus.drivers.aws.observation import Native
+from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden, IsthmusError
+
+
+def claim(native: Native | None, stack: NativeStack) -> None:
+    """Refuse a stack of somebody else; one to adopt may bear no tag yet."""
+    if native is None or (native.owner_uid and native.owner_uid == uid_of(stack)):
+        return
+    if native.owner_uid:
+        raise AlreadyExists(
+            f"Stack {native.name} belongs to another object of Isthmus "
+            f"({native.tags.get(TAG_NAMESPACE, '')}/{native.tags.get(TAG_NAME, '')})."
+        )
+    if not stack.adopted:
+        raise AlreadyExists(
+            f"Stack {native.name} exists and is not ours; adopt it (spec.management: Adopt) "
+            "or choose another name."
+        )
+
+
+def require_ours(native: Native, stack: NativeStack) -> None:
+    """Refuse to touch what does not bear the tag of this very object."""
+    if not native.owner_uid or native.owner_uid != uid_of(stack):
+        raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")
+
+
+@contextmanager
+def unsaid(stack: NativeStack) -> Generator[None]:
+    """Keep secret parameters out of errors, whatever AWS repeats of a request."""
+    try:
+        yield
+    except IsthmusError as err:
+        for name in stack.secret_parameters:
+            if value := stack.parameters.get(name, ""):
+                err.message = err.message.replace(value, "***")
+                err.detail = err.detail.replace(value, "***")
+        err.args = (err.message,)
+        raise
+
+
+def needs_approval(losing: tuple[Change, ...]) -> ApprovalRequired:
+    """Return the refusal of a change that would lose data."""
+    named = ", ".join(
+        f"{c.verb} {c.logical_id} ({c.type}"
+        + (f", because of {', '.join(c.properties)})" if c.properties else ")")
+        for c in losing
+    )
+    return ApprovalRequired(f"The change would {named} and lose data.")
+
+
+def uid_of(stack: NativeStack) -> str:
+    """Return the uid that the stack is to bear."""
+    return stack.tags.get(TAG_UID, "")
