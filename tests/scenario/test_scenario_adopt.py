@@ -2,7 +2,7 @@
 
 import pytest
 
-from isthmus.api.v1alpha1 import ServiceInstance
+from isthmus.api.v1alpha1 import ServiceInstance, Stack
 from isthmus.core.stacks import TAG_UID, NativeStack, StackName
 from isthmus.drivers.fake.engine import FakeEngine
 from tests.world import Scene, an_instance, scene
@@ -51,3 +51,21 @@ async def test_a_stack_that_is_not_ours_survives_its_object() -> None:
         await here.delete(ServiceInstance, "db")
         await here.gone(ServiceInstance, "db")
         assert "legacy" in here.cloud.stacks
+
+
+@pytest.mark.parametrize("management", ["Adopt", "Observe"])
+async def test_of_a_stack_of_another_namespace_nothing_is_shown_or_changed(management: str) -> None:
+    async with scene() as here:
+        await foreign_stack(here, "theirs")
+        stack = here.cloud.stacks["theirs"]
+        stack.outputs["Host"] = "secret.test"
+        stack.tags = {TAG_UID: "uid-of-an-instance-elsewhere"}
+        adopt = {"externalName": "theirs"}
+        await here.apply(an_instance(management=management, adopt=adopt))
+        message = await here.refused(ServiceInstance, "db", "Forbidden")
+        assert "spec.adopt.externalName" in message
+        for kind in (Stack, ServiceInstance):
+            assert "secret.test" not in str(await here.get(kind, "db"))
+        await here.delete(ServiceInstance, "db")
+        await here.gone(ServiceInstance, "db")
+        assert here.cloud.stacks["theirs"].digest == "theirs"

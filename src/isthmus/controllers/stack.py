@@ -9,7 +9,14 @@ from isthmus.controllers.world import World
 from isthmus.core import stacks
 from isthmus.core.compose.rendered import rendered_from
 from isthmus.core.stacks import Changes, NativeStack, Observed
-from isthmus.errors import ApprovalRequired, DeletionBlocked, NotFound, NotYet, StackFailed
+from isthmus.errors import (
+    ApprovalRequired,
+    DeletionBlocked,
+    Forbidden,
+    NotFound,
+    NotYet,
+    StackFailed,
+)
 from isthmus.ports import StackEngine
 from isthmus.runtime import telemetry
 from isthmus.runtime.connections import secret_values
@@ -50,6 +57,7 @@ class StackController(Reconciler[Stack]):
         async with self._world.connections.use(provider) as connection:
             engine = connection.engine
             observed = await engine.observe(stacks.external_name(obj))
+            self._check_sight(obj, observed)
             _saw(obj, observed, progress)
             progress.reached("Accepted")
             if obj.spec.management is Management.OBSERVE:
@@ -66,6 +74,7 @@ class StackController(Reconciler[Stack]):
 
     async def release(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
         """Delete the native stack, if it is ours and nobody wants it kept."""
+        self._drift_asked.pop(obj.metadata.uid, None)
         if obj.spec.management is Management.OBSERVE:
             return done()
         if obj.spec.deletion_policy is DeletionPolicy.RETAIN:
@@ -84,20 +93,38 @@ class StackController(Reconciler[Stack]):
         provider = self._world.provider(stack.spec.provider, stack.metadata.namespace)
         native = self._native(stack, await self._values(stack), digest=self._digest(stack))
         async with self._world.connections.use(provider) as connection:
-            _check_adoption(stack, await connection.engine.observe(native.name))
+            observed = await connection.engine.observe(native.name)
+            self._check_sight(stack, observed)
+            _check_adoption(stack, observed)
             changes = await connection.engine.preview(native)
         return replace(changes, digest=changes.digest or native.digest)
+
+    def _check_sight(self, stack: Stack, observed: Observed) -> None:
+        """Show nothing of what an object elsewhere owns: its outputs are not this tenant's.
+
+        Raises:
+            Forbidden: The native stack bears the tag of an object that is not in this namespace.
+        """
+        owner, namespace = observed.owner_uid, stack.metadata.namespace
+        if owner in ("", stacks.owner_uid(stack)):
+            return
+        neighbours = self._world.instances.by("namespace", namespace)
+        if all(instance.metadata.uid != owner for instance in neighbours):
+            raise Forbidden(
+                f"spec.adopt.externalName: stack {stacks.external_name(stack)!r} belongs to an "
+                "object that is not in this namespace."
+            )
 
     async def _delete(
         self, stack: Stack, engine: StackEngine, progress: Progress[StackStatus]
     ) -> Outcome:
         name = stacks.external_name(stack)
         observed = await engine.observe(name)
-        _saw(stack, observed, progress)
         if observed.phase is Phase.ABSENT:
             return done()
         if observed.owner_uid != stacks.owner_uid(stack):
             return await self._disown(stack, observed, engine, progress)
+        _saw(stack, observed, progress)
         await engine.delete(self._native(stack, {}, digest=""))
         observed = await engine.observe(name)
         _saw(stack, observed, progress)
