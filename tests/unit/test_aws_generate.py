@@ -128,3 +128,10 @@ def test_lint_names_path_and_rule():
     found = check(template)
     assert [(f.path, f.rule) for f in found] == [("Resources.Q.Properties.Nonsense", "E3002")]
     assert "Nonsense" in found[0].message
+
+
+def test_a_generated_offering_can_be_bound_by_what_it_shows():
+    spec = Offering.parse(generate.offering("AWS::SQS::Queue")).spec
+    stack = catalog.stack_of(spec, "aws")
+    assert catalog.credential_of(stack, "").strategy == "static"
+    assert catalog.binding_of(spec).keys["queue-url"] == "${outputs.QueueUrl}"

@@ -266,8 +266,9 @@ def _stack(
         "Resources": {LOGICAL_ID: resource},
         "Outputs": shown,
     }
+    credentials: Json = {"credentials": [{"strategy": "static"}]} if outputs else {}
     if not secrets:
-        return {"template": template}
+        return {"template": template} | credentials
     optional = [n for n in secrets if n not in _required(schema, properties)]
     template["Parameters"] = {
         n: {"Type": "String", "NoEcho": True} | ({"Default": ""} if n in optional else {})
@@ -280,7 +281,7 @@ def _stack(
     return {
         "template": template,
         "parameters": {n: f"${{{_parameter(n)}}}" for n in secrets},
-    }
+    } | credentials
 
 
 def _name(resource_type: str) -> str:
