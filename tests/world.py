@@ -165,7 +165,8 @@ async def scene(
 
 
 def a_provider(name: str = "here", **spec: Any) -> Provider:
-    return Provider.model_validate({"metadata": {"name": name}, "spec": {"driver": "fake"} | spec})
+    allowed: Json = {"driver": "fake", "adoption_selector": {}}
+    return Provider.model_validate({"metadata": {"name": name}, "spec": allowed | spec})
 
 
 PARAMETERS: Json = {

@@ -5,7 +5,7 @@ import pytest
 from isthmus.api.v1alpha1 import ServiceInstance, Stack
 from isthmus.core.stacks import TAG_UID, NativeStack, StackName
 from isthmus.drivers.fake.engine import FakeEngine
-from tests.world import Scene, an_instance, scene
+from tests.world import Scene, a_provider, an_instance, scene
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -69,3 +69,15 @@ async def test_of_a_stack_of_another_namespace_nothing_is_shown_or_changed(manag
         await here.delete(ServiceInstance, "db")
         await here.gone(ServiceInstance, "db")
         assert here.cloud.stacks["theirs"].digest == "theirs"
+
+
+@pytest.mark.parametrize("management", ["Adopt", "Observe"])
+async def test_nobody_takes_what_was_not_made_for_them_without_leave(management: str) -> None:
+    async with scene() as here:
+        await foreign_stack(here, "legacy")
+        await here.apply(a_provider("strict", adoption_selector=None))
+        seen = {"management": management, "adopt": {"externalName": "legacy"}}
+        await here.apply(an_instance(provider="strict", **seen))
+        message = await here.refused(ServiceInstance, "db", "Forbidden")
+        assert "spec.adoptionSelector" in message, "the remedy"
+        assert not here.cloud.stacks["legacy"].tags, "and nobody touched it"

@@ -123,6 +123,7 @@ class Sandbox:
             "spec": {
                 "driver": "aws",
                 "region": REGION,
+                "adoptionSelector": {},  # Nothing real can be taken over in a lab.
                 "credentialsSecret": {"namespace": self._namespace, "name": PROVIDER},
                 "settings": {"endpointUrl": url, "databaseCaBundle": authority},
             },

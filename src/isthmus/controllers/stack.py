@@ -54,6 +54,8 @@ class StackController(Reconciler[Stack]):
     async def reconcile(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
         """Bring the native stack one step closer to the spec."""
         provider = self._world.provider(obj.spec.provider, obj.metadata.namespace)
+        if obj.spec.management is Management.OBSERVE:
+            self._world.require_adoption(obj.spec.provider, obj.metadata.namespace)
         async with self._world.connections.use(provider) as connection:
             engine = connection.engine
             observed = await engine.observe(stacks.external_name(obj))
@@ -95,7 +97,7 @@ class StackController(Reconciler[Stack]):
         async with self._world.connections.use(provider) as connection:
             observed = await connection.engine.observe(native.name)
             self._check_sight(stack, observed)
-            _check_adoption(stack, observed)
+            self._check_adoption(stack, observed)
             changes = await connection.engine.preview(native)
         return replace(changes, digest=changes.digest or native.digest)
 
@@ -114,6 +116,15 @@ class StackController(Reconciler[Stack]):
                 f"spec.adopt.externalName: stack {stacks.external_name(stack)!r} belongs to an "
                 "object that is not in this namespace."
             )
+
+    def _check_adoption(self, stack: Stack, observed: Observed) -> None:
+        """Before the first adoption: it must be allowed, and there must be something to adopt."""
+        adopt = stack.spec.adopt
+        if adopt is None or observed.owner_uid == stacks.owner_uid(stack):
+            return
+        self._world.require_adoption(stack.spec.provider, stack.metadata.namespace)
+        if not adopt.resources and observed.phase is Phase.ABSENT:
+            raise NotFound(f"spec.adopt.externalName: there is no stack {adopt.external_name!r}.")
 
     async def _delete(
         self, stack: Stack, engine: StackEngine, progress: Progress[StackStatus]
@@ -162,7 +173,7 @@ class StackController(Reconciler[Stack]):
         adopt = stack.spec.adopt
         foreign = observed.owner_uid != stacks.owner_uid(stack)
         if adopt is not None and foreign:
-            _check_adoption(stack, observed)
+            self._check_adoption(stack, observed)
             await engine.adopt(native, adopt)
         else:
             await self._apply(stack, native, engine)
@@ -237,13 +248,6 @@ class StackController(Reconciler[Stack]):
         await engine.check_drift(stacks.external_name(stack))
         self._drift_asked[uid] = now
         return done(after=min(DRIFT_TAKES, self._drift_every))
-
-
-def _check_adoption(stack: Stack, observed: Observed) -> None:
-    """Refuse to take over a stack that is not there; single resources need none."""
-    adopt = stack.spec.adopt
-    if adopt is not None and not adopt.resources and observed.phase is Phase.ABSENT:
-        raise NotFound(f"spec.adopt.externalName: there is no stack {adopt.external_name!r}.")
 
 
 def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> None:

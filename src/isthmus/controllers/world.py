@@ -66,6 +66,20 @@ class World:
             )
         return provider
 
+    def require_adoption(self, provider: str, namespace: str) -> None:
+        """Let a namespace take over, or look at, what was not made for it.
+
+        Raises:
+            Forbidden: The Provider does not allow it to this namespace.
+        """
+        selector = self.provider(provider, namespace).spec.adoption_selector
+        if selector is None or not selectors.matches(selector, self.labels_of(namespace)):
+            raise Forbidden(
+                f"spec.adopt: namespace {namespace!r} may not adopt or observe what was not made "
+                f"for it on Provider {provider!r}; its administrator may allow that in "
+                "spec.adoptionSelector."
+            )
+
     def definition(self, revision: str) -> OfferingSpec:
         """Return the offering as it was at a revision.
 

@@ -37,6 +37,11 @@ class ProviderSpec(Model):
         default=None,
         description="Which namespaces may use this Provider; absent: all of them.",
     )
+    adoption_selector: LabelSelector | None = Field(
+        default=None,
+        description="Which namespaces may adopt or observe what was not made for them, for example "
+        "`{}` for all; absent: none, since whoever adopts a stack may change and delete it.",
+    )
 
 
 class ProviderStatus(Status):
