@@ -98,6 +98,53 @@ def test_non_empty_bucket_refuses_its_delete(aws, stacks, name):
     assert stacks.delete(name) == "DELETE_COMPLETE"
 
 
+def test_failed_delete_leaves_what_it_needs_untouched(aws, stacks, queues, name):
+    resources = {
+        "Base": queue(f"{name}-base"),
+        "Middle": queue(f"{name}-middle", Tags=[{"Key": "k", "Value": {"Ref": "Base"}}]),
+        "Stuck": {**queue(f"{name}-stuck"), "DependsOn": "Middle"},
+        "User": {**queue(f"{name}-user"), "DependsOn": "Stuck"},
+        "Apart": queue(f"{name}-apart"),
+    }
+    assert stacks.create(name, template(**resources)) == "CREATE_COMPLETE"
+    aws.faults({"effect": "error", "type": "*", "operation": "delete", "logical_id": "Stuck"})
+    assert stacks.delete(name) == "DELETE_FAILED"
+    assert stacks.stack(name)["StackStatusReason"].endswith("[Stuck].")
+    found = stacks.cf.describe_stack_resources(StackName=name)["StackResources"]
+    assert {one["LogicalResourceId"]: one["ResourceStatus"] for one in found} == {
+        "Base": "CREATE_COMPLETE",
+        "Middle": "CREATE_COMPLETE",
+        "Stuck": "DELETE_FAILED",
+    }
+    attempted = {who for who, status, _ in stacks.events(name) if status == "DELETE_IN_PROGRESS"}
+    assert attempted == {name, "User", "Stuck", "Apart"}
+    aws.faults()
+    assert stacks.delete(name) == "DELETE_COMPLETE"
+    assert not any(queues(f"{name}-{one}") for one in ("base", "middle", "stuck"))
+
+
+def test_failed_delete_in_a_nested_stack_fails_its_parent(aws, stacks, queues, name):
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    child = template(A=queue(f"{name}-a"), B={**queue(f"{name}-b"), "DependsOn": "A"})
+    s3.put_object(Bucket=name, Key="child.json", Body=json.dumps(child).encode())
+    nested = {
+        "Type": "AWS::CloudFormation::Stack",
+        "DependsOn": "C",
+        "Properties": {"TemplateURL": f"{aws.url}/{name}/child.json"},
+    }
+    parent = template(N=nested, C=queue(f"{name}-c"))
+    assert stacks.create(name, parent) == "CREATE_COMPLETE"
+    aws.faults({"effect": "error", "type": "*", "operation": "delete", "logical_id": "B"})
+    assert stacks.delete(name) == "DELETE_FAILED"
+    assert "was not successfully deleted" in stacks.failures(name)["N"]
+    assert "[B]" in stacks.failures(name)["N"]
+    assert all(queues(f"{name}-{one}") for one in "abc")
+    aws.faults()
+    assert stacks.delete(name) == "DELETE_COMPLETE"
+    assert not any(queues(f"{name}-{one}") for one in "abc")
+
+
 def test_update_changes_in_place_and_rolls_back_on_failure(aws, stacks, queues, name):
     before = template(A=queue(f"{name}-a", VisibilityTimeout=10))
     assert stacks.create(name, before) == "CREATE_COMPLETE"

@@ -165,6 +165,22 @@ def test_delete_goes_on(own_lab, stacks_of, until):
     assert queues(lab, "d") == []
 
 
+def test_failed_delete_keeps_what_it_set_aside(own_lab, stacks_of, until):
+    lab = own_lab(scale=0.01)
+    wanted = template(A=queue("f-a"), B={**queue("f-b"), "DependsOn": "A"}, Apart=queue("f-apart"))
+    assert stacks_of(lab).create("f", wanted) == "CREATE_COMPLETE"
+    identity = stacks_of(lab).stack("f")["StackId"]
+    lab.faults({"effect": "error", "type": "*", "operation": "delete", "logical_id": "B"})
+    lab.client("cloudformation").delete_stack(StackName="f")
+    until(lambda: stacks_of(lab).failures("f"), bool)
+    restart(lab)
+    lab.faults()
+    assert stacks_of(lab).wait(identity) in ("DELETE_COMPLETE", "DELETE_FAILED")
+    if stacks_of(lab).stack(identity)["StackStatus"] == "DELETE_FAILED":
+        assert stacks_of(lab).delete("f") == "DELETE_COMPLETE"
+    assert queues(lab, "f") == []
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments(own_lab, stacks_of):
     lab = own_lab(scale=0.004)

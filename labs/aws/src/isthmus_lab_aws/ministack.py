@@ -44,6 +44,7 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
         "_runs_on_worker_thread",
         "_snapshot_resource",
         "_update_resource",
+        "_with_dependencies",
     ),
     "services.cloudformation.provisioners": (
         "_RESOURCE_HANDLERS",
@@ -160,6 +161,32 @@ class NestedStackType(NativeType):
             self._remove_unfinished(request)
             raise
 
+    def delete(self, request: Request) -> None:
+        """Delete the child; what refuses to go stays in it, and the child with it.
+
+        ministack forgets a resource of a child that could not be deleted.
+        """
+        child = stack_record(request.physical_id)
+        if child is None:
+            return
+        restore_set_aside(request.physical_id)
+        child["StackStatus"] = "DELETE_IN_PROGRESS"
+        before: dict[str, dict[str, Any]] = dict(child["_resources"])
+        for one in before.values():
+            if one["ResourceStatus"] == "DELETE_FAILED":
+                one["ResourceStatus"] = "DELETE_IN_PROGRESS"
+        super().delete(request)
+        failed = [who for who, one in before.items() if one["ResourceStatus"] == "DELETE_FAILED"]
+        if not failed:
+            return
+        child["_resources"] = {who: before[who] for who in failed}
+        restore_set_aside(request.physical_id)
+        reason = f"The following resource(s) failed to delete: [{', '.join(sorted(failed))}]."
+        child.update(StackStatus="DELETE_FAILED", StackStatusReason=reason)
+        raise ResourceFailure(
+            f"Embedded stack {request.physical_id} was not successfully deleted: {reason}"
+        )
+
     def _remove_unfinished(self, request: Request) -> None:
         stacks = module("services.cloudformation")._stacks
         prefix = f"{request.stack}-{request.logical_id}-"
@@ -168,6 +195,9 @@ class NestedStackType(NativeType):
             if mine and stack["StackStatus"] in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
                 _provisioners()._cfn_nested_stack_delete(stack["StackId"], {})
 
+
+_SET_ASIDE = "_lab_set_aside"
+"""Where a stack's record keeps resources that its deletion does not attempt."""
 
 _originals: dict[str, Any] = {}
 """ministack's own functions, by name, from before `wrap` put ours in their place."""
@@ -247,6 +277,35 @@ def stack_record(stack: str) -> dict[str, Any] | None:
     """A stack of the account and region of this context, by name or id."""
     found = original("_resolve_stack")(stack)
     return cast("dict[str, Any] | None", found)
+
+
+def set_aside_needs(stack: str, failed: str) -> None:
+    """Keep what a resource needs that could not be deleted from the running deletion of its stack.
+
+    CloudFormation attempts no resource that one which stays depends on (`Ref`, `Fn::GetAtt`,
+    `Fn::Sub`, `DependsOn`); ministack attempts all. It passes over a resource that the stack's
+    record does not list, so these wait elsewhere in the record until `restore_set_aside`.
+    """
+    record = stack_record(stack)
+    if record is None or record["StackStatus"] != "DELETE_IN_PROGRESS":
+        return
+    resources: dict[str, dict[str, Any]] = record["_resources"]
+    if failed in resources:
+        resources[failed]["ResourceStatus"] = "DELETE_FAILED"
+    with_dependencies = module("services.cloudformation.stacks")._with_dependencies
+    definitions = record["_template"]["Resources"]
+    needed: set[str] = with_dependencies([failed], definitions, set(resources)) - {failed}
+    waiting = record.setdefault(_SET_ASIDE, {})
+    for logical_id in sorted(needed & set(resources)):
+        waiting[logical_id] = resources.pop(logical_id)
+
+
+def restore_set_aside(stack: str) -> None:
+    """List again in a stack's record what `set_aside_needs` took out of it."""
+    record = stack_record(stack) or {}
+    waiting = record.pop(_SET_ASIDE, {})
+    if waiting:
+        record["_resources"].update(waiting)
 
 
 def stack_records() -> list[dict[str, Any]]:

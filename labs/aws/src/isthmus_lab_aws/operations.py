@@ -96,9 +96,11 @@ class Operations:
             if after is not None:
                 await asyncio.to_thread(after.finished.wait)
             ministack.set_request_token(operation.token)
+            ministack.restore_set_aside(operation.stack_id)  # By an attempt that was killed.
             try:
                 await coroutine
             finally:
+                ministack.restore_set_aside(operation.stack_id)
                 self._journal.close(operation)
                 self._changed()
 
@@ -165,11 +167,21 @@ class Operations:
         logical_id: str | None = None,
     ) -> None:
         request = Request(ministack.here(), stack or "", logical_id or "", properties, physical_id)
-        _reworded(lambda: self._engine.delete(kind, request))
+        try:
+            _reworded(lambda: self._engine.delete(kind, request))
+        except ValueError:
+            if not _forced(journals.running()):
+                ministack.set_aside_needs(request.stack, request.logical_id)
+            raise
 
     def _snapshot(self, kind: str, physical_id: str, properties: Any) -> None:
         request = Request(ministack.here(), "", "", properties, physical_id)
         _reworded(lambda: self._engine.snapshot(kind, request))
+
+
+def _forced(operation: Operation | None) -> bool:
+    """Whether a failing resource is given up, together with what it needs, by ministack itself."""
+    return operation is not None and bool(operation.work.arguments.get("force"))
 
 
 def _answer(act: Callable[[], Physical]) -> tuple[str, dict[str, str]]:
