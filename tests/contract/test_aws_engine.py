@@ -291,6 +291,19 @@ async def test_an_existing_stack_is_adopted_without_being_changed(engine, aws_la
     assert queues(aws_lab) == {"theirs"}
 
 
+async def test_what_a_gone_object_left_is_adopted(engine, aws_lab):
+    native = stack(aws_lab, Jobs=queue("left"))
+    await applied(engine, native)
+    heir = replace(native, tags={**native.tags, TAG_UID: str(uuid.uuid4())}, adopted=True)
+    adopt = Adopt(external_name=native.name)
+    with pytest.raises(AlreadyExists, match="belongs to another object"):
+        await engine.adopt(heir, adopt)
+    await engine.adopt(replace(heir, former_owner=native.tags[TAG_UID]), adopt)
+    taken = await settled(engine, native.name)
+    assert (taken.phase, taken.owner_uid) == (Phase.READY, heir.tags[TAG_UID])
+    assert queues(aws_lab) == {"left"}
+
+
 async def test_adopting_what_is_not_there_says_so(engine, aws_lab):
     native = replace(stack(aws_lab, Jobs=queue("none")), name=StackName("nowhere"), adopted=True)
     with pytest.raises(NotFound, match=r"spec\.adopt\.externalName.*'nowhere'"):

@@ -81,3 +81,30 @@ async def test_nobody_takes_what_was_not_made_for_them_without_leave(management:
         message = await here.refused(ServiceInstance, "db", "Forbidden")
         assert "spec.adoptionSelector" in message, "the remedy"
         assert not here.cloud.stacks["legacy"].tags, "and nobody touched it"
+
+
+async def test_what_a_deleted_object_left_can_be_adopted_by_another() -> None:
+    async with scene() as here:
+        await here.apply(an_instance(deletionPolicy="Retain"))
+        await here.ready(ServiceInstance, "db")
+        (name,) = here.cloud.stacks
+        await here.delete(ServiceInstance, "db")
+        await here.gone(ServiceInstance, "db")
+        former = here.cloud.stacks[name].tags[TAG_UID]
+
+        await here.apply(an_instance("again", management="Adopt", adopt={"externalName": name}))
+        again = await here.ready(ServiceInstance, "again")
+        assert here.cloud.stacks[name].tags[TAG_UID] == again.metadata.uid != former
+        await here.delete(ServiceInstance, "again")
+        await here.gone(ServiceInstance, "again")
+        assert here.cloud.stacks == {}
+
+
+async def test_what_another_object_has_cannot_be_adopted() -> None:
+    async with scene() as here:
+        await here.apply(an_instance())
+        owner = await here.ready(ServiceInstance, "db")
+        (name,) = here.cloud.stacks
+        await here.apply(an_instance("thief", management="Adopt", adopt={"externalName": name}))
+        await here.refused(ServiceInstance, "thief", "AlreadyExists")
+        assert here.cloud.stacks[name].tags[TAG_UID] == owner.metadata.uid

@@ -67,10 +67,10 @@ class StackController(Reconciler[Stack]):
             if observed.phase is Phase.WORKING:
                 return _working(obj, observed, progress)
             wanted = self._digest(obj)
-            if observed.digest != wanted or observed.phase is Phase.ABSENT:
+            if not _is(observed, obj, wanted):
                 observed = await self._send(obj, wanted, observed, engine)
                 _saw(obj, observed, progress)
-            if observed.phase is Phase.READY and observed.digest != wanted:
+            if observed.phase is Phase.READY and not _is(observed, obj, wanted):
                 return _working(obj, observed, progress)  # Of what it was before, not of ours.
             return await self._verdict(obj, observed, engine, progress)
 
@@ -98,6 +98,7 @@ class StackController(Reconciler[Stack]):
             observed = await connection.engine.observe(native.name)
             self._check_sight(stack, observed)
             self._check_adoption(stack, observed)
+            native = replace(native, former_owner=self._gone(stack, observed))
             changes = await connection.engine.preview(native)
         return replace(changes, digest=changes.digest or native.digest)
 
@@ -108,7 +109,7 @@ class StackController(Reconciler[Stack]):
             Forbidden: The native stack bears the tag of an object that is not in this namespace.
         """
         owner, namespace = observed.owner_uid, stack.metadata.namespace
-        if owner in ("", stacks.owner_uid(stack)):
+        if owner in ("", stacks.owner_uid(stack), self._gone(stack, observed)):
             return
         neighbours = self._world.instances.by("namespace", namespace)
         if all(instance.metadata.uid != owner for instance in neighbours):
@@ -174,10 +175,23 @@ class StackController(Reconciler[Stack]):
         foreign = observed.owner_uid != stacks.owner_uid(stack)
         if adopt is not None and foreign:
             self._check_adoption(stack, observed)
-            await engine.adopt(native, adopt)
+            former = self._gone(stack, observed)
+            await engine.adopt(replace(native, former_owner=former), adopt)
         else:
             await self._apply(stack, native, engine)
         return await engine.observe(native.name)
+
+    def _gone(self, stack: Stack, observed: Observed) -> str:
+        """Return the owner's uid if it was an object of this namespace that is gone.
+
+        What such an object left, for example with ``deletionPolicy: Retain``, may be adopted.
+        """
+        here = (stack.metadata.namespace, self._world.connections.installation)
+        if (observed.owner_namespace, observed.owner_installation) != here:
+            return ""
+        owners = (*self._world.instances.all(), *self._world.stacks.all())
+        known = any(owner.metadata.uid == observed.owner_uid for owner in owners)
+        return "" if known else observed.owner_uid
 
     async def _apply(self, stack: Stack, native: NativeStack, engine: StackEngine) -> None:
         try:
@@ -297,6 +311,11 @@ def _tell(event: StackEvent, progress: Progress[StackStatus]) -> None:
         words = f"{event.logical_id} ({event.type}): {event.status}. {event.reason}".strip()
         kind = "Warning" if stacks.failed(event) else "Normal"
         progress.tell(Happening(reason="NativeEvent", message=words, type=kind, key=event.id))
+
+
+def _is(observed: Observed, stack: Stack, wanted: str) -> bool:
+    """Tell whether the native stack is ours and was given what the spec says."""
+    return observed.owner_uid == stacks.owner_uid(stack) and observed.digest == wanted
 
 
 def _watched(stack: Stack, observed: Observed) -> Outcome:

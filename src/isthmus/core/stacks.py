@@ -55,6 +55,8 @@ class NativeStack:
     replacement_approved: bool = False
     adopted: bool = False
     """The stack was there before us: change it though it does not bear our tag yet."""
+    former_owner: str = ""
+    """Uid of an object of this installation that is gone: its stack may be adopted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,9 @@ class Observed:
     digest: str = ""
     owner_uid: str = ""
     """Value of our uid tag; empty: it is not ours."""
+    owner_namespace: str = ""
+    owner_installation: str = ""
+    """Values of our other tags: where that owner is, or was."""
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     resources: tuple[StackResource, ...] = ()
     events: tuple[StackEvent, ...] = ()

@@ -3,7 +3,14 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from isthmus.core.stacks import TAG_NAME, TAG_NAMESPACE, TAG_UID, Change, NativeStack
+from isthmus.core.stacks import (
+    TAG_INSTALLATION,
+    TAG_NAME,
+    TAG_NAMESPACE,
+    TAG_UID,
+    Change,
+    NativeStack,
+)
 from isthmus.drivers.aws.observation import Native
 from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden, IsthmusError
 
@@ -12,7 +19,7 @@ def claim(native: Native | None, stack: NativeStack) -> None:
     """Refuse a stack of somebody else; one to adopt may bear no tag yet."""
     if native is None or (native.owner_uid and native.owner_uid == uid_of(stack)):
         return
-    if native.owner_uid:
+    if native.owner_uid and not _left_behind(native, stack):
         raise AlreadyExists(
             f"Stack {native.name} belongs to another object of Isthmus "
             f"({native.tags.get(TAG_NAMESPACE, '')}/{native.tags.get(TAG_NAME, '')})."
@@ -22,6 +29,13 @@ def claim(native: Native | None, stack: NativeStack) -> None:
             f"Stack {native.name} exists and is not ours; adopt it (spec.management: Adopt) "
             "or choose another name."
         )
+
+
+def _left_behind(native: Native, stack: NativeStack) -> bool:
+    """Tell whether it belonged to an object of this installation that is gone."""
+    installation = stack.tags.get(TAG_INSTALLATION, "")
+    same = native.tags.get(TAG_INSTALLATION, "") == installation
+    return stack.adopted and same and native.owner_uid == stack.former_owner
 
 
 def require_ours(native: Native, stack: NativeStack) -> None:

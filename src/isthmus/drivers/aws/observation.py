@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import Drift, Phase, StackEvent, StackResource
-from isthmus.core.stacks import TAG_UID, Observed
+from isthmus.core.stacks import TAG_INSTALLATION, TAG_NAMESPACE, TAG_UID, Observed
 from isthmus.core.why import root_cause
 from isthmus.drivers.aws import states
 from isthmus.drivers.aws.errors import clean
@@ -111,6 +111,8 @@ class Observer:
             native_id=native.id,
             digest=_digest(native, phase, tried),
             owner_uid=native.owner_uid,
+            owner_namespace=native.tags.get(TAG_NAMESPACE, ""),
+            owner_installation=native.tags.get(TAG_INSTALLATION, ""),
             outputs={k: v for k, v in native.outputs.items() if k != DIGEST_OUTPUT},
             resources=resources,
             events=_newest(raw, events),

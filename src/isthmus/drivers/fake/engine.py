@@ -95,7 +95,7 @@ class FakeEngine:
             self._start(stack, None)
             return
         owner = there.tags.get(TAG_UID)
-        if owner and owner != stack.tags.get(TAG_UID):
+        if owner and owner not in (stack.tags.get(TAG_UID), stack.former_owner):
             raise AlreadyExists(f"{stack.name} belongs to another object.")
         there.tags = dict(stack.tags)
 
@@ -175,6 +175,8 @@ def _observed(stack: FakeStack) -> Observed:
         native_id=stack.id,
         digest=stack.work.digest if stack.work is not None else stack.digest,
         owner_uid=stack.tags.get(TAG_UID, ""),
+        owner_namespace=stack.tags.get(TAG_NAMESPACE, ""),
+        owner_installation=stack.tags.get(TAG_INSTALLATION, ""),
         outputs=dict(stack.outputs),
         resources=tuple(
             StackResource(
