@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from isthmus_lab_aws.resource import Call
+
 KEPT = 50_000
 """Calls remembered; older ones are forgotten."""
 
@@ -35,14 +37,21 @@ class Calls:
         self._lock = threading.Lock()
         self._count = 0
 
-    def note(  # noqa: PLR0913  # A row of a table.
-        self, account: str, region: str, service: str, action: str, status: int, fault: str
-    ) -> None:
-        """Add a call."""
+    def note(self, call: Call, status: int, fault: str) -> None:
+        """Add a call with its HTTP status and the effect of the fault that struck it, if any."""
+        place = call.place
         with self._lock:
             self._count += 1
             self._entries.append(
-                Entry(self._count, account, region, service, action, status, fault)
+                Entry(
+                    self._count,
+                    place.account,
+                    place.region,
+                    call.service,
+                    call.action,
+                    status,
+                    fault,
+                )
             )
 
     def since(self, number: int) -> list[dict[str, Any]]:

@@ -93,15 +93,7 @@ class Front:
             status = answer.status
             return answer
         finally:
-            place = arrived.call.place
-            self._calls.note(
-                place.account,
-                place.region,
-                arrived.call.service,
-                arrived.call.action,
-                status,
-                rule.effect if rule else "",
-            )
+            self._calls.note(arrived.call, status, rule.effect if rule else "")
 
     async def _strike(self, rule: Rule | None, call: Call) -> Answer | None:
         if rule is None or rule.effect == "lose":

@@ -90,13 +90,10 @@ def arrive(scope: Mapping[str, Any], body: bytes) -> Arrived:
         routed, scope["method"], path, headers, body, parameters
     )
     service = _signing_name(headers, query) or routed
-    target = headers.get("x-amz-target", "").rpartition(".")[2]
-    named = (parameters.get("Action") or [target])[0]
-    action = str(iam_action).partition(":")[2] if iam_action else named
     raw_path = scope.get("raw_path") or quote(path).encode()
     call = Call(
         service=service,
-        action=action,
+        action=_action(iam_action, headers, parameters),
         place=place,
         method=scope["method"],
         path=path,
@@ -109,7 +106,7 @@ def arrive(scope: Mapping[str, Any], body: bytes) -> Arrived:
     return Arrived(
         call,
         routed,
-        str(iam_action or f"{service}:{action}"),
+        str(iam_action or f"{service}:{call.action}"),
         access_key,
         raw_path.decode("latin-1"),
         raw_headers,
@@ -227,6 +224,16 @@ def _signing_name(headers: Mapping[str, str], query: Mapping[str, list[str]]) ->
         return found.group(2)
     scope = (query.get("X-Amz-Credential") or [""])[0].split("/")
     return scope[3] if len(scope) > 3 else ""
+
+
+def _action(
+    iam_action: str | None, headers: Mapping[str, str], parameters: Mapping[str, list[str]]
+) -> str:
+    """The operation's name: as policies name it, or else as the request does."""
+    if iam_action:
+        return iam_action.partition(":")[2]
+    target = headers.get("x-amz-target", "").rpartition(".")[2]
+    return (parameters.get("Action") or [target])[0]
 
 
 def _caller(headers: Mapping[str, str], query: Mapping[str, list[str]]) -> str:

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 from isthmus_lab_aws.databases import children
 from isthmus_lab_aws.databases.server import (
     ADMINISTRATOR,
+    START_SECONDS,
     DatabaseFailed,
     Login,
     Server,
     Settings,
+    await_log_in,
 )
 from isthmus_lab_aws.databases.templates import template
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
-_START_SECONDS = 30.0
 _MASTER_RIGHTS = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, "
     "SHOW DATABASES, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, "
@@ -75,7 +76,7 @@ class MariaServer(Server):
             reaches=self._data,
             death_signal="TERM",
         )
-        self._await_log_in()
+        await_log_in(self, lambda: self._connect().close(), self._log)
         if first_time:
             (self._data / "bootstrap.sql").unlink()
             (self._data / "administrator.done").touch()
@@ -140,7 +141,7 @@ class MariaServer(Server):
         position = writer._value("SELECT @@gtid_binlog_pos")
         if not position:
             return
-        if self._value("SELECT MASTER_GTID_WAIT(%s, %s)", position, _START_SECONDS) != "0":
+        if self._value("SELECT MASTER_GTID_WAIT(%s, %s)", position, START_SECONDS) != "0":
             raise DatabaseFailed("the reader does not catch up with the writer")
 
     def _initialise(self, draft: Path) -> None:
@@ -196,22 +197,10 @@ class MariaServer(Server):
         children.own(script)
         return script
 
-    def _await_log_in(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                return self._connect().close()
-            except Exception as not_yet:
-                if not self.running or time.monotonic() > deadline:
-                    self.stop()
-                    tail = self._log.read_text(errors="replace").splitlines()[-5:]
-                    raise DatabaseFailed("MariaDB does not start: " + " / ".join(tail)) from not_yet
-            time.sleep(0.02)
-
     def _await_predecessor(self) -> None:
         """A server of a lab that was killed is still shutting down."""
         lock = self._data / "mariadbd.pid"
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         with contextlib.suppress(OSError):
             while (
                 str(self._data).encode()

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, LiteralString
 from isthmus_lab_aws.databases import children
 from isthmus_lab_aws.databases.server import (
     ADMINISTRATOR,
+    START_SECONDS,
     DatabaseFailed,
     Login,
     Server,
     Settings,
+    await_log_in,
 )
 from isthmus_lab_aws.databases.templates import template
 from isthmus_lab_aws.databases.tls_front import TlsFront
@@ -33,7 +35,6 @@ from isthmus_lab_aws.databases.tls_front import TlsFront
 if TYPE_CHECKING:
     import psycopg
 
-_START_SECONDS = 30.0
 _CONFIGURATION = """\
 # Small: a lab runs many of these.
 shared_buffers = 8MB
@@ -99,7 +100,7 @@ class PostgresServer(Server):
         self._child = children.start(
             [self._programs / "postgres", "-D", self._data], log=self._log, reaches=self._data
         )
-        self._await_log_in()
+        await_log_in(self, lambda: self._connect().close(), self._log)
         self._front.open(hosts, self._settings.port)
 
     def stop(self) -> None:
@@ -168,7 +169,7 @@ class PostgresServer(Server):
         if not isinstance(writer, PostgresServer):
             raise TypeError("a PostgreSQL replica follows a PostgreSQL server")
         position = writer._value("SELECT pg_current_wal_insert_lsn()::text")
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         question = "SELECT (pg_last_wal_replay_lsn() >= %s::pg_lsn)::text"
         while self._value(question, position) != "true":
             if time.monotonic() > deadline:
@@ -219,24 +220,10 @@ class PostgresServer(Server):
         path.write_text(text)
         children.own(path)
 
-    def _await_log_in(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                return self._connect().close()
-            except Exception as not_yet:
-                if not self.running or time.monotonic() > deadline:
-                    self.stop()
-                    tail = self._log.read_text(errors="replace").splitlines()[-5:]
-                    raise DatabaseFailed("PostgreSQL does not start: " + " / ".join(tail)) from (
-                        not_yet
-                    )
-            time.sleep(0.02)
-
     def _await_predecessor(self) -> None:
         """A server of a lab that was killed is still shutting down; its lock names its process."""
         lock = self._data / "postmaster.pid"
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while lock.exists() and time.monotonic() < deadline:
             process = Path("/proc") / lock.read_text().split("\n", 1)[0].strip() / "cmdline"
             try:

@@ -6,9 +6,14 @@ of two of them.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+START_SECONDS = 30.0
+"""How long a server may take until it answers, or until its killed predecessor has ended."""
 
 ADMINISTRATOR = "rdsadmin"
 """The lab's own superuser in each database; as in RDS, nobody else is one."""
@@ -87,3 +92,23 @@ class Server(Protocol):
     def await_caught_up(self, writer: Server) -> None:
         """On a replica: return once it has all that the writer has committed."""
         ...
+
+
+def await_log_in(server: Server, log_in: Callable[[], None], log: Path) -> None:
+    """Return once `log_in` (one attempt, on a connection of its own) succeeds.
+
+    Raises:
+        DatabaseFailed: the server ended or took too long; with the last lines of its log.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return log_in()
+        except Exception as not_yet:
+            if not server.running or time.monotonic() > deadline:
+                server.stop()
+                tail = log.read_text(errors="replace").splitlines()[-5:]
+                raise DatabaseFailed(
+                    "the database does not start: " + " / ".join(tail)
+                ) from not_yet
+        time.sleep(0.02)

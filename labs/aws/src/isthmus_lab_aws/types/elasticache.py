@@ -136,7 +136,6 @@ class ServerlessCache(ResourceType):
 def started() -> None:
     """Keep ministack from starting containers; settle what was under way."""
     service = _service()
-    service._get_docker = lambda: None
     service._spawn_redis_container = _endpoint
     service._provision_in_background = _provide_at_once
     for kind in (ReplicationGroup(), CacheCluster()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
@@ -121,8 +122,6 @@ class SecurityConfiguration(ResourceType):
 
     def create(self, request: Request) -> Physical:
         """Create it; its content is JSON in a string."""
-        import json
-
         content = request.properties["SecurityConfiguration"]
         text = content if isinstance(content, str) else json.dumps(content)
         name = str(request.properties.get("Name") or request.name(255))

@@ -30,19 +30,11 @@ _TERMINATING = timedelta(minutes=2)
 def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
     instances: Record = given["Instances"]
     identity = new_identity("j-")
-    security = given.get("SecurityConfiguration")
-    if security and security not in EMR_RECORDS.of(place, "security"):
-        message = f"Security configuration with name '{security}' does not exist."
-        raise ApiError("InvalidRequestException", message)
     record: Record = {
         "Id": identity,
         "Name": given["Name"],
         "ClusterArn": f"arn:aws:elasticmapreduce:{place.region}:{place.account}:cluster/{identity}",
-        "Status": {
-            "State": "STARTING",
-            "StateChangeReason": {},
-            "Timeline": {"CreationDateTime": time.time()},
-        },
+        "Status": _new_status("STARTING"),
         "Applications": list(given.get("Applications", [])),
         "AutoTerminate": not instances.get("KeepJobFlowAliveWhenNoSteps", False),
         "Configurations": list(given.get("Configurations", [])),
@@ -57,7 +49,7 @@ def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
         "NormalizedInstanceHours": 0,
         "ReleaseLabel": given.get("ReleaseLabel"),
         "MasterPublicDnsName": f"ip-10-0-{secrets.randbelow(255)}-9.ec2.internal",
-        "SecurityConfiguration": security,
+        "SecurityConfiguration": _security(place, given),
         "ServiceRole": given.get("ServiceRole"),
         "StepConcurrencyLevel": given.get("StepConcurrencyLevel", 1),
         "Tags": list(given.get("Tags", [])),
@@ -72,6 +64,19 @@ def _run(place: Place, given: Parameters) -> Mapping[str, Any]:
     EMR_RECORDS.of(place, "cluster")[identity] = record
     lab.current().later(_STARTING, lambda: _advance(record))
     return {"JobFlowId": identity, "ClusterArn": record["ClusterArn"]}
+
+
+def _new_status(state: str) -> Record:
+    timeline = {"CreationDateTime": time.time()}
+    return {"State": state, "StateChangeReason": {}, "Timeline": timeline}
+
+
+def _security(place: Place, given: Parameters) -> str | None:
+    name = given.get("SecurityConfiguration")
+    if name and name not in EMR_RECORDS.of(place, "security"):
+        message = f"Security configuration with name '{name}' does not exist."
+        raise ApiError("InvalidRequestException", message)
+    return name
 
 
 def _fleets(instances: Parameters) -> list[Record]:
@@ -229,11 +234,7 @@ def _step(given: Parameters) -> Record:
             "Args": list(jar.get("Args", [])),
             "Properties": {p["Key"]: p["Value"] for p in jar.get("Properties", [])},
         },
-        "Status": {
-            "State": "PENDING",
-            "StateChangeReason": {},
-            "Timeline": {"CreationDateTime": time.time()},
-        },
+        "Status": _new_status("PENDING"),
     }
 
 

@@ -6,7 +6,6 @@ database behind one what the record says and writes back where it listens.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,8 @@ from isthmus_lab_aws import backing, inside, ministack
 from isthmus_lab_aws.backing import Wanted, key_of
 from isthmus_lab_aws.databases.server import Login
 from isthmus_lab_aws.resource import Place, Properties, ResourceFailure
+from isthmus_lab_aws.types import managed_secrets
+from isthmus_lab_aws.types.managed_secrets import Administrator
 
 Record = dict[str, Any]
 _DEFAULT_VERSION = "16.4"
@@ -21,14 +22,7 @@ _DEFAULT_VERSION = "16.4"
 
 def rds() -> Any:
     """Ministack's module of the service."""
-    service = ministack.service("rds")
-    # On a machine with Docker, ministack would start containers of its own.
-    service._get_docker = _no_docker
-    return service
-
-
-def _no_docker() -> None:
-    return None
+    return ministack.service("rds")
 
 
 def clusters() -> dict[str, Record]:
@@ -127,11 +121,11 @@ def manage_password(record: Record, key: str = "") -> None:
     if record.get("MasterUserSecret"):
         return
     password = rds()._generate_master_user_password()
-    content = json.dumps({"username": record["MasterUsername"], "password": password})
-    arn = ministack.service("secretsmanager").create_secret_in_process(
+    arn = managed_secrets.create(
+        ministack.here(),
         f"rds!{record['DbClusterResourceId']}",
-        content,
-        description=f"Secret managed by RDS for DB cluster {record['DBClusterIdentifier']}",
+        Administrator(record["MasterUsername"], password),
+        f"Secret managed by RDS for DB cluster {record['DBClusterIdentifier']}",
     )
     record["_MasterUserPassword"] = password
     record["MasterUserSecret"] = {"SecretArn": arn, "SecretStatus": "active", "KmsKeyId": key}

@@ -5,18 +5,18 @@ Source: https://docs.aws.amazon.com/redshift/latest/APIReference/
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from isthmus_lab_aws import backing, lab, ministack
+from isthmus_lab_aws import backing, lab
 from isthmus_lab_aws.backing import key_of
 from isthmus_lab_aws.records import Record
 from isthmus_lab_aws.resource import Call, Place
-from isthmus_lab_aws.types import redshift_groups
+from isthmus_lab_aws.types import managed_secrets, redshift_groups
+from isthmus_lab_aws.types.managed_secrets import Administrator
 from isthmus_lab_aws.types.redshift_records import CLUSTERS, cluster, follow, remove, settle, unique
 from isthmus_lab_aws.wire import ApiError, OwnService, Parameters
 
@@ -53,11 +53,6 @@ def _new(place: Place, given: Parameters) -> Record:
     name = str(given["ClusterIdentifier"]).lower()
     if name in CLUSTERS.of(place, "cluster"):
         raise ApiError("ClusterAlreadyExists", f"Cluster already exists: {name}")
-    nodes = _node_count(given)
-    subnets = str(given.get("ClusterSubnetGroupName") or "default")
-    if subnets != "default" and subnets not in CLUSTERS.of(place, "subnets"):
-        message = f"Cluster subnet group {subnets} not found."
-        raise ApiError("ClusterSubnetGroupNotFoundFault", message)
     password = str(given.get("MasterUserPassword") or "")
     if not password and not given.get("ManageMasterPassword"):
         message = "You must specify either MasterUserPassword or ManageMasterPassword."
@@ -71,12 +66,12 @@ def _new(place: Place, given: Parameters) -> Record:
         "ClusterCreateTime": time.time(),
         "ClusterNamespaceArn": namespace,
         "ClusterVersion": "1.0",
-        "ClusterSubnetGroupName": subnets,
+        "ClusterSubnetGroupName": _subnet_group(place, given),
         "DBName": str(given.get("DBName") or "dev"),
         "Endpoint": {"Address": host, "Port": int(given.get("Port") or 5439)},
         "IamRoles": [{"IamRoleArn": arn, "ApplyStatus": "in-sync"} for arn in _roles(given)],
         "MasterUsername": given["MasterUsername"],
-        "NumberOfNodes": nodes,
+        "NumberOfNodes": _node_count(given),
         "Tags": list(given.get("Tags", [])),
         "VpcSecurityGroups": _security_groups(given),
         "ClusterParameterGroups": [_group(place, given.get("ClusterParameterGroupName"))],
@@ -90,6 +85,14 @@ def _new(place: Place, given: Parameters) -> Record:
     if given.get("ManageMasterPassword"):
         _manage_password(place, record, given)
     return record
+
+
+def _subnet_group(place: Place, given: Parameters) -> str:
+    name = str(given.get("ClusterSubnetGroupName") or "default")
+    if name != "default" and name not in CLUSTERS.of(place, "subnets"):
+        message = f"Cluster subnet group {name} not found."
+        raise ApiError("ClusterSubnetGroupNotFoundFault", message)
+    return name
 
 
 def _node_count(given: Parameters) -> int:
@@ -122,14 +125,13 @@ def _group(place: Place, name: object) -> Record:
 
 def _manage_password(place: Place, record: Record, given: Parameters) -> None:
     record["_password"] = secrets.token_urlsafe(24)
-    content = json.dumps({"username": record["MasterUsername"], "password": record["_password"]})
-    with ministack.at(place):
-        arn = ministack.service("secretsmanager").create_secret_in_process(
-            f"redshift!{unique(record['ClusterIdentifier'])}",
-            content,
-            description=f"Admin secret of Redshift cluster {record['ClusterIdentifier']}",
-        )
-    record["MasterPasswordSecretArn"] = arn
+    name = record["ClusterIdentifier"]
+    record["MasterPasswordSecretArn"] = managed_secrets.create(
+        place,
+        f"redshift!{unique(name)}",
+        Administrator(record["MasterUsername"], record["_password"]),
+        f"Admin secret of Redshift cluster {name}",
+    )
     record["MasterPasswordSecretKmsKeyId"] = given.get("MasterPasswordSecretKmsKeyId")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 
-from isthmus_lab_aws import backing, ministack
+from isthmus_lab_aws import backing
 from isthmus_lab_aws.backing import Wanted, key_of
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
 from isthmus_lab_aws.records import Record, Records
 from isthmus_lab_aws.resource import Place
+from isthmus_lab_aws.types import managed_secrets
 from isthmus_lab_aws.wire import ApiError
 
 CLUSTERS = Records("redshift")
@@ -75,8 +76,6 @@ def follow(place: Place, record: Record) -> None:
 def remove(place: Place, name: str) -> None:
     """Remove a cluster with its database and managed secret, at once."""
     record = CLUSTERS.of(place, "cluster").pop(name.lower(), None)
-    if record is not None and record.get("MasterPasswordSecretArn"):
-        secretsmanager = ministack.service("secretsmanager")
-        with ministack.at(place):
-            secretsmanager.delete_secret_in_process(record["MasterPasswordSecretArn"])
+    if record is not None:
+        managed_secrets.delete(place, record.get("MasterPasswordSecretArn"))
     backing.forget(key_of("redshift", place, name))
