@@ -109,6 +109,27 @@ async def test_an_edited_offering_changes_nobody_until_its_revision_is_taken() -
         assert taken is not None
 
 
+async def test_a_revision_that_nobody_uses_goes_after_a_while() -> None:
+    async with scene() as here:
+        await here.apply(an_instance())
+        used = (await here.ready(ServiceInstance, "db")).status.revision
+        published: set[str] = set()
+        for title in ("Second", "Third"):
+            await here.apply(an_offering(title=title))
+            offering = await here.until(
+                Offering, "database", lambda o: o and o.status.revision not in {used, *published}
+            )
+            assert offering is not None
+            published.add(offering.status.revision)
+        newest = offering.status.revision
+        await here.nothing_for(50 * 60)
+        listed = await here.store.list(api_of(OfferingRevision))
+        assert len(listed.items) == 3, "an instance may be about to take it"
+        await here.nothing_for(30 * 60)
+        listed = await here.store.list(api_of(OfferingRevision))
+        assert {r["metadata"]["name"] for r in listed.items} == {used, newest}
+
+
 async def test_offerings_and_providers_are_for_the_namespaces_that_they_select() -> None:
     async with scene() as here:
         closed = {"matchLabels": {"team": "b"}}

@@ -83,7 +83,7 @@ def _world(manager: Manager, connections: Connections) -> World:
         connections=connections,
         providers=manager.lister(Provider, secret=_provider_secret),
         offerings=manager.lister(Offering),
-        revisions=manager.lister(OfferingRevision),
+        revisions=manager.lister(OfferingRevision, offering=_field("offering")),
         instances=manager.lister(
             ServiceInstance, offering=_field("offering"), namespace=_namespace
         ),

@@ -1,5 +1,10 @@
-"""Offering: check a catalog entry and freeze each of its states as an OfferingRevision."""
+"""Offering: check a catalog entry and freeze each of its states as an OfferingRevision.
 
+A revision that nobody uses goes after a while, so that a catalog may be edited for years.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import jsonschema_rs
@@ -14,9 +19,14 @@ from isthmus.api.v1alpha1 import (
 )
 from isthmus.controllers.world import World
 from isthmus.core import catalog
+from isthmus.core.compose.rendered import rendered_from
 from isthmus.errors import AlreadyExists, InvalidSpec
+from isthmus.runtime.kinds import api_of
 from isthmus.runtime.outcome import Outcome, Progress, done
 from isthmus.runtime.worker import Reconciler
+
+UNUSED_KEPT = timedelta(hours=1)
+"""How old an unused revision is when it goes: an instance may be about to take it."""
 
 
 class OfferingController(Reconciler[Offering]):
@@ -25,7 +35,7 @@ class OfferingController(Reconciler[Offering]):
     kind = Offering
     steps = ("Accepted", "Published")
     announces = False
-    holds = False  # Its revisions stay as long as instances may need them.
+    holds = False  # Its revisions stay as long as instances need them.
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -37,6 +47,7 @@ class OfferingController(Reconciler[Offering]):
         revision = catalog.revision_name(obj.metadata.name, obj.spec)
         if self._world.revisions.get("", revision) is None:
             await self._freeze(obj, revision)
+        await self._prune(obj, revision, progress)
         progress.status = progress.status.model_copy(update={"revision": revision})
         return done()
 
@@ -46,6 +57,32 @@ class OfferingController(Reconciler[Offering]):
             await self._world.create(OfferingRevision(metadata=ObjectMeta(name=name), spec=spec))
         except AlreadyExists:
             await self._world.look_up(OfferingRevision, "", name)
+
+    async def _prune(
+        self, offering: Offering, newest: str, progress: Progress[OfferingStatus]
+    ) -> None:
+        """Remove the revisions that are neither the newest nor anybody's."""
+        old = [
+            revision
+            for revision in self._world.revisions.by("offering", offering.metadata.name)
+            if revision.metadata.name != newest
+            and revision.metadata.creation_timestamp is not None
+            and progress.now - revision.metadata.creation_timestamp > UNUSED_KEPT
+        ]
+        used = set(self._used(offering.metadata.name)) if old else set[str]()
+        for revision in old:
+            meta = revision.metadata
+            if meta.name not in used:
+                await self._world.store.delete(api_of(OfferingRevision), "", meta.name, meta.uid)
+
+    def _used(self, offering: str) -> Iterator[str]:
+        for instance in self._world.instances.by("offering", offering):
+            yield instance.spec.revision
+            yield instance.status.revision
+            stack = self._world.stacks.get(instance.metadata.namespace, instance.metadata.name)
+            origin = rendered_from(stack) if stack is not None else None
+            if origin is not None:
+                yield origin.revision
 
 
 def _check(spec: OfferingSpec) -> None:
