@@ -315,12 +315,7 @@ class Objects:
             raise forbidden(resource, record.key[1], "this namespace may not be deleted")
         obj: Json = orjson.loads(record.body)
         metadata = obj["metadata"]
-        finalizers: list[str] = list(as_list(metadata.get("finalizers")))
-        wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
-        if wanted and wanted not in finalizers:
-            finalizers.append(wanted)
-        if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
-            finalizers.append(CLEANUP_FINALIZER)  # its objects go first
+        finalizers = _finalizers_for_deletion(resource, metadata, policy)
         already = "deletionTimestamp" in metadata and finalizers == metadata.get("finalizers", [])
         if finalizers:
             metadata["finalizers"] = finalizers
@@ -330,12 +325,7 @@ class Objects:
         version = self.store.allocate()
         metadata["resourceVersion"] = str(version)
         if held and "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = timestamp()
-            metadata["deletionGracePeriodSeconds"] = 0
-            if "generation" in metadata:
-                metadata["generation"] += 1
-            if resource.collection == NAMESPACE_COLLECTION:
-                obj.setdefault("status", {})["phase"] = "Terminating"
+            _mark_leaving(resource, obj)
         collection = self.store.collection(resource.collection)
         body = encode(obj)
         self.store.stage(collection, meta.record_of(obj, version, body), delete=not held)
@@ -359,6 +349,27 @@ def _is_leaving(record: Record) -> bool:
     if b'"deletionTimestamp":' not in record.body:
         return False
     return bool(orjson.loads(record.body)["metadata"].get("deletionTimestamp"))
+
+
+def _finalizers_for_deletion(resource: Resource, metadata: Json, policy: str) -> list[str]:
+    """The finalizers of an object together with those that its deletion adds."""
+    finalizers: list[str] = list(as_list(metadata.get("finalizers")))
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+    if wanted and wanted not in finalizers:
+        finalizers.append(wanted)
+    if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
+        finalizers.append(CLEANUP_FINALIZER)  # its objects go first
+    return finalizers
+
+
+def _mark_leaving(resource: Resource, obj: Json) -> None:
+    metadata = obj["metadata"]
+    metadata["deletionTimestamp"] = timestamp()
+    metadata["deletionGracePeriodSeconds"] = 0
+    if "generation" in metadata:
+        metadata["generation"] += 1
+    if resource.collection == NAMESPACE_COLLECTION:
+        obj.setdefault("status", {})["phase"] = "Terminating"
 
 
 def _held(resource: Resource, obj: Json) -> bool:
