@@ -114,5 +114,7 @@ async def test_what_blocks_a_deletion_is_named():
 
 
 async def test_gone_is_gone(capsys):
+    blocked = an_object("False", "DeletionBlocked")
+    await waiting.until_gone("si/db", looks(blocked, blocked, None), 5, patient=True)
     await waiting.until_gone("si/db", looks(an_object("True", "Ready"), None), 5)
     assert "si/db is gone" in capsys.readouterr().err

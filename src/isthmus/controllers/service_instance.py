@@ -1,6 +1,6 @@
 """ServiceInstance: render it to its Stack, and show what became of that."""
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, Condition, Json
+from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, RETRY, Condition, Json
 from isthmus.api.v1alpha1 import (
     OfferingSpec,
     Provider,
@@ -20,7 +20,7 @@ from isthmus.runtime.kinds import api_of
 from isthmus.runtime.outcome import Outcome, Progress, Waiting, done, waiting
 from isthmus.runtime.worker import Reconciler
 
-_OURS = (PAUSED, APPROVE_REPLACEMENT, RENDERED_FROM)
+_OURS = (PAUSED, APPROVE_REPLACEMENT, RETRY, RENDERED_FROM)
 """Annotations of the Stack that follow the instance."""
 
 

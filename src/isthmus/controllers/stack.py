@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, DeletionPolicy, Management
+from isthmus.api.meta import APPROVE_REPLACEMENT, RETRY, DeletionPolicy, Management
 from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackStatus
 from isthmus.controllers.world import World
 from isthmus.core import stacks
@@ -164,7 +164,8 @@ class StackController(Reconciler[Stack]):
         namespace, secrets = stack.metadata.namespace, self._world.secrets
         names = sorted(_secret_names(stack))
         versions = {name: secrets.version(namespace, name) for name in names}
-        return stacks.wanted_digest(stack.spec, versions)
+        retry = stack.metadata.annotations.get(RETRY, "")
+        return stacks.wanted_digest(stack.spec, versions, retry=retry)
 
     async def _send(
         self, stack: Stack, wanted: str, observed: Observed, engine: StackEngine

@@ -171,18 +171,18 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def wanted_digest(spec: StackSpec, secret_versions: Mapping[str, str]) -> str:
+def wanted_digest(spec: StackSpec, secret_versions: Mapping[str, str], *, retry: str = "") -> str:
     """Return the digest of what a Stack asks for.
 
     Ignored fields are left out, so a change of them alone is not applied; secrets count by the
-    version of their Secret, never by value.
+    version of their Secret, never by value. A new ``retry`` asks for the same once more.
     """
     parameters = {
         name: parameter.model_dump(mode="json", exclude_defaults=True)
         for name, parameter in spec.parameters.items()
     }
     template = without(spec.template, spec.ignore_fields)
-    return digest(template, parameters, dict(secret_versions))
+    return digest(template, parameters, dict(secret_versions), *([retry] if retry else []))
 
 
 def without(document: Json, paths: Iterable[str]) -> Json:

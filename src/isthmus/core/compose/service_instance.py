@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, FINALIZER, PAUSED, Json, ObjectMeta, SecretKeyRef
+from isthmus.api.meta import (
+    APPROVE_REPLACEMENT,
+    FINALIZER,
+    PAUSED,
+    RETRY,
+    Json,
+    ObjectMeta,
+    SecretKeyRef,
+)
 from isthmus.api.v1alpha1 import (
     OfferingSpec,
     Provider,
@@ -17,7 +25,7 @@ from isthmus.core.render import as_text, placeholders, substitute
 from isthmus.errors import InvalidSpec
 
 INSTANCE_LABEL = "isthmus.dev/instance"
-_PASSED_ON = (PAUSED, APPROVE_REPLACEMENT)
+_PASSED_ON = (PAUSED, APPROVE_REPLACEMENT, RETRY)
 """Annotations that mean the same on the Stack."""
 
 

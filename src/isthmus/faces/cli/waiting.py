@@ -68,8 +68,16 @@ async def until_ready(
         await _pause(deadline, f"{text}; it may still come: wait with --timeout", what)
 
 
-async def until_gone(what: str, look: Look, timeout_seconds: float) -> None:
+async def until_gone(
+    what: str, look: Look, timeout_seconds: float, *, patient: bool = False
+) -> None:
     """Wait until an object is gone; print what keeps it.
+
+    Args:
+        what: How messages call it.
+        look: Reads it.
+        timeout_seconds: When to give up.
+        patient: Wait even while the deletion is blocked: the blocker may be on its way out.
 
     Raises:
         CommandFailed: Something blocks it, or the time is over.
@@ -79,7 +87,7 @@ async def until_gone(what: str, look: Look, timeout_seconds: float) -> None:
     while (obj := await look()) is not None:
         _, current, reason, message = _state(obj)
         text = f"{what}: deleting" + (f": {message}" if message and current else "")
-        if reason == DeletionBlocked.reason:
+        if reason == DeletionBlocked.reason and not patient:
             raise CommandFailed(f"{what}: {reason}: {message}\nhint: isthmus why {what}")
         said = _progress(text, said)
         await _pause(deadline, f"{text}; the deletion goes on: wait with --timeout", what)

@@ -211,4 +211,6 @@ async def wait_gone(
         found = await client.find(known.api, namespace, name)
         return found if found and found["metadata"]["uid"] == uid else None
 
-    await waiting.until_gone(f"{known.kind.lower()}/{name}", look, timeout_seconds)
+    # Who asks a second time knows of the blocker.
+    patient = "deletionTimestamp" in obj["metadata"]
+    await waiting.until_gone(f"{known.kind.lower()}/{name}", look, timeout_seconds, patient=patient)
