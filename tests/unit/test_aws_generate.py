@@ -122,11 +122,11 @@ def test_a_larger_sample_is_sound(resource_type):
 def test_lint_names_path_and_rule():
     template = {
         "Resources": {
-            "Q": {"Type": "AWS::SQS::Queue", "Properties": {"Nonsense": 1, "DelaySeconds": None}}
+            "T": {"Type": "AWS::SNS::Topic", "Properties": {"Nonsense": 1, "TopicName": None}}
         }
     }
     found = check(template)
-    assert [(f.path, f.rule) for f in found] == [("Resources.Q.Properties.Nonsense", "E3002")]
+    assert [(f.path, f.rule) for f in found] == [("Resources.T.Properties.Nonsense", "E3002")]
     assert "Nonsense" in found[0].message
 
 
