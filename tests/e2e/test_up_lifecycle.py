@@ -65,11 +65,20 @@ def test_a_taken_folder_is_named(tmp_path):
 
 
 def test_a_missing_lab_is_named(tmp_path):
-    done = isthmus("up", "--sandbox", "--data-dir", str(tmp_path), "--port", "0", **WITHOUT_LAB)
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(FORGET_THE_LAB)
+    path = os.pathsep.join([str(start), str(Path(__file__).parents[2] / "src")])
+    words = ("up", "--sandbox", "--data-dir", str(tmp_path / "data"), "--port", "0")
+    done = isthmus(*words, code=2, PYTHONPATH=path)
     assert "the AWS lab is not installed here" in done.stderr
 
 
-WITHOUT_LAB = {"code": 2, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+FORGET_THE_LAB = """
+import sys
+sys.path = [path for path in sys.path if not path.rstrip("/").endswith("labs/aws/src")]
+"""
+"""Python runs this at its start: it takes out what an editable installation put in."""
 
 
 def test_an_edited_offering_is_kept_and_a_removed_one_comes_back(tmp_path):
