@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -129,57 +130,72 @@ def test_existing_name_is_refused_and_the_existing_cluster_is_left_alone(aws, st
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 
-def test_day_two_through_the_api(aws, name, log_in, until) -> None:
-    rds = aws.client("rds")
+@dataclass
+class Cluster:
+    """A cluster made through the API, and what the tests ask of it."""
 
-    def find() -> dict[str, Any]:
-        return rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
+    rds: Any
+    name: str
+    until: Callable[..., Any]
 
-    def settled(status: str = "available") -> dict[str, Any]:
-        return until(find, lambda found: found["Status"] == status)
+    def make(self) -> dict[str, Any]:
+        return self.rds.create_db_cluster(
+            DBClusterIdentifier=self.name,
+            Engine="aurora-postgresql",
+            EngineVersion="16.8",
+            MasterUsername="adm",
+            MasterUserPassword=PASSWORD,
+            DatabaseName="app",
+        )["DBCluster"]
 
-    def instance(number: int) -> dict[str, Any]:
-        identifier = f"{name}-{number}"
-        return rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
-
-    made = rds.create_db_cluster(
-        DBClusterIdentifier=name,
-        Engine="aurora-postgresql",
-        EngineVersion="16.8",
-        MasterUsername="adm",
-        MasterUserPassword=PASSWORD,
-        DatabaseName="app",
-    )["DBCluster"]
-    assert made["Status"] == find()["Status"] == "creating"
-    for number in (0, 1):
-        rds.create_db_instance(
-            DBInstanceIdentifier=f"{name}-{number}",
-            DBClusterIdentifier=name,
+    def add_instance(self, number: int) -> None:
+        self.rds.create_db_instance(
+            DBInstanceIdentifier=f"{self.name}-{number}",
+            DBClusterIdentifier=self.name,
             Engine="aurora-postgresql",
             DBInstanceClass="db.serverless",
         )
-        until(
-            lambda n=number: instance(n)["DBInstanceStatus"],
-            lambda status: status == "available",
-        )
-    found = settled()
+        self.await_instance(number)
+
+    def await_instance(self, number: int) -> None:
+        def status() -> str:
+            identifier = f"{self.name}-{number}"
+            found = self.rds.describe_db_instances(DBInstanceIdentifier=identifier)
+            return found["DBInstances"][0]["DBInstanceStatus"]
+
+        self.until(status, lambda status: status == "available")
+
+    def find(self) -> dict[str, Any]:
+        return self.rds.describe_db_clusters(DBClusterIdentifier=self.name)["DBClusters"][0]
+
+    def settled(self, status: str = "available") -> dict[str, Any]:
+        return self.until(self.find, lambda found: found["Status"] == status)
+
+    def writer(self) -> str:
+        members = self.find()["DBClusterMembers"]
+        return next(one["DBInstanceIdentifier"] for one in members if one["IsClusterWriter"])
+
+
+@pytest.fixture
+def api_cluster(aws, name, until) -> Cluster:
+    return Cluster(aws.client("rds"), name, until)
+
+
+def test_failover_password_and_reboot_through_the_api(aws, name, log_in, api_cluster) -> None:
+    rds = api_cluster.rds
+    assert api_cluster.make()["Status"] == api_cluster.find()["Status"] == "creating"
+    for number in (0, 1):
+        api_cluster.add_instance(number)
+    found = api_cluster.settled()
     host, reader, port = found["Endpoint"], found["ReaderEndpoint"], found["Port"]
     with log_in(host, port, PASSWORD) as session:
         session.execute("CREATE TABLE t (n int)")
-        session.execute("INSERT INTO t VALUES (1)")
+    assert api_cluster.writer() == f"{name}-0"
 
-    def writer() -> str:
-        return next(
-            member["DBInstanceIdentifier"]
-            for member in find()["DBClusterMembers"]
-            if member["IsClusterWriter"]
-        )
-
-    assert writer() == f"{name}-0"
     rds.failover_db_cluster(DBClusterIdentifier=name)
-    assert find()["Status"] == "failing-over"
-    settled()
-    assert writer() == f"{name}-1"
+    assert api_cluster.find()["Status"] == "failing-over"
+    api_cluster.settled()
+    assert api_cluster.writer() == f"{name}-1"
     with log_in(host, port, PASSWORD) as session:
         session.execute("INSERT INTO t VALUES (2)")
 
@@ -188,40 +204,56 @@ def test_day_two_through_the_api(aws, name, log_in, until) -> None:
         log_in(address, port, "changed-at-once").close()
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             log_in(address, port, PASSWORD)
-    settled()
+    api_cluster.settled()
 
-    rds.create_db_cluster_snapshot(
-        DBClusterIdentifier=name, DBClusterSnapshotIdentifier=f"{name}-snapshot"
-    )
+    rds.reboot_db_instance(DBInstanceIdentifier=f"{name}-1")
+    api_cluster.await_instance(1)
+    for number in (0, 1):
+        rds.delete_db_instance(DBInstanceIdentifier=f"{name}-{number}", SkipFinalSnapshot=True)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    assert name not in str(aws.page("health")["clusters"])
+
+
+def test_stop_and_start_through_the_api(name, log_in, api_cluster) -> None:
+    rds = api_cluster.rds
+    api_cluster.make()
+    found = api_cluster.settled()
     rds.stop_db_cluster(DBClusterIdentifier=name)
     with pytest.raises(psycopg.OperationalError, match="refused"):
-        log_in(host, port, "changed-at-once")
-    settled("stopped")
+        log_in(found["Endpoint"], found["Port"], PASSWORD)
+    api_cluster.settled("stopped")
     with pytest.raises(ClientError, match="InvalidDBClusterState"):
         rds.failover_db_cluster(DBClusterIdentifier=name)
     rds.start_db_cluster(DBClusterIdentifier=name)
-    settled()
-    log_in(host, port, "changed-at-once").close()
+    api_cluster.settled()
+    log_in(found["Endpoint"], found["Port"], PASSWORD).close()
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
-    rds.reboot_db_instance(DBInstanceIdentifier=f"{name}-1")
-    until(lambda: instance(1)["DBInstanceStatus"], lambda status: status == "available")
 
+def test_snapshot_and_restore_through_the_api(aws, name, log_in, api_cluster) -> None:
+    rds, restored_name = api_cluster.rds, f"{name}-b"
+    api_cluster.make()
+    found = api_cluster.settled()
+    with log_in(found["Endpoint"], found["Port"], PASSWORD) as session:
+        session.execute("CREATE TABLE t (n int)")
+        session.execute("INSERT INTO t VALUES (1), (2)")
+    rds.create_db_cluster_snapshot(
+        DBClusterIdentifier=name, DBClusterSnapshotIdentifier=f"{name}-snapshot"
+    )
     restored = rds.restore_db_cluster_from_snapshot(
-        DBClusterIdentifier=f"{name}-b",
+        DBClusterIdentifier=restored_name,
         SnapshotIdentifier=f"{name}-snapshot",
         Engine="aurora-postgresql",
     )["DBCluster"]
     assert restored["Status"] == "creating"
-    with log_in(restored["Endpoint"], restored["Port"], "changed-at-once") as session:
+    with log_in(restored["Endpoint"], restored["Port"], PASSWORD) as session:
         assert session.execute("SELECT count(*) FROM t").fetchone() == (2,)
 
     with pytest.raises(ClientError, match="FinalDBSnapshotIdentifier is required"):
-        rds.delete_db_cluster(DBClusterIdentifier=f"{name}-b")
+        rds.delete_db_cluster(DBClusterIdentifier=restored_name)
     rds.delete_db_cluster(
-        DBClusterIdentifier=f"{name}-b", FinalDBSnapshotIdentifier=f"{name}-final"
+        DBClusterIdentifier=restored_name, FinalDBSnapshotIdentifier=f"{name}-final"
     )
-    for number in (0, 1):
-        rds.delete_db_instance(DBInstanceIdentifier=f"{name}-{number}", SkipFinalSnapshot=True)
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     for snapshot in (f"{name}-snapshot", f"{name}-final"):
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=snapshot)
@@ -329,15 +361,15 @@ def test_cluster_data_and_endpoint_survive_a_killed_lab(own_lab, name) -> None:
 
 @pytest.mark.parametrize("moment", ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"])
 def test_killed_while_a_cluster_is_made_it_comes_to_its_end(
-    own_lab, stacks_of, name, moment
+    own_lab, stacks_of, name, moment, until
 ) -> None:
     lab = own_lab(options=("--no-lint",))
     stacks = stacks_of(lab)
     stacks.begin(name, cluster(name))
-    deadline = time.monotonic() + 60
-    while ("Cluster", moment) not in {event[:2] for event in stacks.events(name)}:
-        assert time.monotonic() < deadline, stacks.events(name)
-        time.sleep(0.02)
+    until(
+        lambda: {event[:2] for event in stacks.events(name)},
+        lambda told: ("Cluster", moment) in told,
+    )
     lab.stop(9)
     lab.start()
     stacks = stacks_of(lab)
