@@ -1,6 +1,5 @@
 """Every example is one that is run, or says why not."""
 
-import re
 from typing import Any, cast
 
 import pytest
@@ -15,7 +14,6 @@ from tests.docs.blocks import ROOT, Block
 EXAMPLES = [block for page in markdown.pages() for block in markdown.blocks(page)]
 KIND_BY_NAME = {kind.names.kind: kind for kind in KINDS}
 _ATTRIBUTES = {"file", "norun"}
-_PLACEHOLDER = re.compile(r"<[a-z -]+>")
 
 
 def ids(block: Block) -> str:

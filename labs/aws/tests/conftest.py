@@ -21,7 +21,6 @@ from botocore.config import Config
 
 SOURCES = Path(__file__).parents[1] / "src"
 ACCOUNT = "111122223333"
-OTHER_ACCOUNT = "444455556666"
 CONFIG = Config(retries={"total_max_attempts": 1}, read_timeout=60)
 
 

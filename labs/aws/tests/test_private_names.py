@@ -72,9 +72,7 @@ _BOUND = re.compile(r"^\s*(\w+)(?:: Any)? = (?:ministack\.)?service\(\"(\w+)\"\)
 
 def _reads(text: str) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
-    bound = dict(
-        re.findall(r"^\s*(\w+)(?:: Any)? = (?:ministack\.)?service\(\"(\w+)\"\)", text, re.M)
-    )
+    bound: dict[str, str] = dict(_BOUND.findall(text))
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.Attribute):
             continue

@@ -16,7 +16,6 @@ CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _STAGES = {"alpha": 0, "beta": 1, None: 2}
-_COMBINATORS = ("allOf", "anyOf", "oneOf")
 
 
 def version_priority(version: str) -> tuple[int, int, int, str]:

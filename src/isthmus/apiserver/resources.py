@@ -1,6 +1,6 @@
 """What is served: one `Resource` per group, version and plural, and the registry of them all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -137,16 +137,6 @@ class Registry:
     def stored(self, collection: str) -> Resource | None:
         """The storage version of a collection; None once its definition is gone."""
         return self._stored.get(collection)
-
-    def find_kind(self, group_version: str, kind: str) -> Resource | None:
-        """The resource of an object that says `apiVersion` and `kind`."""
-        for resource in self._resources.values():
-            if resource.kind == kind and resource.group_version == group_version:
-                return resource
-        return None
-
-    def __iter__(self) -> Iterator[Resource]:
-        return iter(tuple(self._resources.values()))
 
     def of(self, group: str, version: str) -> list[Resource]:
         """Resources of a group version."""
