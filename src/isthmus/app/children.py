@@ -1,17 +1,26 @@
 """Child processes that never outlive us."""
 
 import ctypes
+import os
 import signal
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone, even by SIGKILL.
+def dying_with_us(how: signal.Signals) -> Callable[[], None]:
+    """Return what a child calls between fork and exec, so that it ends when we are gone.
 
-    To be called in the child, between fork and exec. Linux only; elsewhere nothing happens.
-    https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
+    The kernel then ends it in that way, even where we end by SIGKILL. Linux only; elsewhere
+    nothing happens. https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.getpid()
+
+    def in_child() -> None:
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, how)
+            if os.getppid() != parent:
+                os._exit(1)  # We died before the call.
+
+    return in_child

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 
 from isthmus.api.meta import API_VERSION, Json
-from isthmus.app.children import die_with_parent
+from isthmus.app.children import dying_with_us
 from isthmus.app.sandbox import PROVIDER
 from isthmus.faces.cli import kubeconfig, plan, write
 from isthmus.faces.cli.client import Client
@@ -86,7 +86,7 @@ def _server(folder: Path, log: Path) -> Generator[subprocess.Popen[bytes]]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
     try:
         yield child

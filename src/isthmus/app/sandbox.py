@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -14,7 +15,7 @@ import structlog
 
 from isthmus.api.meta import API_VERSION, SIMULATED, Json
 from isthmus.app import install
-from isthmus.app.children import die_with_parent
+from isthmus.app.children import dying_with_us
 from isthmus.faces.cli import lab
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.output import note
@@ -78,7 +79,7 @@ class Sandbox:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
-                preexec_fn=die_with_parent,
+                preexec_fn=dying_with_us(signal.SIGKILL),  # Its state survives that.
                 start_new_session=True,  # Ctrl-C is ours to pass on, in our own order.
             )
         finally:
@@ -145,7 +146,7 @@ def _former(folder: Path) -> Json:
 
 
 async def _former_gone(folder: Path) -> None:
-    """Wait for the lab of a server that was killed: it still puts its databases away.
+    """Wait for the lab of a server that was killed: the kernel is about to end it.
 
     Raises:
         CommandFailed: It stays.

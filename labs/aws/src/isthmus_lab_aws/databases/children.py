@@ -10,6 +10,7 @@ lives as long as the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -17,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,6 +89,37 @@ def stop(child: subprocess.Popen[bytes], how: signal.Signals, patience_seconds: 
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def end_predecessor(lock: Path, data: Path, how: signal.Signals, patience_seconds: float) -> None:
+    """End the server that a killed lab left over this data, and return once it is gone.
+
+    The kernel asks it to end with the lab, but not when the lab dies in the moment of its start.
+
+    Args:
+        lock: file whose first line is the server's process id.
+        data: folder that the server names in its command line.
+        how: what asks it to end.
+        patience_seconds: after this it is killed.
+    """
+
+    def runs(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return str(data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return False
+
+    try:
+        process = int(lock.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    deadline = time.monotonic() + patience_seconds
+    with contextlib.suppress(ProcessLookupError):
+        if runs(process):
+            os.kill(process, how)
+        while runs(process):
+            if time.monotonic() > deadline:
+                os.kill(process, signal.SIGKILL)
+            time.sleep(0.02)
 
 
 def own(*paths: Path) -> None:

@@ -7,11 +7,9 @@ binary log from its first day on, so that a reader replicates by replaying it.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +65,8 @@ class MariaServer(Server):
 
     def start(self, hosts: tuple[str, ...], follows: Server | None = None) -> None:
         """Serve; as a read-only replica when it follows somebody."""
-        self._await_predecessor()
+        lock = self._data / "mariadbd.pid"
+        children.end_predecessor(lock, self._data, signal.SIGTERM, START_SECONDS)
         self._host = hosts[0]
         first_time = not (self._data / "administrator.done").exists()
         self._child = children.start(
@@ -196,19 +195,6 @@ class MariaServer(Server):
         )
         children.own(script)
         return script
-
-    def _await_predecessor(self) -> None:
-        """A server of a lab that was killed is still shutting down."""
-        lock = self._data / "mariadbd.pid"
-        deadline = time.monotonic() + START_SECONDS
-        with contextlib.suppress(OSError):
-            while (
-                str(self._data).encode()
-                in (Path("/proc") / lock.read_text().strip() / "cmdline").read_bytes()
-            ):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.02)
 
     def _connect(self) -> Connection[Any]:
         import ssl

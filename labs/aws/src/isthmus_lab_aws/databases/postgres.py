@@ -95,7 +95,9 @@ class PostgresServer(Server):
 
     def start(self, hosts: tuple[str, ...], follows: Server | None = None) -> None:
         """Serve; as a hot standby by streaming replication when it follows somebody."""
-        self._await_predecessor()
+        lock = self._data / "postmaster.pid"
+        children.end_predecessor(lock, self._data, signal.SIGINT, START_SECONDS)
+        lock.unlink(missing_ok=True)
         self._configure(follows)
         self._child = children.start(
             [self._programs / "postgres", "-D", self._data], log=self._log, reaches=self._data
@@ -219,20 +221,6 @@ class PostgresServer(Server):
         path = self._data / name
         path.write_text(text)
         children.own(path)
-
-    def _await_predecessor(self) -> None:
-        """A server of a lab that was killed is still shutting down; its lock names its process."""
-        lock = self._data / "postmaster.pid"
-        deadline = time.monotonic() + START_SECONDS
-        while lock.exists() and time.monotonic() < deadline:
-            process = Path("/proc") / lock.read_text().split("\n", 1)[0].strip() / "cmdline"
-            try:
-                if str(self._data).encode() not in process.read_bytes():
-                    break
-            except OSError:
-                break
-            time.sleep(0.02)
-        lock.unlink(missing_ok=True)
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         import psycopg
