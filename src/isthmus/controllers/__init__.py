@@ -85,11 +85,11 @@ def _world(manager: Manager, connections: Connections) -> World:
         offerings=manager.lister(Offering),
         revisions=manager.lister(OfferingRevision, offering=_field("offering")),
         instances=manager.lister(
-            ServiceInstance, offering=_field("offering"), namespace=_namespace
+            ServiceInstance, offering=_field("offering"), namespace=_namespace, uid=_uid
         ),
         bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
         stacks=manager.lister(
-            Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets
+            Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
         ),
         operations=manager.lister(Operation, target=_target),
         namespaces=manager.cache(NAMESPACES),
@@ -210,6 +210,10 @@ def _in_namespace(name: str) -> Callable[[Json], list[str]]:
 
 def _namespace(obj: Json) -> list[str]:
     return [obj["metadata"]["namespace"]]
+
+
+def _uid(obj: Json) -> list[str]:
+    return [obj["metadata"]["uid"]]
 
 
 def _target(obj: Json) -> list[str]:

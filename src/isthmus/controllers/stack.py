@@ -109,10 +109,10 @@ class StackController(Reconciler[Stack]):
             Forbidden: The native stack bears the tag of an object that is not in this namespace.
         """
         owner, namespace = observed.owner_uid, stack.metadata.namespace
-        if owner in ("", stacks.owner_uid(stack), self._gone(stack, observed)):
+        if owner in ("", stacks.owner_uid(stack)) or self._gone(stack, observed):
             return
-        neighbours = self._world.instances.by("namespace", namespace)
-        if all(instance.metadata.uid != owner for instance in neighbours):
+        owners = self._world.instances.by("uid", owner)
+        if all(instance.metadata.namespace != namespace for instance in owners):
             raise Forbidden(
                 f"spec.adopt.externalName: stack {stacks.external_name(stack)!r} belongs to an "
                 "object that is not in this namespace."
@@ -190,8 +190,8 @@ class StackController(Reconciler[Stack]):
         here = (stack.metadata.namespace, self._world.connections.installation)
         if (observed.owner_namespace, observed.owner_installation) != here:
             return ""
-        owners = (*self._world.instances.all(), *self._world.stacks.all())
-        known = any(owner.metadata.uid == observed.owner_uid for owner in owners)
+        owners = (self._world.instances, self._world.stacks)
+        known = any(owner.cache.keys_by("uid", observed.owner_uid) for owner in owners)
         return "" if known else observed.owner_uid
 
     async def _apply(self, stack: Stack, native: NativeStack, engine: StackEngine) -> None:
