@@ -40,7 +40,7 @@ class Schema:
     def __init__(self, raw: Json | None = None, *, whole: bool = True) -> None:
         self.raw: Json = raw or {"type": "object", _PRESERVE: True}
         self._whole = whole
-        self._defaulting = _has_default(self.raw)
+        self._defaults = _defaults_of(self.raw)
         self._closed = _compile(_json_schema(self.raw, closed=True, top=whole))
         self._open = None
         self.rules = rules_of(self.raw)
@@ -61,8 +61,8 @@ class Schema:
         Returns:
             Paths of the fields that were unknown and are gone, and what is wrong.
         """
-        if self._defaulting:
-            default(obj, self.raw)
+        if self._defaults is not None:
+            default(obj, self._defaults)
         if self._closed.is_valid(obj):
             return [], self._broken_rules(obj, old)
         unknown: list[str] = []
@@ -133,13 +133,20 @@ def _closes(raw: Json) -> bool:
     return raw.get("type") == "object" or "properties" in raw
 
 
-def _has_default(raw: Any) -> bool:
+def _defaults_of(raw: Any) -> Json | None:
+    """The part of a schema that leads to defaults, so that nothing else is walked; None: none."""
     if not isinstance(raw, dict):
-        return False
+        return None
     schema = cast("Json", raw)
-    below = [*as_map(schema.get("properties")).values()]
-    below += [schema.get("items"), schema.get("additionalProperties")]
-    return "default" in schema or any(_has_default(part) for part in below)
+    out: Json = {key: schema[key] for key in ("default", "nullable") if key in schema}
+    below = {key: _defaults_of(schema.get(key)) for key in ("items", "additionalProperties")}
+    out |= {key: part for key, part in below.items() if part is not None}
+    declared = {k: _defaults_of(v) for k, v in as_map(schema.get("properties")).items()}
+    others = "additionalProperties" in out  # These must know which names are declared.
+    kept = {k: part or {} for k, part in declared.items() if part is not None or others}
+    if kept:
+        out["properties"] = kept
+    return out if out.keys() - {"nullable"} else None
 
 
 def default(value: Any, schema: Json) -> None:

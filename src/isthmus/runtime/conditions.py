@@ -50,6 +50,8 @@ def merged(status: StatusT, new: Iterable[Condition], *, generation: int, now: d
     old = {condition.type: condition for condition in status.conditions}
     for condition in new:
         before = old.get(condition.type)
+        if before is not None and _says_same(before, condition, generation):
+            continue
         same = before is not None and before.status == condition.status
         since = before.last_transition_time if same and before is not None else now
         old[condition.type] = condition.model_copy(
@@ -57,6 +59,15 @@ def merged(status: StatusT, new: Iterable[Condition], *, generation: int, now: d
         )
     update = {"conditions": tuple(old.values()), "observed_generation": generation}
     return status.model_copy(update=update)
+
+
+def _says_same(before: Condition, new: Condition, generation: int) -> bool:
+    return (before.status, before.reason, before.message, before.observed_generation) == (
+        new.status,
+        new.reason,
+        new.message,
+        generation,
+    )
 
 
 def said(stopped: IsthmusError | Outcome) -> tuple[str, str] | None:

@@ -201,7 +201,7 @@ class Offering(Resource[OfferingSpec, OfferingStatus]):
         AGE,
     )
 
-    status: OfferingStatus = OfferingStatus()
+    status: OfferingStatus = Field(default_factory=OfferingStatus)
 
 
 class OfferingRevisionSpec(Model):
@@ -222,4 +222,4 @@ class OfferingRevision(Resource[OfferingRevisionSpec, Status]):
         AGE,
     )
 
-    status: Status = Status()
+    status: Status = Field(default_factory=Status)

@@ -69,4 +69,4 @@ class Operation(Resource[OperationSpec, OperationStatus]):
         MESSAGE,
     )
 
-    status: OperationStatus = OperationStatus()
+    status: OperationStatus = Field(default_factory=OperationStatus)

@@ -67,4 +67,4 @@ class Provider(Resource[ProviderSpec, ProviderStatus]):
         AGE,
     )
 
-    status: ProviderStatus = ProviderStatus()
+    status: ProviderStatus = Field(default_factory=ProviderStatus)

@@ -79,4 +79,4 @@ class ServiceBinding(Resource[ServiceBindingSpec, ServiceBindingStatus]):
         MESSAGE,
     )
 
-    status: ServiceBindingStatus = ServiceBindingStatus()
+    status: ServiceBindingStatus = Field(default_factory=ServiceBindingStatus)

@@ -75,4 +75,4 @@ class ServiceInstance(Resource[ServiceInstanceSpec, ServiceInstanceStatus]):
         MESSAGE,
     )
 
-    status: ServiceInstanceStatus = ServiceInstanceStatus()
+    status: ServiceInstanceStatus = Field(default_factory=ServiceInstanceStatus)

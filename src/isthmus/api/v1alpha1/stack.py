@@ -119,4 +119,4 @@ class Stack(Resource[StackSpec, StackStatus]):
         MESSAGE,
     )
 
-    status: StackStatus = StackStatus()
+    status: StackStatus = Field(default_factory=StackStatus)
