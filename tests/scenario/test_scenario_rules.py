@@ -16,6 +16,7 @@ from isthmus.api.v1alpha1 import (
     ServiceInstance,
     Stack,
 )
+from isthmus.controllers.offering import UNUSED_KEPT
 from isthmus.runtime.kinds import SECRETS, api_of
 from tests.world import (
     OFFERING,
@@ -109,25 +110,21 @@ async def test_an_edited_offering_changes_nobody_until_its_revision_is_taken() -
         assert taken is not None
 
 
-async def test_a_revision_that_nobody_uses_goes_after_a_while() -> None:
+async def test_of_the_revisions_that_nobody_uses_the_newest_are_kept() -> None:
     async with scene() as here:
         await here.apply(an_instance())
-        used = (await here.ready(ServiceInstance, "db")).status.revision
-        published: set[str] = set()
-        for title in ("Second", "Third"):
-            await here.apply(an_offering(title=title))
+        published = [(await here.ready(ServiceInstance, "db")).status.revision]
+        for number in range(UNUSED_KEPT + 4):
+            await here.nothing_for(1)
+            await here.apply(an_offering(title=f"Edition {number}"))
             offering = await here.until(
-                Offering, "database", lambda o: o and o.status.revision not in {used, *published}
+                Offering, "database", lambda o: o and o.status.revision not in published
             )
             assert offering is not None
-            published.add(offering.status.revision)
-        newest = offering.status.revision
-        await here.nothing_for(50 * 60)
+            published.append(offering.status.revision)
         listed = await here.store.list(api_of(OfferingRevision))
-        assert len(listed.items) == 3, "an instance may be about to take it"
-        await here.nothing_for(30 * 60)
-        listed = await here.store.list(api_of(OfferingRevision))
-        assert {r["metadata"]["name"] for r in listed.items} == {used, newest}
+        kept = {revision["metadata"]["name"] for revision in listed.items}
+        assert kept == {published[0], *published[-1 - UNUSED_KEPT :]}
 
 
 async def test_offerings_and_providers_are_for_the_namespaces_that_they_select() -> None:

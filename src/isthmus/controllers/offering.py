@@ -1,10 +1,11 @@
 """Offering: check a catalog entry and freeze each of its states as an OfferingRevision.
 
-A revision that nobody uses goes after a while, so that a catalog may be edited for years.
+Beside those in use the newest ones are kept to go back to, as a Deployment keeps its ReplicaSets.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -25,8 +26,8 @@ from isthmus.runtime.kinds import api_of
 from isthmus.runtime.outcome import Outcome, Progress, done
 from isthmus.runtime.worker import Reconciler
 
-UNUSED_KEPT = timedelta(hours=1)
-"""How old an unused revision is when it goes: an instance may be about to take it."""
+UNUSED_KEPT = 10
+"""How many revisions that nobody uses are kept of an offering, the newest ones."""
 
 
 class OfferingController(Reconciler[Offering]):
@@ -47,7 +48,7 @@ class OfferingController(Reconciler[Offering]):
         revision = catalog.revision_name(obj.metadata.name, obj.spec)
         if self._world.revisions.get("", revision) is None:
             await self._freeze(obj, revision)
-        await self._prune(obj, revision, progress)
+        await self._prune(obj, revision)
         progress.status = progress.status.model_copy(update={"revision": revision})
         return done()
 
@@ -58,22 +59,16 @@ class OfferingController(Reconciler[Offering]):
         except AlreadyExists:
             await self._world.look_up(OfferingRevision, "", name)
 
-    async def _prune(
-        self, offering: Offering, newest: str, progress: Progress[OfferingStatus]
-    ) -> None:
-        """Remove the revisions that are neither the newest nor anybody's."""
-        old = [
-            revision
-            for revision in self._world.revisions.by("offering", offering.metadata.name)
-            if revision.metadata.name != newest
-            and revision.metadata.creation_timestamp is not None
-            and progress.now - revision.metadata.creation_timestamp > UNUSED_KEPT
-        ]
-        used = set(self._used(offering.metadata.name)) if old else set[str]()
-        for revision in old:
-            meta = revision.metadata
-            if meta.name not in used:
-                await self._world.store.delete(api_of(OfferingRevision), "", meta.name, meta.uid)
+    async def _prune(self, offering: Offering, newest: str) -> None:
+        """Remove the older revisions that are nobody's."""
+        revisions = list(self._world.revisions.by("offering", offering.metadata.name))
+        if len(revisions) <= UNUSED_KEPT:
+            return
+        used = {newest, *self._used(offering.metadata.name)}
+        unused = [revision.metadata for revision in revisions if revision.metadata.name not in used]
+        unused.sort(key=_made, reverse=True)
+        for meta in islice(unused, UNUSED_KEPT, None):
+            await self._world.store.delete(api_of(OfferingRevision), "", meta.name, meta.uid)
 
     def _used(self, offering: str) -> Iterator[str]:
         for instance in self._world.instances.by("offering", offering):
@@ -83,6 +78,11 @@ class OfferingController(Reconciler[Offering]):
             origin = rendered_from(stack) if stack is not None else None
             if origin is not None:
                 yield origin.revision
+
+
+def _made(meta: ObjectMeta) -> datetime:
+    assert meta.creation_timestamp is not None  # It comes from the API.
+    return meta.creation_timestamp
 
 
 def _check(spec: OfferingSpec) -> None:
