@@ -8,11 +8,12 @@ A port says what the rest of the system may rely on. Implementations live in ``i
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.core.findings import Finding as Finding
+from isthmus.core.nodes import ClusterNode, ClusterPod, Eviction, JoinToken
 from isthmus.core.stacks import Changes, NativeStack, Observed, Owned, StackName
 
 
@@ -177,6 +178,62 @@ class Driver:
     """Check a native template offline; paths are relative to the template."""
     generate: Callable[[str], Json] | None = None
     """Write an unreviewed Offering manifest for one native resource type."""
+
+
+class ClusterNodes(Protocol):
+    """The nodes of one Kubernetes cluster, through that cluster's own API.
+
+    Every call is bounded in time and may be repeated. Failures: Unavailable (nobody answers, or the
+    cluster cannot), Throttled, Forbidden (our certificate is not accepted, or may not do this),
+    Conflict, and NotFound where it is said.
+    """
+
+    async def version(self) -> str:
+        """Return the API server's version, for example ``v1.36.2``."""
+        ...
+
+    async def nodes(self) -> tuple[ClusterNode, ...]:
+        """Return all nodes, sorted by name."""
+        ...
+
+    async def pods(self, node: str) -> tuple[ClusterPod, ...]:
+        """Return the pods on a node; none where there is no such node."""
+        ...
+
+    async def cordon(self, node: str) -> None:
+        """Have no new pod placed on it. Raises NotFound."""
+        ...
+
+    async def uncordon(self, node: str) -> None:
+        """Allow pods on it again. Raises NotFound."""
+        ...
+
+    async def evict(self, pod: ClusterPod) -> Eviction:
+        """Ask that very pod (by its uid) to go, as far as PodDisruptionBudgets allow.
+
+        A pod that is gone, or was made anew under its name, counts as accepted.
+        """
+        ...
+
+    async def delete_node(self, node: str) -> None:
+        """Forget a node whose machine is gone, and with it the pods on it. Absent is fine."""
+        ...
+
+    async def issue_join_token(self, ttl: timedelta) -> JoinToken:
+        """Make a token that lets machines join for so long, and remove expired ones of ours."""
+        ...
+
+    async def revoke_join_token(self, token_id: str) -> None:
+        """Make a token worthless. Absent is fine; raises Forbidden for one that is not ours."""
+        ...
+
+
+OpenCluster = Callable[[str], AbstractAsyncContextManager[ClusterNodes]]
+"""Reach a cluster by its kubeconfig, given as text and held in memory only.
+
+Leaving the context disconnects. No call goes out on entering. Raises InvalidSpec for a kubeconfig
+that names nothing to connect to or asks us to run a program.
+"""
 
 
 @dataclass(frozen=True, slots=True)

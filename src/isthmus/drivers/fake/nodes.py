@@ -1,0 +1,338 @@
+"""A Kubernetes cluster in memory whose nodes and pods behave.
+
+Machines ``join`` and become ready after a time; pods with a controller are made anew on another
+node after they are evicted; budgets refuse; a node's power can be pulled; calls fail on demand.
+Time passes whenever somebody looks, as in ``FakeCloud``.
+"""
+
+import itertools
+import secrets
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from isthmus.core.nodes import ClusterNode, ClusterPod, Eviction, JoinToken
+from isthmus.errors import Forbidden, IsthmusError, NotFound, Unavailable
+from isthmus.ports import Clock
+
+_CA_HASH = "sha256:" + "0" * 64
+
+
+@dataclass(slots=True)
+class FakeNode:
+    """One node."""
+
+    name: str
+    uid: str
+    joined: datetime
+    ready_at: datetime
+    provider_id: str
+    version: str
+    labels: Mapping[str, str]
+    address: str
+    unschedulable: bool = False
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class FakePod:
+    """One pod. Without a node it waits for one."""
+
+    namespace: str
+    name: str
+    uid: str
+    app: str
+    controller: str
+    node: str = ""
+    static: bool = False
+    gone_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class FakeToken:
+    """One join token."""
+
+    token: str
+    expires_at: datetime
+    ours: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A PodDisruptionBudget: so many pods of an app stay."""
+
+    name: str
+    app: str
+    min_available: int
+    namespace: str = "default"
+
+
+@dataclass(slots=True)
+class FakeCluster:
+    """One cluster. Implements ``isthmus.ports.ClusterNodes``, and what a test does to it.
+
+    Args:
+        clock: The time.
+        ready_after: How long a node takes from joining to being ready.
+        grace: How long an evicted pod takes to end.
+        server_version: What the API server calls itself.
+    """
+
+    clock: Clock
+    ready_after: timedelta = timedelta()
+    grace: timedelta = timedelta()
+    server_version: str = "v1.36.0"
+    reachable: bool = True
+    budgets: list[Budget] = field(default_factory=list[Budget])
+    calls: Counter[str] = field(default_factory=Counter[str])
+    _nodes: dict[str, FakeNode] = field(default_factory=dict[str, FakeNode])
+    _pods: dict[str, FakePod] = field(default_factory=dict[str, FakePod])
+    _tokens: dict[str, FakeToken] = field(default_factory=dict[str, FakeToken])
+    _failures: dict[str, deque[IsthmusError]] = field(
+        default_factory=dict[str, deque[IsthmusError]]
+    )
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # What a test, or a played machine, does to the cluster.
+
+    def fail_next(self, call: str, *errors: IsthmusError) -> None:
+        """Have the next calls of a name fail, one with each error."""
+        self._failures.setdefault(call, deque()).extend(errors)
+
+    def join(
+        self,
+        name: str,
+        *,
+        token: str = "",
+        provider_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        version: str = "",
+    ) -> None:
+        """Have a machine become a node; a token, where one is given, must be valid."""
+        now = self.clock.now()
+        if token:
+            known = self._tokens.get(token.partition(".")[0])
+            if known is None or known.token != token or known.expires_at <= now:
+                raise Forbidden("The join token is not valid, or not any more.")
+        number = next(self._ids)
+        self._nodes[name] = FakeNode(
+            name=name,
+            uid=f"node-{number:06d}",
+            joined=now,
+            ready_at=now + self.ready_after,
+            provider_id=provider_id or f"fake:///{name}",
+            version=version or self.server_version,
+            labels={"kubernetes.io/hostname": name} | dict(labels or {}),
+            address=f"10.0.{number // 250}.{number % 250 + 1}",
+        )
+
+    def run(self, name: str, *, app: str, node: str = "", controller: str = "") -> None:
+        """Start a pod; without a node one is chosen as soon as there is one."""
+        self._add(FakePod("default", name, self._uid(), app, controller, node))
+
+    def run_static(self, name: str, node: str) -> None:
+        """Start a pod that the node's kubelet runs from a file."""
+        self._add(
+            FakePod("kube-system", name, self._uid(), name, f"Node/{node}", node, static=True)
+        )
+
+    def pull_power(self, node: str, why: str = "Kubelet stopped posting node status.") -> None:
+        """Have a node fail behind everybody's back."""
+        self._nodes[node].failure = why
+
+    def power_on(self, node: str) -> None:
+        """Have it come back."""
+        self._nodes[node].failure = ""
+        self._nodes[node].ready_at = self.clock.now() + self.ready_after
+
+    def upgrade(self, node: str, version: str) -> None:
+        """Have its kubelet run another version."""
+        self._nodes[node].version = version
+
+    def running(self, app: str) -> int:
+        """Count the pods of an app that run and stay."""
+        self._pass()
+        return sum(1 for pod in self._pods.values() if pod.app == app and self._ready(pod))
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The ids of all join tokens."""
+        return frozenset(self._tokens)
+
+    # ClusterNodes.
+
+    async def version(self) -> str:
+        """See ``ClusterNodes``."""
+        self._called("version")
+        return self.server_version
+
+    async def nodes(self) -> tuple[ClusterNode, ...]:
+        """See ``ClusterNodes``."""
+        self._called("nodes")
+        return tuple(self._node(self._nodes[name]) for name in sorted(self._nodes))
+
+    async def pods(self, node: str) -> tuple[ClusterPod, ...]:
+        """See ``ClusterNodes``."""
+        self._called("pods")
+        return tuple(self._pod(pod) for pod in self._pods.values() if pod.node == node)
+
+    async def cordon(self, node: str) -> None:
+        """See ``ClusterNodes``."""
+        self._called("cordon")
+        self._known(node).unschedulable = True
+
+    async def uncordon(self, node: str) -> None:
+        """See ``ClusterNodes``."""
+        self._called("uncordon")
+        self._known(node).unschedulable = False
+
+    async def evict(self, pod: ClusterPod) -> Eviction:
+        """See ``ClusterNodes``."""
+        self._called("evict")
+        there = self._pods.get(pod.uid)
+        if there is None or there.gone_at is not None:
+            return Eviction(accepted=True)
+        for budget in self.budgets:
+            if (budget.namespace, budget.app) != (there.namespace, there.app):
+                continue
+            healthy = self.running(there.app)
+            if self._ready(there) and healthy - 1 < budget.min_available:
+                return Eviction(
+                    accepted=False,
+                    message=f"The disruption budget {budget.name} needs {budget.min_available} "
+                    f"healthy pods and has {healthy} currently",
+                )
+        there.gone_at = self.clock.now() + self.grace
+        self._pass()
+        return Eviction(accepted=True)
+
+    async def delete_node(self, node: str) -> None:
+        """See ``ClusterNodes``."""
+        self._called("delete_node")
+        if self._nodes.pop(node, None) is None:
+            return
+        for pod in [pod for pod in self._pods.values() if pod.node == node]:
+            self._end(pod)
+        self._pass()
+
+    async def issue_join_token(self, ttl: timedelta) -> JoinToken:
+        """See ``ClusterNodes``."""
+        self._called("issue_join_token")
+        now = self.clock.now()
+        for expired in [key for key, known in self._tokens.items() if known.expires_at <= now]:
+            del self._tokens[expired]
+        token_id = f"{next(self._ids):06d}"
+        token = f"{token_id}.{secrets.token_hex(8)}"
+        self._tokens[token_id] = FakeToken(token, now + ttl)
+        return JoinToken(id=token_id, token=token, ca_hash=_CA_HASH, expires_at=now + ttl)
+
+    async def revoke_join_token(self, token_id: str) -> None:
+        """See ``ClusterNodes``."""
+        self._called("revoke_join_token")
+        known = self._tokens.get(token_id)
+        if known is not None and not known.ours:
+            raise Forbidden(f"The join token {token_id} is not ours; it stays.")
+        self._tokens.pop(token_id, None)
+
+    # How it goes on.
+
+    def _called(self, call: str) -> None:
+        self.calls[call] += 1
+        if not self.reachable:
+            raise Unavailable("The cluster does not answer.")
+        if waiting := self._failures.get(call):
+            raise waiting.popleft()
+        self._pass()
+
+    def _pass(self) -> None:
+        """Let the time pass: pods end, and those that wait find a node."""
+        now = self.clock.now()
+        for pod in list(self._pods.values()):
+            node = self._nodes.get(pod.node)
+            silent = node is not None and node.failure  # Its kubelet confirms no end.
+            if pod.gone_at is not None and pod.gone_at <= now and not silent:
+                self._end(pod)
+        homes = [n for n in self._nodes.values() if self._up(n) and not n.unschedulable]
+        for pod in self._pods.values():
+            if not pod.node and homes:
+                pod.node = min(homes, key=lambda n: (self._load(n.name), n.name)).name
+
+    def _end(self, pod: FakePod) -> None:
+        """A pod ends; a controller makes another in its place, a DaemonSet where its node is."""
+        del self._pods[pod.uid]
+        if pod.static or not pod.controller:
+            return
+        daemon = pod.controller.startswith("DaemonSet/")
+        if daemon and pod.node not in self._nodes:
+            return
+        uid = self._uid()
+        name, node = f"{pod.app}-{uid}", pod.node if daemon else ""
+        self._add(FakePod(pod.namespace, name, uid, pod.app, pod.controller, node))
+
+    def _add(self, pod: FakePod) -> None:
+        self._pods[pod.uid] = pod
+
+    def _uid(self) -> str:
+        return f"{next(self._ids):06d}"
+
+    def _load(self, node: str) -> int:
+        return sum(1 for pod in self._pods.values() if pod.node == node)
+
+    def _up(self, node: FakeNode) -> bool:
+        return not node.failure and node.ready_at <= self.clock.now()
+
+    def _ready(self, pod: FakePod) -> bool:
+        node = self._nodes.get(pod.node)
+        return pod.gone_at is None and node is not None and self._up(node)
+
+    def _known(self, node: str) -> FakeNode:
+        if node not in self._nodes:
+            raise NotFound(f"There is no node {node!r}.")
+        return self._nodes[node]
+
+    def _node(self, node: FakeNode) -> ClusterNode:
+        up = self._up(node)
+        return ClusterNode(
+            name=node.name,
+            uid=node.uid,
+            created_at=node.joined,
+            provider_id=node.provider_id,
+            addresses=(("InternalIP", node.address), ("Hostname", node.name)),
+            ready=up,
+            message="" if up else node.failure or "container runtime network not ready",
+            unschedulable=node.unschedulable,
+            version=node.version,
+            labels=node.labels,
+        )
+
+    def _pod(self, pod: FakePod) -> ClusterPod:
+        return ClusterPod(
+            namespace=pod.namespace,
+            name=pod.name,
+            uid=pod.uid,
+            node=pod.node,
+            ready=self._ready(pod),
+            deleting=pod.gone_at is not None,
+            controller="" if pod.static else pod.controller,
+            static=pod.static,
+        )
+
+
+class FakeClusters:
+    """Clusters by their kubeconfig; what was never ``put`` there does not answer."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._clusters: dict[str, FakeCluster] = {}
+
+    def put(self, kubeconfig: str, cluster: FakeCluster) -> None:
+        """Have a kubeconfig lead to a cluster."""
+        self._clusters[kubeconfig] = cluster
+
+    @asynccontextmanager
+    async def open(self, kubeconfig: str) -> AsyncGenerator[FakeCluster]:
+        """See ``isthmus.ports.OpenCluster``."""
+        nobody = FakeCluster(self._clock, reachable=False)
+        yield self._clusters.get(kubeconfig, nobody)
