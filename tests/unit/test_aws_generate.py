@@ -8,11 +8,11 @@ import pytest
 
 from isthmus.api.v1alpha1 import Offering, ServiceInstanceSpec
 from isthmus.core import catalog, schemas
+from isthmus.core.documents import without_nulls
 from isthmus.core.lint import lint
 from isthmus.core.render import substitute
 from isthmus.drivers.aws import DRIVER, generate
 from isthmus.drivers.aws.lint import check
-from isthmus.drivers.aws.template import without_nulls
 from isthmus.errors import InvalidSpec
 from tests.golden_files import assert_golden
 

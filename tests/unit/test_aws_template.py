@@ -8,9 +8,10 @@ from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isthmus.core.documents import keep_fields
+from isthmus.core.placeholders import fill, strings
 from isthmus.core.stacks import NativeStack, StackName
 from isthmus.drivers.aws import states, template
-from isthmus.drivers.aws.placeholders import fill, strings
 from isthmus.drivers.aws.template import Attempt, Verb
 from isthmus.errors import InvalidSpec
 from tests.golden_files import assert_golden
@@ -97,7 +98,7 @@ def test_secret_parameters_are_hidden_and_must_be_declared():
 def test_ignored_fields_keep_what_is_deployed(path, expected):
     wanted = {"Resources": {"A": {"Properties": {"Size": 9, "Tags": [7, 8], "New": 1}}}}
     deployed = {"Resources": {"A": {"Properties": {"Size": 1, "Tags": [2, 3]}}}}
-    kept = template.keep_fields(wanted, deployed, [path])["Resources"]["A"]["Properties"]
+    kept = keep_fields(wanted, deployed, [path])["Resources"]["A"]["Properties"]
     assert kept == expected
 
 

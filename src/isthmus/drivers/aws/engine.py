@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
+from isthmus.core.documents import keep_fields
 from isthmus.core.stacks import (
     ABSENT,
     TAG_INSTALLATION,
@@ -352,7 +353,7 @@ class CloudFormation:
                 "spec.ignoreFields: the stack's template is YAML, which we cannot read; apply "
                 "once without ignoreFields."
             )
-        return template.keep_fields(document, cast("Json", deployed), stack.ignore_fields)
+        return keep_fields(document, cast("Json", deployed), stack.ignore_fields)
 
 
 def _owned(native: Native) -> Owned:

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import orjson
 
 from isthmus.api.meta import Json
+from isthmus.core.documents import without_nulls
 from isthmus.drivers.aws.stateful import STATEFUL_TYPES
-from isthmus.drivers.aws.template import without_nulls
 from isthmus.ports import Finding
 
 REGIONS: Final = ("us-east-1", "eu-central-1")

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import StackResource
-from isthmus.drivers.aws.placeholders import fill, strings
+from isthmus.core.placeholders import fill, strings
 from isthmus.drivers.aws.session import Aws
 from isthmus.errors import Forbidden, InvalidSpec, NotFound
 
