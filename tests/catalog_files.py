@@ -5,7 +5,7 @@ from pathlib import Path
 
 from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, ServiceInstanceSpec, Stack
 from isthmus.core import manifests
-from isthmus.core.compose.service_instance import compose
+from isthmus.core.compose.claim import compose
 
 FOLDER = Path(__file__).parent.parent / "catalog" / "offerings"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
-from isthmus.api.meta import Json
+from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
+    AnyClaim,
+    Claim,
     Offering,
     OfferingRevision,
     Operation,
@@ -14,6 +17,7 @@ from isthmus.api.v1alpha1 import (
     ServiceInstance,
     Stack,
 )
+from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.offering import OfferingController
 from isthmus.controllers.operation import OperationController
 from isthmus.controllers.planning import Planning
@@ -23,10 +27,12 @@ from isthmus.controllers.service_instance import ServiceInstanceController
 from isthmus.controllers.stack import DRIFT_EVERY, StackController
 from isthmus.controllers.world import World
 from isthmus.ports import Driver
-from isthmus.runtime.cache import Cache, owner_uids
+from isthmus.runtime.cache import Cache, Lister, owner_uids
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
 from isthmus.runtime.manager import Manager, Trigger
+
+ClaimT = TypeVar("ClaimT", bound=Claim[Any, Any])
 
 __all__ = ["Built", "Planning", "build"]
 
@@ -67,16 +73,20 @@ def build(
     triggers = _Triggers(world)
     manager.add(ProviderController(world), triggers=triggers.of_providers())
     manager.add(OfferingController(world))
-    instances = ServiceInstanceController(world)
     stacks = StackController(world, drift_every=drift_every)
-    manager.add(instances, triggers=triggers.of_instances())
+    claims: dict[str, ClaimController[Any]] = {
+        ServiceInstance.names.kind: ServiceInstanceController(world)
+    }
+    for kind, controller in claims.items():
+        manager.add(controller, triggers=triggers.of_claims(world.claims[kind]))
     manager.add(stacks, triggers=triggers.of_stacks())
     manager.add(ServiceBindingController(world), triggers=triggers.of_bindings())
     manager.add(OperationController(world), triggers=triggers.of_operations())
-    return Built(connections, Planning(instances, stacks, connections))
+    return Built(connections, Planning(claims, stacks, connections))
 
 
 def _world(manager: Manager, connections: Connections) -> World:
+    instances = _claims(manager, ServiceInstance)
     return World(
         store=manager.store,
         clock=manager.clock,
@@ -84,9 +94,8 @@ def _world(manager: Manager, connections: Connections) -> World:
         providers=manager.lister(Provider, secret=_provider_secret),
         offerings=manager.lister(Offering),
         revisions=manager.lister(OfferingRevision, offering=_field("offering")),
-        instances=manager.lister(
-            ServiceInstance, offering=_field("offering"), namespace=_namespace, uid=_uid
-        ),
+        instances=instances,
+        claims={ServiceInstance.names.kind: instances},
         bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
         stacks=manager.lister(
             Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
@@ -95,6 +104,10 @@ def _world(manager: Manager, connections: Connections) -> World:
         namespaces=manager.cache(NAMESPACES),
         secrets=manager.cache(SECRETS),
     )
+
+
+def _claims(manager: Manager, kind: type[ClaimT]) -> Lister[ClaimT]:
+    return manager.lister(kind, offering=_field("offering"), namespace=_namespace, uid=_uid)
 
 
 class _Triggers:
@@ -111,14 +124,15 @@ class _Triggers:
             self._world.stacks.cache, lambda obj: [("", obj["spec"]["provider"])], gone=True
         )
 
-    def of_instances(self) -> Iterable[Trigger]:
+    def of_claims(self, listed: Lister[Any]) -> Iterable[Trigger]:
         """Its stack, bindings, offering, providers and namespace."""
-        world, instances = self._world, self._world.instances.cache
-        yield Trigger(world.stacks.cache, _owner, essence=_mirrored)
-        yield Trigger(world.bindings.cache, _instance, gone=True)
-        yield Trigger(world.offerings.cache, _by(instances, "offering", _name), essence=_status)
-        yield Trigger(world.providers.cache, _unready(world), essence=_usable)
-        yield Trigger(world.namespaces, _by(instances, "namespace", _name), essence=_labels)
+        world, kind, claims = self._world, listed.kind, listed.cache
+        yield Trigger(world.stacks.cache, _owner(kind), essence=_mirrored)
+        if kind is ServiceInstance:
+            yield Trigger(world.bindings.cache, _instance, gone=True)
+        yield Trigger(world.offerings.cache, _by(claims, "offering", _name), essence=_status)
+        yield Trigger(world.providers.cache, _unready(world, kind, claims), essence=_usable)
+        yield Trigger(world.namespaces, _by(claims, "namespace", _name), essence=_labels)
 
     def of_stacks(self) -> Iterable[Trigger]:
         """Its provider and its Secrets."""
@@ -130,34 +144,39 @@ class _Triggers:
         """Its instance and its Secret."""
         bindings = self._world.bindings.cache
         yield Trigger(self._world.instances.cache, _by(bindings, "instance", _path))
-        yield Trigger(self._world.secrets, _owner)
+        yield Trigger(self._world.secrets, _owner(ServiceBinding))
 
     def of_operations(self) -> Iterable[Trigger]:
         """Its target."""
         operations = self._world.operations.cache
-        yield Trigger(
-            self._world.instances.cache, _by(operations, "target", _path), essence=_status
-        )
+        for claims in self._world.claims.values():
+            yield Trigger(claims.cache, _by(operations, "target", _path), essence=_status)
 
 
 def _by(cache: Cache, index: str, value: Callable[[Json], str]) -> Callable[[Json], list[Key]]:
     return lambda obj: cache.keys_by(index, value(obj))
 
 
-def _unready(world: World) -> Callable[[Json], list[Key]]:
-    """A Provider that becomes usable wakes the instances that have none yet."""
+def _unready(world: World, kind: type[AnyClaim], claims: Cache) -> Callable[[Json], list[Key]]:
+    """A Provider that becomes usable wakes the claims that have none yet."""
 
     def keys(_: Json) -> list[Key]:
-        known = world.instances.cache.keys()
-        return [key for key in known if not world.stacks.cache.version(*key)]
+        stacks, known = world.stacks.cache, claims.keys()
+        return [key for key in known if not stacks.version(key[0], kind.stack_of(key[1]))]
 
     return keys
 
 
-def _owner(obj: Json) -> list[Key]:
-    namespace, _ = key_of(obj)
-    owners = obj["metadata"].get("ownerReferences", [])
-    return [(namespace, owner["name"]) for owner in owners if owner.get("controller")]
+def _owner(kind: type[Resource[Any, Any]]) -> Callable[[Json], list[Key]]:
+    """Find the object of that kind that something belongs to."""
+
+    def keys(obj: Json) -> list[Key]:
+        namespace, _ = key_of(obj)
+        owners = obj["metadata"].get("ownerReferences", [])
+        ours = [owner for owner in owners if owner.get("controller")]
+        return [(namespace, owner["name"]) for owner in ours if owner["kind"] == kind.names.kind]
+
+    return keys
 
 
 def _instance(obj: Json) -> list[Key]:

@@ -71,10 +71,10 @@ class OfferingController(Reconciler[Offering]):
             await self._world.store.delete(api_of(OfferingRevision), "", meta.name, meta.uid)
 
     def _used(self, offering: str) -> Iterator[str]:
-        for instance in self._world.instances.by("offering", offering):
-            yield instance.spec.revision
-            yield instance.status.revision
-            stack = self._world.stacks.get(instance.metadata.namespace, instance.metadata.name)
+        for claim in self._world.claimants(offering):
+            yield claim.spec.revision
+            yield claim.status.revision
+            stack = self._world.stacks.get(claim.metadata.namespace, claim.stack_name)
             origin = rendered_from(stack) if stack is not None else None
             if origin is not None:
                 yield origin.revision

@@ -3,7 +3,14 @@
 from datetime import timedelta
 
 from isthmus.api.meta import Json
-from isthmus.api.v1alpha1 import Operation, OperationPhase, OperationStatus, Provider
+from isthmus.api.v1alpha1 import (
+    AnyClaim,
+    Operation,
+    OperationPhase,
+    OperationStatus,
+    Provider,
+    Target,
+)
 from isthmus.controllers.service_binding import facts_of
 from isthmus.controllers.world import World
 from isthmus.core import catalog, schemas
@@ -54,14 +61,8 @@ class OperationController(Reconciler[Operation]):
 
     def _resolve(self, obj: Operation) -> tuple[Provider, ActionCall]:
         target, namespace = obj.spec.target, obj.metadata.namespace
-        if target.kind != "ServiceInstance":
-            raise InvalidSpec("spec.target.kind: only ServiceInstance has actions.")
-        instance = self._world.instances.get(namespace, target.name)
-        if instance is None:
-            raise InvalidSpec(f"spec.target.name: there is no ServiceInstance {target.name!r}.")
-        if instance.deleting:
-            raise StateForbids(f"spec.target.name: {target.name!r} is being deleted.")
-        stack = self._world.stacks.get(namespace, target.name)
+        claim = self._claim(target, namespace)
+        stack = self._world.stacks.get(namespace, claim.stack_name)
         origin = rendered_from(stack) if stack is not None else None
         if stack is None or origin is None:
             raise NotYet(f"spec.target.name: {target.name!r} has no stack yet.")
@@ -76,7 +77,7 @@ class OperationController(Reconciler[Operation]):
                 f"spec.action: {action.name!r} is not available on {provider.spec.driver!r}."
             )
         secret = schemas.secret_names(definition.parameters)
-        meta = instance.metadata
+        meta = claim.metadata
         scope = catalog.Scope(
             values={k: v for k, v in origin.values.items() if k not in secret},
             name=meta.name,
@@ -86,6 +87,17 @@ class OperationController(Reconciler[Operation]):
         scope |= {f"action.{key}": value for key, value in parameters.items()}
         spec: Json = substitute(calls, scope, path=f"actions.{action.name}")
         return provider, ActionCall(token=obj.metadata.uid, spec=spec)
+
+    def _claim(self, target: Target, namespace: str) -> AnyClaim:
+        kinds = self._world.claims
+        if target.kind not in kinds:
+            raise InvalidSpec(f"spec.target.kind: only these have actions: {', '.join(kinds)}.")
+        claim = kinds[target.kind].get(namespace, target.name)
+        if claim is None:
+            raise InvalidSpec(f"spec.target.name: there is no {target.kind} {target.name!r}.")
+        if claim.deleting:
+            raise StateForbids(f"spec.target.name: {target.name!r} is being deleted.")
+        return claim
 
     async def _ended(self, obj: Operation, progress: Progress[OperationStatus]) -> Outcome:
         """Keep the record as it is, until its time to live is over."""

@@ -1,7 +1,10 @@
 """What the controllers would do, for those who ask before anything is done."""
 
-from isthmus.api.v1alpha1 import Provider, ServiceInstance, Stack
-from isthmus.controllers.service_instance import ServiceInstanceController
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.api.v1alpha1 import AnyClaim, Provider, Stack
+from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.stack import StackController
 from isthmus.core.plan import Rendering
 from isthmus.core.stacks import Changes, Owned
@@ -13,17 +16,17 @@ class Planning:
 
     def __init__(
         self,
-        instances: ServiceInstanceController,
+        claims: Mapping[str, ClaimController[Any]],
         stacks: StackController,
         connections: Connections,
     ) -> None:
-        self._instances = instances
+        self._claims = claims
         self._stacks = stacks
         self._connections = connections
 
-    def render(self, instance: ServiceInstance) -> Rendering:
-        """Return the Stack that the instance would become."""
-        return self._instances.render(instance)
+    def render(self, claim: AnyClaim) -> Rendering:
+        """Return the Stack that the claim would become."""
+        return self._claims[claim.names.kind].render(claim)
 
     async def preview(self, stack: Stack) -> Changes:
         """Return the native change set of a Stack."""

@@ -24,7 +24,6 @@ from isthmus.api.v1alpha1 import (
 from isthmus.controllers.world import World
 from isthmus.core import catalog, schemas, stacks
 from isthmus.core.compose.rendered import Rendered, rendered_from
-from isthmus.core.compose.service_instance import INSTANCE_LABEL
 from isthmus.core.render import as_text, placeholders, substitute
 from isthmus.core.stacks import digest
 from isthmus.errors import (
@@ -305,7 +304,7 @@ def _secret_of(obj: ServiceBinding, use: _Use, values: Mapping[str, str]) -> Jso
         "metadata": {
             "name": secret_name(obj),
             "namespace": obj.metadata.namespace,
-            "labels": {INSTANCE_LABEL: obj.spec.instance},
+            "labels": {ServiceInstance.label: obj.spec.instance},
             "annotations": {CREDENTIAL: obj.status.credential, RENDERED: _origin(use)},
             "ownerReferences": [owner],
         },

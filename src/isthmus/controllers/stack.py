@@ -111,8 +111,7 @@ class StackController(Reconciler[Stack]):
         owner, namespace = observed.owner_uid, stack.metadata.namespace
         if owner in ("", stacks.owner_uid(stack)) or self._gone(stack, observed):
             return
-        owners = self._world.instances.by("uid", owner)
-        if all(instance.metadata.namespace != namespace for instance in owners):
+        if all(home != namespace for home, _ in self._world.owners(owner)):
             raise Forbidden(
                 f"spec.adopt.externalName: stack {stacks.external_name(stack)!r} belongs to an "
                 "object that is not in this namespace."
@@ -190,9 +189,8 @@ class StackController(Reconciler[Stack]):
         here = (stack.metadata.namespace, self._world.connections.installation)
         if (observed.owner_namespace, observed.owner_installation) != here:
             return ""
-        owners = (self._world.instances, self._world.stacks)
-        known = any(owner.cache.keys_by("uid", observed.owner_uid) for owner in owners)
-        return "" if known else observed.owner_uid
+        known = next(self._world.owners(observed.owner_uid), None)
+        return "" if known is not None else observed.owner_uid
 
     async def _apply(self, stack: Stack, native: NativeStack, engine: StackEngine) -> None:
         try:

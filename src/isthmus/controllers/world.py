@@ -1,11 +1,12 @@
 """What every controller works with: the objects near at hand, the store, the open accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
+    AnyClaim,
     Offering,
     OfferingRevision,
     OfferingSpec,
@@ -20,7 +21,7 @@ from isthmus.errors import Conflict, Forbidden, NotFound, NotYet
 from isthmus.ports import Api, Clock, Store
 from isthmus.runtime.cache import Cache, Lister
 from isthmus.runtime.connections import Connections
-from isthmus.runtime.kinds import api_of, key_of
+from isthmus.runtime.kinds import Key, api_of, key_of
 
 ResourceT = TypeVar("ResourceT", bound=Resource[Any, Any])
 
@@ -36,6 +37,8 @@ class World:
     offerings: Lister[Offering]
     revisions: Lister[OfferingRevision]
     instances: Lister[ServiceInstance]
+    claims: Mapping[str, Lister[Any]]
+    """By kind, the ServiceInstances among them."""
     bindings: Lister[ServiceBinding]
     stacks: Lister[Stack]
     operations: Lister[Operation]
@@ -46,6 +49,16 @@ class World:
         """Return the labels of a namespace."""
         found = self.namespaces.get("", namespace)
         return found["metadata"].get("labels", {}) if found is not None else {}
+
+    def owners(self, uid: str) -> Iterator[Key]:
+        """Yield namespace and name of the objects of this uid that may own a native stack."""
+        for lister in (*self.claims.values(), self.stacks):
+            yield from lister.cache.keys_by("uid", uid)
+
+    def claimants(self, offering: str) -> Iterator[AnyClaim]:
+        """Yield every claim on an offering."""
+        for lister in self.claims.values():
+            yield from lister.by("offering", offering)
 
     def provider(self, name: str, namespace: str) -> Provider:
         """Return a Provider that this namespace may use.
@@ -123,7 +136,7 @@ class World:
             self.providers,
             self.offerings,
             self.revisions,
-            self.instances,
+            *self.claims.values(),
             self.bindings,
             self.stacks,
             self.operations,

@@ -8,10 +8,10 @@ from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import (
     Action,
     Binding,
+    ClaimSpec,
     CredentialTemplate,
     OfferingSpec,
     Plan,
-    ServiceInstanceSpec,
     StackTemplate,
 )
 from isthmus.core import schemas
@@ -36,8 +36,8 @@ def plan_of(definition: OfferingSpec, name: str) -> Plan:
     return plan
 
 
-def values_of(definition: OfferingSpec, spec: ServiceInstanceSpec) -> Json:
-    """Return the value of every parameter: schema's default, then plan, then instance.
+def values_of(definition: OfferingSpec, spec: ClaimSpec) -> Json:
+    """Return the value of every parameter: schema's default, then plan, then claim.
 
     Secret parameters stay ``{secretKeyRef: ...}``.
 
@@ -45,12 +45,13 @@ def values_of(definition: OfferingSpec, spec: ServiceInstanceSpec) -> Json:
         InvalidSpec: Names the field that does not fit and what would.
     """
     plan = plan_of(definition, spec.plan)
-    if taken := sorted(set(spec.parameters) & set(plan.fixed)):
+    asked = spec.asked()
+    if taken := sorted(set(asked) & set(plan.fixed)):
         raise InvalidSpec(
             f"spec.parameters.{taken[0]}: plan {plan.name!r} fixes it; remove it or choose "
             "another plan."
         )
-    values = schemas.defaults(definition.parameters) | plan.parameters | spec.parameters
+    values = schemas.defaults(definition.parameters) | plan.parameters | asked
     schemas.check(definition.parameters, values, field="spec.parameters")
     return values
 
@@ -100,7 +101,7 @@ def action_of(definition: OfferingSpec, name: str) -> Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The names that templates of one instance may use; see ``api.v1alpha1.offering``."""
+    """The names that templates of one claim may use; see ``api.v1alpha1.offering``."""
 
     values: Mapping[str, Any]
     name: str

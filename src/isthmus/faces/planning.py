@@ -19,7 +19,15 @@ from isthmus.api.meta import (
     Resource,
     Uid,
 )
-from isthmus.api.v1alpha1 import KINDS, Provider, ServiceBinding, ServiceInstance, Stack
+from isthmus.api.v1alpha1 import (
+    KINDS,
+    AnyClaim,
+    Claim,
+    Provider,
+    ServiceBinding,
+    ServiceInstance,
+    Stack,
+)
 from isthmus.core import plan as plans
 from isthmus.core.orphans import Orphan, orphans
 from isthmus.core.plan import Check, Intent, Plan, Rendering
@@ -45,7 +53,7 @@ class Caller:
 class Controllers(Protocol):
     """What the controllers would do, asked without doing it."""
 
-    def render(self, instance: ServiceInstance) -> Rendering:
+    def render(self, claim: AnyClaim) -> Rendering:
         """Return the Stack that the instance would become. Raises what the controller would."""
         ...
 
@@ -105,8 +113,8 @@ class Planner:
         right = await self._require(caller, verb, wanted)
         wanted = _identified(wanted, found)
         match wanted:
-            case ServiceInstance():
-                plan = await self._instance(wanted, exists=found is not None)
+            case Claim():
+                plan = await self._claim(wanted, exists=found is not None)
             case Stack():
                 plan = await self._stack(wanted, exists=found is not None)
             case _:
@@ -167,14 +175,14 @@ class Planner:
             found += [Adoptable(one.metadata.name, s.name, s.native_id) for s in stacks]
         return tuple(found)
 
-    async def _instance(self, instance: ServiceInstance, *, exists: bool) -> Plan:
+    async def _claim(self, claim: AnyClaim, *, exists: bool) -> Plan:
         try:
-            rendering = self._controllers.render(instance)
+            rendering = self._controllers.render(claim)
         except IsthmusError as err:
             check = Check(name=_RULE.get(type(err), "catalog"), passed=False, message=err.message)
             intent = _intent(exists=exists, changes=True)
-            return Plan(subject=subject(instance), intent=intent, checks=(check,))
-        changes, checks = await self._changes(rendering.stack, instance)
+            return Plan(subject=subject(claim), intent=intent, checks=(check,))
+        changes, checks = await self._changes(rendering.stack, claim)
         parameters = plans.parameter_changes(
             rendering.definition, rendering.former_values, rendering.values
         )
@@ -185,7 +193,7 @@ class Planner:
             f"{rendering.provider.metadata.name}",
         )
         return Plan(
-            subject=subject(instance),
+            subject=subject(claim),
             intent=_intent(exists=exists, changes=bool(changes.changes or parameters)),
             provider=rendering.provider.metadata.name,
             simulated=rendering.provider.metadata.labels.get(SIMULATED) == "true",
@@ -193,7 +201,7 @@ class Planner:
             parameters=parameters,
             changes=changes.changes,
             price_before=_price(rendering, rendering.former_plan, rendering.former_values),
-            price_after=_price(rendering, instance.spec.plan, rendering.values),
+            price_after=_price(rendering, claim.spec.plan, rendering.values),
             checks=(policy, plans.immutables_check(parameters), *checks),
             notes=(*_adoption(rendering.stack), *changes.notes),
             digest=changes.digest,
@@ -245,9 +253,9 @@ class Planner:
     async def _stack_of(self, obj: AnyResource) -> Stack | None:
         if isinstance(obj, Stack):
             return obj
-        if not isinstance(obj, ServiceInstance):
+        if not isinstance(obj, Claim):
             return None
-        found = await self._store.get(_api(Stack), obj.metadata.namespace, obj.metadata.name)
+        found = await self._store.get(_api(Stack), obj.metadata.namespace, obj.stack_name)
         return Stack.parse(found) if found is not None else None  # pyright: ignore[reportReturnType]
 
     async def _providers(self, name: str) -> list[Provider]:
@@ -260,7 +268,7 @@ class Planner:
 
     async def _uids(self) -> frozenset[str]:
         """Return the uids of everything that may own something in a cloud."""
-        owners = (ServiceInstance, ServiceBinding, Stack)
+        owners = [model for model in KINDS if issubclass(model, (Claim, ServiceBinding, Stack))]
         listings = [await self._store.list(_api(model)) for model in owners]
         return frozenset(item["metadata"]["uid"] for listing in listings for item in listing.items)
 

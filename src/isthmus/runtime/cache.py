@@ -183,7 +183,7 @@ class Lister(Generic[ResourceT]):
 
     def __init__(self, cache: Cache, kind: type[ResourceT]) -> None:
         self.cache = cache
-        self._kind = kind
+        self.kind = kind
         self._parsed: dict[Key, tuple[str, ResourceT]] = {}
 
     def get(self, namespace: str, name: str) -> ResourceT | None:
@@ -197,7 +197,7 @@ class Lister(Generic[ResourceT]):
         raw = self.cache.get(*key)
         if raw is None:
             return None
-        obj = self._kind.parse(raw)
+        obj = self.kind.parse(raw)
         self._remember(key, version, obj)
         return obj
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from isthmus.api.meta import Resource
+from isthmus.api.v1alpha1.claim import AnyClaim, Claim, ClaimSpec, ClaimStatus, RevisionPolicy
 from isthmus.api.v1alpha1.offering import (
     Action,
     Binding,
@@ -33,7 +34,6 @@ from isthmus.api.v1alpha1.service_binding import (
     ServiceBindingStatus,
 )
 from isthmus.api.v1alpha1.service_instance import (
-    RevisionPolicy,
     ServiceInstance,
     ServiceInstanceSpec,
     ServiceInstanceStatus,
@@ -62,8 +62,12 @@ KINDS: tuple[type[Resource[Any, Any]], ...] = (
 __all__ = [
     "KINDS",
     "Action",
+    "AnyClaim",
     "Binding",
     "BoundSecret",
+    "Claim",
+    "ClaimSpec",
+    "ClaimStatus",
     "CredentialTemplate",
     "Drift",
     "Offering",

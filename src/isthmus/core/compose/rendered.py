@@ -1,6 +1,6 @@
 """What a Stack was rendered from, noted on the Stack itself.
 
-So an instance knows, without any memory of its own, which revision it has and which values it may
+So a claim knows, without any memory of its own, which revision it has and which values it may
 no longer change.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from isthmus.api.meta import GROUP, Json
-from isthmus.api.v1alpha1 import ServiceInstance, Stack
+from isthmus.api.v1alpha1 import AnyClaim, Stack
 
 RENDERED_FROM = f"{GROUP}/rendered-from"
 """Annotation on a Stack: JSON of ``Rendered``. Secret values are references in it."""
@@ -23,24 +23,24 @@ class Rendered:
     revision: str
     plan: str
     generation: int
-    """Of the instance."""
+    """Of the claim."""
     values: Json = field(default_factory=dict[str, object])
     """Of every parameter."""
 
 
 def rendered_from(stack: Stack) -> Rendered | None:
-    """Read the note; None on a Stack that no instance made."""
+    """Read the note; None on a Stack that no claim made."""
     text = stack.metadata.annotations.get(RENDERED_FROM)
     return Rendered(**orjson.loads(text)) if text else None
 
 
-def note_origin(stack: Stack, instance: ServiceInstance, revision: str, values: Json) -> Stack:
+def note_origin(stack: Stack, claim: AnyClaim, revision: str, values: Json) -> Stack:
     """Return the Stack with the note on it."""
     origin = Rendered(
-        offering=instance.spec.offering,
+        offering=claim.spec.offering,
         revision=revision,
-        plan=instance.spec.plan,
-        generation=instance.metadata.generation,
+        plan=claim.spec.plan,
+        generation=claim.metadata.generation,
         values=values,
     )
     text = orjson.dumps(origin, option=orjson.OPT_SORT_KEYS).decode()

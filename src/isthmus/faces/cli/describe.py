@@ -7,7 +7,7 @@ from isthmus.api.meta import API_VERSION, GROUP, Json
 from isthmus.faces.cli import common
 from isthmus.faces.cli.client import Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
-from isthmus.faces.cli.kinds import Known
+from isthmus.faces.cli.kinds import Known, stack_of
 from isthmus.faces.cli.objects import condition, items, part, text
 from isthmus.faces.cli.output import Output, age, columns, dump, say, structured
 from isthmus.ports import Api
@@ -49,8 +49,9 @@ async def _around(client: Client, kind: Known, obj: Json) -> Json:
     found: Json = {"events": await _events(client, obj)}
     if kind.kind == "Stack":
         found["stack"] = obj
+    if stack := stack_of(kind.kind, name):
+        found["stack"] = await _allowed(client.find(STACKS, namespace, stack), None)
     if kind.kind == "ServiceInstance":
-        found["stack"] = await _allowed(client.find(STACKS, namespace, name), None)
         bindings = await _allowed(client.list(BINDINGS, namespace), [])
         found["bindings"] = [b for b in bindings if text(b, "spec.instance") == name]
     return found

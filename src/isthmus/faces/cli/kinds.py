@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from isthmus.api.meta import API_VERSION, Json
-from isthmus.api.v1alpha1 import KINDS
+from isthmus.api.v1alpha1 import KINDS, Claim
 from isthmus.faces.cli.client import Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.ports import Api
@@ -36,6 +36,15 @@ KNOWN: tuple[Known, ...] = (
     Known("Namespace", Api("v1", "namespaces", False), ("namespaces", "namespace", "ns")),
 )
 """Those that need no question to the server."""
+
+
+_CLAIMS = {model.names.kind: model for model in KINDS if issubclass(model, Claim)}
+
+
+def stack_of(kind: str, name: str) -> str:
+    """Return the name of the Stack of a claim; empty for a kind that has none of its own."""
+    model = _CLAIMS.get(kind)
+    return model.stack_of(name) if model is not None else ""
 
 
 async def resolve(client: Client, word: str) -> Known:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from isthmus.api.meta import API_VERSION, Resource
-from isthmus.api.v1alpha1 import KINDS, Operation, ServiceBinding, ServiceInstance, Stack
+from isthmus.api.v1alpha1 import KINDS, Claim, Operation, ServiceBinding, Stack
 from isthmus.core.why import Link, why
 from isthmus.faces.cli import common
 from isthmus.faces.cli.client import Client
@@ -57,8 +57,8 @@ def _next(obj: AnyResource) -> tuple[str, str] | None:
             return "ServiceInstance", obj.spec.instance
         case Operation():
             return obj.spec.target.kind, obj.spec.target.name
-        case ServiceInstance():
-            return "Stack", obj.status.stack or obj.metadata.name
+        case Claim():
+            return "Stack", obj.stack_name
         case Stack():
             return "Provider", obj.spec.provider
         case _:

@@ -9,7 +9,7 @@ from isthmus.api.meta import API_VERSION, Json
 from isthmus.faces.cli import common, manifests, waiting
 from isthmus.faces.cli.client import APPLY_PATCH, FIELD_MANAGER, Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
-from isthmus.faces.cli.kinds import Known, of_manifest
+from isthmus.faces.cli.kinds import Known, of_manifest, stack_of
 from isthmus.faces.cli.manifests import Manifest
 from isthmus.faces.cli.objects import items, text
 from isthmus.faces.cli.output import Output, dump, say, structured
@@ -120,9 +120,8 @@ async def wait_for(client: Client, known: Known, obj: Json, timeout_seconds: flo
         return await client.find(known.api, namespace, meta["name"])
 
     async def detail() -> str:
-        if known.kind != "ServiceInstance":
-            return ""
-        return _native_progress(await client.find(STACKS, namespace, meta["name"]))
+        stack = stack_of(known.kind, meta["name"])
+        return _native_progress(await client.find(STACKS, namespace, stack)) if stack else ""
 
     what = f"{known.kind.lower()}/{meta['name']}"
     await waiting.until_ready(what, look, timeout_seconds, detail)

@@ -1,4 +1,4 @@
-"""ServiceInstance to Stack."""
+"""A claim to its Stack."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,9 +13,9 @@ from isthmus.api.meta import (
     SecretKeyRef,
 )
 from isthmus.api.v1alpha1 import (
+    AnyClaim,
     OfferingSpec,
     Provider,
-    ServiceInstance,
     Stack,
     StackParameter,
     StackSpec,
@@ -24,21 +24,20 @@ from isthmus.core import catalog, schemas
 from isthmus.core.render import as_text, placeholders, substitute
 from isthmus.errors import InvalidSpec
 
-INSTANCE_LABEL = "isthmus.dev/instance"
 _PASSED_ON = (PAUSED, APPROVE_REPLACEMENT, RETRY)
 """Annotations that mean the same on the Stack."""
 
 
-def compose(instance: ServiceInstance, definition: OfferingSpec, provider: Provider) -> Stack:
-    """Render an instance to its Stack.
+def compose(claim: AnyClaim, definition: OfferingSpec, provider: Provider) -> Stack:
+    """Render a claim to its Stack.
 
     Raises:
         InvalidSpec: Names the field that does not fit.
     """
-    values = catalog.values_of(definition, instance.spec)
+    values = catalog.values_of(definition, claim.spec)
     template = catalog.stack_of(definition, provider.spec.driver)
     secrets = schemas.secret_names(definition.parameters)
-    scope = scope_of(instance, values).of_stack()
+    scope = scope_of(claim, values).of_stack()
     open_scope = {name: value for name, value in scope.items() if name not in secrets}
     spec = StackSpec(
         provider=provider.metadata.name,
@@ -48,17 +47,17 @@ def compose(instance: ServiceInstance, definition: OfferingSpec, provider: Provi
         },
         stateful=template.stateful,
         pre_delete=_before_deletion(template.pre_delete, open_scope),
-        management=instance.spec.management,
-        adopt=instance.spec.adopt,
-        ignore_fields=instance.spec.ignore_fields,
-        deletion_policy=instance.spec.deletion_policy,
+        management=claim.spec.management,
+        adopt=claim.spec.adopt,
+        ignore_fields=claim.spec.ignore_fields,
+        deletion_policy=claim.spec.deletion_policy,
     )
-    return Stack(metadata=_metadata(instance), spec=spec)
+    return Stack(metadata=_metadata(claim), spec=spec)
 
 
-def scope_of(instance: ServiceInstance, values: Json) -> catalog.Scope:
-    """Return the names that the instance's templates may use."""
-    meta = instance.metadata
+def scope_of(claim: AnyClaim, values: Json) -> catalog.Scope:
+    """Return the names that the claim's templates may use."""
+    meta = claim.metadata
     return catalog.Scope(values=values, name=meta.name, namespace=meta.namespace, uid=meta.uid)
 
 
@@ -83,13 +82,13 @@ def _parameter(text: str, scope: dict[str, Any], secrets: frozenset[str]) -> Sta
     )
 
 
-def _metadata(instance: ServiceInstance) -> ObjectMeta:
-    meta = instance.metadata
+def _metadata(claim: AnyClaim) -> ObjectMeta:
+    meta = claim.metadata
     return ObjectMeta(
-        name=meta.name,
+        name=claim.stack_name,
         namespace=meta.namespace,
-        labels={INSTANCE_LABEL: meta.name},
+        labels={claim.label: meta.name},
         annotations={k: v for k, v in meta.annotations.items() if k in _PASSED_ON},
         finalizers=(FINALIZER,),
-        owner_references=(instance.owner_reference(),),
+        owner_references=(claim.owner_reference(),),
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from isthmus.api.meta import PAUSED
 from isthmus.core import stacks
-from isthmus.core.compose.service_instance import compose
+from isthmus.core.compose.claim import compose
 from isthmus.errors import InvalidSpec
 from tests.factories import a_provider, an_instance, an_offering_spec
 from tests.golden_files import assert_golden
