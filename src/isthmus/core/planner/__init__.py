@@ -1,0 +1,1 @@
+"""Decisions about nodes: what is observed in, the one next step out; pure."""
