@@ -59,3 +59,12 @@ def test_unknown_and_empty_tokens_are_nobody(tmp_path: Path) -> None:
     admin = known.authenticate("secret")
     assert admin is not None
     assert admin.is_master
+
+
+def test_a_token_that_another_process_issued_is_known_at_once(tmp_path: Path) -> None:
+    server = tokens(tmp_path)
+    assert server.authenticate("nobody's") is None
+    token = tokens(tmp_path).issue("anna", [])
+    user = server.authenticate(token)
+    assert user is not None
+    assert user.name == "anna"

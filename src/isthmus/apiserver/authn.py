@@ -63,9 +63,11 @@ class TokenFile:
 
     def authenticate(self, token: str) -> User | None:
         """The user who holds this token, or None."""
-        if time.monotonic() >= self._next_check:
+        digest = _hash(token)
+        # A new user's first request may come right after the command that wrote the file.
+        if time.monotonic() >= self._next_check or digest not in self._users:
             self._reload()
-        return self._users.get(_hash(token))
+        return self._users.get(digest)
 
     def issue(self, name: str, groups: list[str], *, rotate: bool = False) -> str:
         """The token of a user, made when there is none.
