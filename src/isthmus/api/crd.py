@@ -39,10 +39,17 @@ def _version(kind: type[Resource[Any, Any]]) -> Json:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}} | _scale(kind),
         "additionalPrinterColumns": [_column(column) for column in kind.columns],
         "schema": {"openAPIV3Schema": _schema(kind)},
     }
+
+
+def _scale(kind: type[Resource[Any, Any]]) -> Json:
+    if kind.scale is None:
+        return {}
+    paths = {"specReplicasPath": kind.scale.spec, "statusReplicasPath": kind.scale.status}
+    return {"scale": paths}
 
 
 def _column(column: Column) -> Json:

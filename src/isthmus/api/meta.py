@@ -195,6 +195,13 @@ class Column(Model):
     priority: int = Field(default=0, description="Above 0: only with `-o wide`.")
 
 
+class Scale(Model):
+    """Where ``kubectl scale`` finds the wanted and the present number."""
+
+    spec: str
+    status: str
+
+
 class Names(Model):
     """How a kind is called on the wire and on the command line."""
 
@@ -214,6 +221,7 @@ class Resource(Model, Generic[SpecT, StatusT]):
 
     names: ClassVar[Names]
     columns: ClassVar[tuple[Column, ...]] = ()
+    scale: ClassVar[Scale | None] = None
 
     metadata: ObjectMeta
     spec: SpecT

@@ -4,6 +4,25 @@ from typing import Any
 
 from isthmus.api.meta import Resource
 from isthmus.api.v1alpha1.claim import AnyClaim, Claim, ClaimSpec, ClaimStatus, RevisionPolicy
+from isthmus.api.v1alpha1.cluster import (
+    Cluster,
+    ClusterNetwork,
+    ClusterSpec,
+    ClusterStatus,
+    ControlPlane,
+    NetworkPlugin,
+    NodeCount,
+)
+from isthmus.api.v1alpha1.node_pool import (
+    Heal,
+    MemberPhase,
+    NodePool,
+    NodePoolSpec,
+    NodePoolStatus,
+    PoolMember,
+    Rollout,
+    Taint,
+)
 from isthmus.api.v1alpha1.offering import (
     Action,
     Binding,
@@ -57,6 +76,8 @@ KINDS: tuple[type[Resource[Any, Any]], ...] = (
     ServiceBinding,
     Stack,
     Operation,
+    Cluster,
+    NodePool,
 )
 
 __all__ = [
@@ -68,8 +89,20 @@ __all__ = [
     "Claim",
     "ClaimSpec",
     "ClaimStatus",
+    "Cluster",
+    "ClusterNetwork",
+    "ClusterSpec",
+    "ClusterStatus",
+    "ControlPlane",
     "CredentialTemplate",
     "Drift",
+    "Heal",
+    "MemberPhase",
+    "NetworkPlugin",
+    "NodeCount",
+    "NodePool",
+    "NodePoolSpec",
+    "NodePoolStatus",
     "Offering",
     "OfferingRevision",
     "OfferingRevisionSpec",
@@ -81,12 +114,14 @@ __all__ = [
     "OperationStatus",
     "Phase",
     "Plan",
+    "PoolMember",
     "PriceComponent",
     "PriceList",
     "Provider",
     "ProviderSpec",
     "ProviderStatus",
     "RevisionPolicy",
+    "Rollout",
     "ServiceBinding",
     "ServiceBindingSpec",
     "ServiceBindingStatus",
@@ -100,6 +135,7 @@ __all__ = [
     "StackSpec",
     "StackStatus",
     "StackTemplate",
+    "Taint",
     "Target",
     "UsagePrice",
 ]
