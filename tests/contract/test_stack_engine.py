@@ -39,6 +39,8 @@ class Subject(Protocol):
 
     engine: StackEngine
     installation: str
+    stateful: tuple[str, ...]
+    """What an offering would have to name so that its replacement needs approval."""
 
     def template(self, *, size: int = 10, name: str = "one", secret: bool = False) -> Json:
         """A stack with one resource: ``size`` updates it, another ``name`` replaces its data."""
@@ -53,6 +55,7 @@ class Subject(Protocol):
 class FakeSubject:
     engine: StackEngine
     installation: str = "test"
+    stateful: tuple[str, ...] = ()
 
     def template(self, *, size: int = 10, name: str = "one", secret: bool = False) -> Json:
         properties: Json = {"size": size, "name": name}
@@ -76,6 +79,7 @@ class AwsSubject:
     engine: StackEngine
     lab: Any
     installation: str
+    stateful: tuple[str, ...] = ()
 
     def template(self, *, size: int = 10, name: str = "one", secret: bool = False) -> Json:
         properties: Json = {"QueueName": f"{name}-queue", "VisibilityTimeout": size}
@@ -103,19 +107,59 @@ class AwsSubject:
         return template | {"Resources": template["Resources"] | {"Bad": bad}}
 
 
+@dataclass
+class HeatSubject:
+    engine: StackEngine
+    installation: str
+    stateful: tuple[str, ...] = ("Jobs",)
+
+    def template(self, *, size: int = 10, name: str = "one", secret: bool = False) -> Json:
+        properties: Json = {"value": str(size), "update_replace_value": name}
+        template: Json = {
+            "heat_template_version": "2021-04-16",
+            "resources": {"Jobs": {"type": "OS::Heat::TestResource", "properties": properties}},
+            "outputs": {"Id": {"value": {"get_resource": "Jobs"}}},
+        }
+        if secret:
+            template["parameters"] = {"Word": {"type": "string", "hidden": True}}
+            properties["value"] = {"get_param": "Word"}
+        return template
+
+    def break_creation(self, template: Json) -> Json:
+        bad = {
+            "type": "OS::Neutron::Net",
+            "depends_on": "Jobs",
+            "properties": {"value_specs": {"no luck": "1"}},
+        }
+        return template | {"resources": template["resources"] | {"Bad": bad}}
+
+
 @asynccontextmanager
 async def opened(chosen: Driver, endpoint: Endpoint) -> AsyncIterator[StackEngine]:
     async with chosen.open(endpoint) as connection:
         yield connection.engine
 
 
-@pytest.fixture(params=["fake", "aws"])
+HEAT = pytest.param("openstack", marks=(pytest.mark.labs, pytest.mark.openstack))
+
+
+@pytest.fixture(params=["fake", "aws", HEAT])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
         cloud = FakeCloud(SystemClock(), latency_seconds=0.05)
         endpoint = Endpoint(provider="here", region="", settings={}, installation="test")
         async with opened(driver(lambda _: cloud), endpoint) as engine:
             yield FakeSubject(engine)
+        return
+    if request.param == "openstack":
+        try:
+            endpoint = request.getfixturevalue("openstack_lab").endpoint()
+        except pytest.FixtureLookupError:
+            pytest.skip("the OpenStack lab is not here")
+        from isthmus.drivers.openstack import DRIVER as OPENSTACK
+
+        async with opened(OPENSTACK, endpoint) as engine:
+            yield HeatSubject(engine, endpoint.installation)
         return
     lab = request.getfixturevalue("aws_lab")
     from isthmus.drivers.aws import DRIVER
@@ -129,6 +173,7 @@ def stack_of(subject: Subject, template: Json | None = None, **changes: Any) -> 
     native = NativeStack(
         name=StackName(f"isthmus-contract-{uid}"),
         template=template or subject.template(),
+        stateful=subject.stateful,
         tags={
             TAG_UID: uid,
             TAG_NAMESPACE: "team-a",

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
+from isthmus.core import guards
 from isthmus.core.documents import keep_fields
 from isthmus.core.stacks import (
     ABSENT,
@@ -23,7 +24,7 @@ from isthmus.core.stacks import (
     Owned,
     StackName,
 )
-from isthmus.drivers.aws import guards, predelete, states, template
+from isthmus.drivers.aws import predelete, states, template
 from isthmus.drivers.aws.changesets import ChangeSet, ChangeSets
 from isthmus.drivers.aws.observation import REVIEW, STACK_TYPE, Native, Observer
 from isthmus.drivers.aws.previews import Previews

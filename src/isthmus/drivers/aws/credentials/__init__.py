@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from isthmus.drivers.aws.credentials.identities import IamRole, IamUser
 from isthmus.drivers.aws.credentials.sql_user import SqlUser
-from isthmus.drivers.aws.credentials.static import Static
 from isthmus.drivers.aws.session import Aws
 from isthmus.ports import CredentialSource
+from isthmus.runtime.static_credentials import Static
 
 
 def sources(aws: Aws) -> Mapping[str, CredentialSource]:

@@ -1,7 +1,8 @@
-"""What the engine must not do: touch what is not ours, lose data unasked, repeat a secret."""
+"""What no engine may do: touch what is not ours, lose data unasked, repeat a secret."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from isthmus.core.stacks import (
     TAG_INSTALLATION,
@@ -11,11 +12,29 @@ from isthmus.core.stacks import (
     Change,
     NativeStack,
 )
-from isthmus.drivers.aws.observation import Native
 from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden, IsthmusError
 
 
-def claim(native: Native | None, stack: NativeStack) -> None:
+class Held(Protocol):
+    """A native stack as any driver reads it, as far as whose it is."""
+
+    @property
+    def name(self) -> str:
+        """The cloud's name of it."""
+        ...
+
+    @property
+    def owner_uid(self) -> str:
+        """Value of our uid tag; empty: not ours."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Our tags, by the names of ``core.stacks``."""
+        ...
+
+
+def claim(native: Held | None, stack: NativeStack) -> None:
     """Refuse a stack of somebody else; one to adopt may bear no tag yet."""
     if native is None or (native.owner_uid and native.owner_uid == uid_of(stack)):
         return
@@ -31,14 +50,14 @@ def claim(native: Native | None, stack: NativeStack) -> None:
         )
 
 
-def _left_behind(native: Native, stack: NativeStack) -> bool:
+def _left_behind(native: Held, stack: NativeStack) -> bool:
     """Tell whether it belonged to an object of this installation that is gone."""
     installation = stack.tags.get(TAG_INSTALLATION, "")
     same = native.tags.get(TAG_INSTALLATION, "") == installation
     return stack.adopted and same and native.owner_uid == stack.former_owner
 
 
-def require_ours(native: Native, stack: NativeStack) -> None:
+def require_ours(native: Held, stack: NativeStack) -> None:
     """Refuse to touch what does not bear the tag of this very object."""
     if not native.owner_uid or native.owner_uid != uid_of(stack):
         raise Forbidden(f"Stack {native.name} does not bear our tag; we do not delete it.")

@@ -1,0 +1,211 @@
+"""Heat as StackEngine: look at the stack, take the one step that its state calls for.
+
+Heat takes a change only while it does not work on the stack, so what it works on is waited for. A
+creation or an update that failed is gone on with by the next update: what is whole stays, what is
+not is made anew. Whether Heat rolls back by itself is the Provider's setting.
+https://docs.openstack.org/api-ref/orchestration/v1/
+"""
+
+from isthmus.api.meta import Adopt, Json
+from isthmus.api.v1alpha1 import Phase
+from isthmus.core import guards
+from isthmus.core.documents import keep_fields
+from isthmus.core.stacks import (
+    ABSENT,
+    TAG_INSTALLATION,
+    TAG_NAME,
+    TAG_NAMESPACE,
+    Changes,
+    NativeStack,
+    Observed,
+    Owned,
+    StackName,
+)
+from isthmus.drivers.openstack import readings, states, template
+from isthmus.drivers.openstack.observation import Observer
+from isthmus.drivers.openstack.previews import Previews
+from isthmus.drivers.openstack.readings import Native
+from isthmus.drivers.openstack.session import Cloud
+from isthmus.drivers.openstack.states import Step
+from isthmus.drivers.openstack.template import Document
+from isthmus.errors import AlreadyExists, InvalidSpec, NotFound, NotYet, StackFailed
+
+
+class Heat:
+    """See ``ports.StackEngine``."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._observer = Observer(cloud)
+        self._previews = Previews(cloud)
+
+    async def preview(self, stack: NativeStack) -> Changes:
+        """Ask Heat for a dry run."""
+        with guards.unsaid(stack):
+            native = await self._observer.find(stack.name)
+            guards.claim(native, stack)
+            if native is None:
+                changes, _ = await self._previews.of_new(stack, template.prepare(stack))
+                return changes
+            if states.of(native.status).step is not Step.UPDATE:
+                raise NotYet(f"Heat can preview nothing now: the stack is {native.status}.")
+            document = await self._document(stack, native)
+            changes, _ = await self._previews.of_change(stack, document, native)
+            return changes
+
+    async def observe(self, name: StackName) -> Observed:
+        """Look at the stack, its resources, events and drift."""
+        native = await self._observer.find(name)
+        if native is None:
+            return ABSENT
+        try:
+            return await self._observer.observe(native)
+        except NotFound:
+            return ABSENT  # It went between two looks.
+
+    async def apply(self, stack: NativeStack) -> None:
+        """Take the next step towards the stack as it is wanted."""
+        with guards.unsaid(stack):
+            native = await self._observer.find(stack.name)
+            guards.claim(native, stack)
+            if native is None:
+                await self._create(stack)
+                return
+            match states.of(native.status).step:
+                case Step.CREATE | Step.WAIT:
+                    return
+                case Step.UPDATE:
+                    await self._update(stack, native)
+                case Step.REFUSE:
+                    raise StackFailed(
+                        f"Heat cannot change a stack in {native.status}: "
+                        f"{states.of(native.status).says}."
+                    )
+
+    async def delete(self, stack: NativeStack) -> None:
+        """Take the next step of the deletion."""
+        native = await self._observer.find(stack.name)
+        if native is None or native.status == "DELETE_IN_PROGRESS":
+            return
+        guards.require_ours(native, stack)
+        try:
+            await self._cloud.ask("orchestration", "DELETE", native.path)
+        except NotFound:
+            return
+
+    async def adopt(self, stack: NativeStack, adopt: Adopt) -> None:
+        """Tag an existing stack as ours, or import existing resources into a new one.
+
+        Tagging is an update with the stack's own template, so it changes nothing else; the template
+        of ours comes with the ``apply`` that follows, under its guard.
+        """
+        with guards.unsaid(stack):
+            native = await self._observer.find(stack.name)
+            if native is None and adopt.resources:
+                await self._import(stack, adopt)
+                return
+            if native is None:
+                raise NotFound(
+                    f"spec.adopt.externalName: there is no Heat stack {stack.name!r} in this "
+                    "project and region."
+                )
+            guards.claim(native, stack)
+            ready = states.of(native.status).step is Step.UPDATE
+            if ready and native.owner_uid != guards.uid_of(stack):
+                await self._tag(stack, native)
+
+    async def check_drift(self, name: StackName) -> None:
+        """Ask Heat to check every resource; it answers in a later ``observe``."""
+        native = await self._observer.find(name)
+        if native is None or states.of(native.status).step is not Step.UPDATE:
+            return  # It would meet Heat's lock.
+        await self._cloud.ask(
+            "orchestration", "POST", f"{native.path}/actions", body={"check": None}
+        )
+
+    async def owned(self) -> tuple[Owned, ...]:
+        """List the stacks that bear our tags."""
+        ours = self._cloud.settings.installation
+        tag = template.installation_tag(ours) if ours else ""
+        return tuple(
+            _owned(native)
+            for native in await self._observer.all(tag)
+            if native.owner_uid and native.tags.get(TAG_INSTALLATION, "") == ours
+        )
+
+    async def adoptable(self) -> tuple[Owned, ...]:
+        """List the stacks that nobody's tag is on."""
+        return tuple(
+            _owned(native)
+            for native in await self._observer.all()
+            if not native.owner_uid and not native.nested
+        )
+
+    async def _create(self, stack: NativeStack) -> None:
+        document = template.prepare(stack)
+        body = self._request(stack, document, ()) | {"stack_name": stack.name}
+        try:
+            await self._cloud.ask("orchestration", "POST", "/stacks", body=body)
+        except AlreadyExists as exc:
+            raise NotYet("Heat is creating the stack already.") from exc
+
+    async def _update(self, stack: NativeStack, native: Native) -> None:
+        healthy = states.of(native.status).phase is Phase.READY
+        if healthy and stack.digest and native.digest == stack.digest:
+            return
+        document = await self._document(stack, native)
+        changes, _ = await self._previews.of_change(stack, document, native)
+        losing = changes.losing_data
+        if losing and not stack.replacement_approved:
+            raise guards.needs_approval(losing)
+        body = self._request(stack, document, native.marks.others)
+        await self._cloud.ask("orchestration", "PUT", native.path, body=body)
+
+    async def _tag(self, stack: NativeStack, native: Native) -> None:
+        body: Json = {"tags": template.write_tags(stack.tags, "", native.marks.others)}
+        await self._cloud.ask("orchestration", "PATCH", native.path, body=body)
+
+    async def _import(self, stack: NativeStack, adopt: Adopt) -> None:
+        """Make a stack of resources that are there, if the cloud's Heat allows it."""
+        document = template.prepare(stack)
+        body = self._request(stack, document, ()) | {
+            "stack_name": stack.name,
+            "adopt_stack_data": template.adoption(document, stack.name, adopt.resources),
+        }
+        try:
+            await self._cloud.ask("orchestration", "POST", "/stacks", body=body)
+        except InvalidSpec as exc:
+            if "Stack Adopt" not in exc.message:
+                raise
+            raise InvalidSpec(
+                "spec.adopt.resources: this cloud's Heat imports no resources; its operator may "
+                "allow that (enable_stack_adopt)."
+            ) from exc
+
+    def _request(self, stack: NativeStack, document: Document, others: tuple[str, ...]) -> Json:
+        settings = self._cloud.settings
+        return document.request() | {
+            "parameters": dict(stack.parameters),
+            "tags": template.write_tags(stack.tags, stack.digest, others),
+            "disable_rollback": not settings.rollback,
+            "timeout_mins": settings.timeout_minutes,
+        }
+
+    async def _document(self, stack: NativeStack, native: Native) -> Document:
+        document = template.prepare(stack)
+        if not stack.ignore_fields:
+            return document
+        deployed = await self._previews.deployed(native)
+        kept = keep_fields(document.template, deployed, stack.ignore_fields)
+        return Document(template=kept, files=document.files, environment=document.environment)
+
+
+def _owned(native: Native) -> Owned:
+    return Owned(
+        name=native.name,
+        native_id=native.id,
+        type=readings.STACK_TYPE,
+        uid=native.owner_uid,
+        namespace=native.tags.get(TAG_NAMESPACE, ""),
+        object_name=native.tags.get(TAG_NAME, ""),
+    )

@@ -1,0 +1,231 @@
+"""Look at a Heat stack and say what it means: state, resources, events, cause, drift."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from isthmus.api.meta import Json
+from isthmus.api.v1alpha1 import Drift, Phase, StackEvent, StackResource
+from isthmus.core.stacks import TAG_INSTALLATION, TAG_NAMESPACE, Observed
+from isthmus.core.why import root_cause
+from isthmus.drivers.openstack import readings, states
+from isthmus.drivers.openstack.readings import Native, Part
+from isthmus.drivers.openstack.session import Cloud
+from isthmus.errors import NotFound
+
+_NEWEST_EVENTS: Final = 40
+_MOST_FAILURES: Final = 100
+_DEEPEST: Final = 5
+"""Heat's own limit of nesting, ``max_nested_stack_depth``."""
+_PAGE: Final = 200
+_REMEMBERED: Final = 1000
+"""Healthy stacks whose details are kept, about 5 kB each."""
+
+
+class Observer:
+    """Reads the stacks of one project."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._settled: OrderedDict[str, tuple[Native, Observed]] = OrderedDict()
+
+    async def find(self, name: str) -> Native | None:
+        """Return the stack of that name or id, or None where there is none (any more)."""
+        try:
+            answer = await self._cloud.get("orchestration", f"/stacks/{quote(name, safe='')}")
+        except NotFound:
+            return None
+        native = readings.read_stack(cast("Json", answer["stack"]))
+        return None if states.of(native.status).phase is Phase.ABSENT else native
+
+    async def observe(self, native: Native) -> Observed:
+        """Say everything about a stack.
+
+        A healthy stack that Heat shows as it was has the same resources and events, too: Heat is
+        asked for those only once.
+        """
+        known = self._settled.get(native.id)
+        if known is not None and known[0] == native:
+            self._settled.move_to_end(native.id)
+            return known[1]
+        observed = await self._look(native)
+        if observed.phase is Phase.READY:
+            self._settled[native.id] = (native, observed)
+            if len(self._settled) > _REMEMBERED:
+                self._settled.popitem(last=False)
+        return observed
+
+    async def _look(self, native: Native) -> Observed:
+        state = states.of(native.status)
+        parts = await self.parts(native)
+        raw = await self._events(native)
+        types = {part.resource.logical_id: part.resource.type for part in parts}
+        events = [readings.read_event(event, types) for event in raw]
+        below: tuple[Part, ...] = ()
+        if native.status.endswith("_FAILED"):
+            below = await self._failed_parts(native)
+            events = _merged(events, await self._nested_failures(native, raw, below))
+        resources = tuple(part.resource for part in parts)
+        shown = events if state.phase is Phase.FAILED else ()
+        return Observed(
+            phase=state.phase,
+            native_status=native.status,
+            native_id=native.id,
+            digest=_digest(native),
+            owner_uid=native.owner_uid,
+            owner_namespace=native.tags.get(TAG_NAMESPACE, ""),
+            owner_installation=native.tags.get(TAG_INSTALLATION, ""),
+            outputs=native.outputs,
+            resources=_with_failed(resources, below),
+            events=tuple(events),
+            message=_message(native, state.says, resources, shown) if state.says else "",
+            blockers=_blockers(native, resources, below),
+            drift=_drift(native, events, below),
+        )
+
+    async def parts(self, native: Native, **query: Any) -> tuple[Part, ...]:
+        """Return the stack's resources."""
+        answer = await self._cloud.get("orchestration", f"{native.path}/resources", **query)
+        found = cast("list[Json]", answer.get("resources", []))
+        return tuple(readings.read_part(resource) for resource in found)
+
+    async def all(self, tag: str = "") -> tuple[Native, ...]:
+        """Return all stacks of the project that are not part of others, newest first."""
+        found: list[Native] = []
+        marker: str | None = None
+        while True:
+            answer = await self._cloud.get(
+                "orchestration", "/stacks", limit=_PAGE, marker=marker, tags=tag or None
+            )
+            page = [readings.read_stack(s) for s in cast("list[Json]", answer.get("stacks", []))]
+            found += [n for n in page if states.of(n.status).phase is not Phase.ABSENT]
+            if len(page) < _PAGE:
+                return tuple(found)
+            marker = page[-1].id
+
+    async def _events(self, native: Native) -> list[Json]:
+        """Return the newest events of the stack and its own resources, oldest first."""
+        answer = await self._cloud.get(
+            "orchestration", f"{native.path}/events", limit=_NEWEST_EVENTS, sort_dir="desc"
+        )
+        return cast("list[Json]", answer.get("events", []))[::-1]
+
+    async def _failed_parts(self, native: Native) -> tuple[Part, ...]:
+        return await self.parts(native, nested_depth=_DEEPEST, status="FAILED")
+
+    async def _nested_failures(
+        self, native: Native, raw: Sequence[Json], below: Sequence[Part]
+    ) -> list[StackEvent]:
+        """Return the failures of the newest operation at every depth, under their paths.
+
+        What is told of a nested stack itself is left out: it only repeats what happened in it.
+        """
+        answer = await self._cloud.get(
+            "orchestration",
+            f"{native.path}/events",
+            nested_depth=_DEEPEST,
+            resource_status="FAILED",
+            limit=_MOST_FAILURES,
+            sort_dir="desc",
+        )
+        where = readings.paths(below)
+        types = {(p.stack_id, p.resource.logical_id): p.resource.type for p in below}
+        began = _began(raw)
+        found: list[tuple[int, StackEvent]] = []
+        for event in cast("list[Json]", answer.get("events", []))[::-1]:
+            stack = readings.stack_of(event)
+            own = readings.is_of_stack(event)
+            if (own and stack != native.id) or str(event["event_time"]) < began:
+                continue
+            above, name = where.get(stack, ""), str(event.get("resource_name", ""))
+            read = readings.read_event(event, {name: types.get((stack, name), "")})
+            path = f"{above}/{name}" if above else name
+            depth = -1 if own else path.count("/")
+            found.append((-depth, read.model_copy(update={"logical_id": path})))
+        # Heat's clock has whole seconds: in one of them what is deeper came first.
+        return [event for _, event in sorted(found, key=lambda pair: (pair[1].time, pair[0]))]
+
+
+def _began(raw: Sequence[Json]) -> str:
+    """Return when the newest operation began, in Heat's words."""
+    beginnings = (
+        str(event["event_time"])
+        for event in reversed(raw)
+        if readings.is_of_stack(event)
+        and str(event.get("resource_status", "")).endswith("_IN_PROGRESS")
+    )
+    return next(beginnings, "")
+
+
+def _merged(newest: Sequence[StackEvent], failures: Sequence[StackEvent]) -> list[StackEvent]:
+    """Return both, each event once, oldest first; of one second the failures as they followed."""
+    failed = {event.id for event in failures}
+    both = [*(event for event in newest if event.id not in failed), *failures]
+    return sorted(both, key=lambda event: event.time)
+
+
+def _digest(native: Native) -> str:
+    """Return the digest that Heat has, or has tried in vain; a deletion leaves none."""
+    return "" if native.status.startswith("DELETE_") else native.digest
+
+
+def _message(
+    native: Native,
+    says: str,
+    resources: Sequence[StackResource],
+    failures: Sequence[StackEvent],
+) -> str:
+    cause = root_cause(failures)
+    if cause is not None and cause.type != readings.STACK_TYPE:
+        return f"{says}: {cause.logical_id} ({cause.type}): {cause.reason or cause.status}"
+    busy = [f"{r.logical_id} ({r.type})" for r in resources if r.status.endswith("_IN_PROGRESS")]
+    if busy:
+        return f"{says} {', '.join(busy[:3])}{' …' if len(busy) > 3 else ''}"
+    return f"{says}: {native.reason}" if failures and native.reason else says
+
+
+def _causes(below: Sequence[Part]) -> list[StackResource]:
+    """Return the failed resources that are no stacks themselves, under their paths."""
+    where = readings.paths(below)
+    return [readings.located(part, where) for part in below if not part.nested_id]
+
+
+def _blockers(
+    native: Native, resources: Sequence[StackResource], below: Sequence[Part]
+) -> tuple[str, ...]:
+    """Name what cannot be deleted, and why."""
+    if native.status != "DELETE_FAILED":
+        return ()
+    stuck = [r for r in _causes(below) or resources if r.status == "DELETE_FAILED"]
+    named = tuple(f"{r.logical_id} ({r.type}): {r.reason or r.status}" for r in stuck)
+    return named or (f"{native.name} ({readings.STACK_TYPE}): {native.reason or native.status}",)
+
+
+def _with_failed(
+    resources: Sequence[StackResource], below: Sequence[Part]
+) -> tuple[StackResource, ...]:
+    """Return the stack's resources, marked where a check found them amiss, and failed deeper ones.
+
+    Healthy members of nested stacks are left out: a pool of a hundred nodes would fill the status.
+    """
+    deeper = [r for r in _causes(below) if "/" in r.logical_id]
+    return tuple(_marked(resource) for resource in (*resources, *deeper))
+
+
+def _marked(resource: StackResource) -> StackResource:
+    amiss = resource.status == "CHECK_FAILED"
+    return resource.model_copy(update={"drifted": True}) if amiss else resource
+
+
+def _drift(native: Native, events: Sequence[StackEvent], below: Sequence[Part]) -> Drift | None:
+    """Read the outcome of a check, as long as nothing else has happened to the stack since."""
+    if native.status not in ("CHECK_COMPLETE", "CHECK_FAILED"):
+        return None
+    checked = [e.time for e in events if e.status == native.status]
+    amiss = tuple(r.logical_id for r in _causes(below))
+    return Drift(
+        checked_at=max(checked, default=None),
+        drifted=native.status == "CHECK_FAILED",
+        resources=amiss,
+    )
