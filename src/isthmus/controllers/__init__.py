@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
+    Machine,
+    Network,
     Offering,
     OfferingRevision,
     Operation,
@@ -32,7 +34,8 @@ from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
 from isthmus.runtime.manager import Manager, Trigger
 
-ClaimT = TypeVar("ClaimT", bound=Claim[Any, Any])
+CLAIMS: tuple[type[Claim[Any, Any]], ...] = (ServiceInstance, Machine, Network)
+"""The kinds that are realised from an offering."""
 
 __all__ = ["Built", "Planning", "build"]
 
@@ -75,8 +78,8 @@ def build(
     manager.add(OfferingController(world))
     stacks = StackController(world, drift_every=drift_every)
     claims: dict[str, ClaimController[Any]] = {
-        ServiceInstance.names.kind: ServiceInstanceController(world)
-    }
+        kind: ClaimController(world, listed.kind) for kind, listed in world.claims.items()
+    } | {ServiceInstance.names.kind: ServiceInstanceController(world)}
     for kind, controller in claims.items():
         manager.add(controller, triggers=triggers.of_claims(world.claims[kind]))
     manager.add(stacks, triggers=triggers.of_stacks())
@@ -86,7 +89,7 @@ def build(
 
 
 def _world(manager: Manager, connections: Connections) -> World:
-    instances = _claims(manager, ServiceInstance)
+    claims = {model.names.kind: _claims(manager, model) for model in CLAIMS}
     return World(
         store=manager.store,
         clock=manager.clock,
@@ -94,8 +97,8 @@ def _world(manager: Manager, connections: Connections) -> World:
         providers=manager.lister(Provider, secret=_provider_secret),
         offerings=manager.lister(Offering),
         revisions=manager.lister(OfferingRevision, offering=_field("offering")),
-        instances=instances,
-        claims={ServiceInstance.names.kind: instances},
+        instances=claims[ServiceInstance.names.kind],
+        claims=claims,
         bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
         stacks=manager.lister(
             Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
@@ -106,8 +109,8 @@ def _world(manager: Manager, connections: Connections) -> World:
     )
 
 
-def _claims(manager: Manager, kind: type[ClaimT]) -> Lister[ClaimT]:
-    return manager.lister(kind, offering=_field("offering"), namespace=_namespace, uid=_uid)
+def _claims(manager: Manager, kind: type[AnyClaim]) -> Lister[Any]:
+    return manager.lister(kind, offering=_offering(kind), namespace=_namespace, uid=_uid)
 
 
 class _Triggers:
@@ -221,6 +224,14 @@ def _usable(obj: Json) -> object:
 
 def _field(name: str) -> Callable[[Json], list[str]]:
     return lambda obj: [obj["spec"][name]]
+
+
+def _offering(kind: type[AnyClaim]) -> Callable[[Json], list[str]]:
+    """Index a claim by its offering, for which some kinds have a default."""
+    spec = kind.model_fields["spec"].annotation
+    assert spec is not None
+    usual = spec.model_fields["offering"].get_default()
+    return lambda obj: [obj["spec"].get("offering", usual)]
 
 
 def _in_namespace(name: str) -> Callable[[Json], list[str]]:

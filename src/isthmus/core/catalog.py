@@ -45,15 +45,22 @@ def values_of(definition: OfferingSpec, spec: ClaimSpec) -> Json:
         InvalidSpec: Names the field that does not fit and what would.
     """
     plan = plan_of(definition, spec.plan)
-    asked = spec.asked()
+    own, asked = spec.own_parameters(), spec.asked()
+    if twice := sorted(own & set(spec.parameters)):
+        raise InvalidSpec(f"spec.parameters.{twice[0]}: set spec.{twice[0]} instead.")
     if taken := sorted(set(asked) & set(plan.fixed)):
         raise InvalidSpec(
-            f"spec.parameters.{taken[0]}: plan {plan.name!r} fixes it; remove it or choose "
+            f"{_field(taken[0], own)}: plan {plan.name!r} fixes it; remove it or choose "
             "another plan."
         )
     values = schemas.defaults(definition.parameters) | plan.parameters | asked
-    schemas.check(definition.parameters, values, field="spec.parameters")
+    schemas.check(definition.parameters, values, field="spec.parameters", own=own)
     return values
+
+
+def _field(parameter: str, own: frozenset[str]) -> str:
+    """Return where a parameter is set."""
+    return f"spec.{parameter}" if parameter in own else f"spec.parameters.{parameter}"
 
 
 def changed_immutables(definition: OfferingSpec, old: Json, new: Json) -> tuple[str, ...]:

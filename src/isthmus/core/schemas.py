@@ -35,14 +35,22 @@ def immutable_names(schema: Json) -> frozenset[str]:
     return frozenset(k for k, p in properties(schema).items() if p.get(UPDATABLE) is not True)
 
 
-def check(schema: Json, values: Mapping[str, Any], *, field: str) -> None:
+def check(
+    schema: Json, values: Mapping[str, Any], *, field: str, own: frozenset[str] = frozenset()
+) -> None:
     """Hold values against a schema; a secret property must be a ``{secretKeyRef: {name, key}}``.
+
+    Args:
+        schema: The schema.
+        values: What is given.
+        field: Where it is given, for messages.
+        own: Properties that are given beside that field and not below it.
 
     Raises:
         InvalidSpec: Names the first three wrong fields, what is wrong, and what would be right.
     """
     errors = _validator(orjson.dumps(schema)).iter_errors(dict(values))
-    problems = [f"{_path(field, error)}: {error.message}" for error in errors]
+    problems = [f"{_path(field, error, own)}: {error.message}" for error in errors]
     if problems:
         more = f" ({len(problems) - 3} more)" if len(problems) > 3 else ""
         raise InvalidSpec("; ".join(sorted(problems)[:3]) + more)
@@ -77,5 +85,7 @@ _REFERENCE: Json = {
 }
 
 
-def _path(field: str, error: jsonschema_rs.ValidationError) -> str:
-    return ".".join([field, *(str(part) for part in error.instance_path)])
+def _path(field: str, error: jsonschema_rs.ValidationError, own: frozenset[str]) -> str:
+    path = [str(part) for part in error.instance_path]
+    above = field.rpartition(".")[0] if path and path[0] in own else field
+    return ".".join([above, *path])

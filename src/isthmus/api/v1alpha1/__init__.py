@@ -13,6 +13,8 @@ from isthmus.api.v1alpha1.cluster import (
     NetworkPlugin,
     NodeCount,
 )
+from isthmus.api.v1alpha1.machine import Machine, MachineSpec, MachineStatus
+from isthmus.api.v1alpha1.network import Network, NetworkSpec, NetworkStatus
 from isthmus.api.v1alpha1.node_pool import (
     Heal,
     MemberPhase,
@@ -74,6 +76,8 @@ KINDS: tuple[type[Resource[Any, Any]], ...] = (
     OfferingRevision,
     ServiceInstance,
     ServiceBinding,
+    Machine,
+    Network,
     Stack,
     Operation,
     Cluster,
@@ -97,8 +101,14 @@ __all__ = [
     "CredentialTemplate",
     "Drift",
     "Heal",
+    "Machine",
+    "MachineSpec",
+    "MachineStatus",
     "MemberPhase",
+    "Network",
     "NetworkPlugin",
+    "NetworkSpec",
+    "NetworkStatus",
     "NodeCount",
     "NodePool",
     "NodePoolSpec",

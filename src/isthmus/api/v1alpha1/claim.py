@@ -18,6 +18,9 @@ class RevisionPolicy(StrEnum):
 class ClaimSpec(Managed):
     """What the tenant asks for."""
 
+    own: ClassVar[tuple[str, ...]] = ()
+    """Fields of a kind that are parameters of the offering, under the same name."""
+
     offering: str = Field(min_length=1, description="Name of an Offering.")
     plan: str = Field(min_length=1, description="Name of one of the offering's plans.")
     provider: str = Field(
@@ -38,8 +41,16 @@ class ClaimSpec(Managed):
     )
 
     def asked(self) -> Json:
-        """Return the offering's parameters that it asks for; a kind adds those of its fields."""
-        return self.parameters
+        """Return the offering's parameters that it asks for, those of its own fields included."""
+        own = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, include=set(self.own)
+        )
+        return self.parameters | own
+
+    def own_parameters(self) -> frozenset[str]:
+        """Return the names on the wire of its own fields."""
+        fields = type(self).model_fields
+        return frozenset(fields[name].alias or name for name in self.own)
 
 
 class ClaimStatus(Status):
