@@ -105,9 +105,15 @@ async def test_an_offering_lives_once(name, aws_lab, connection):
     assert {r["type"] for r in left(aws_lab)} <= OUTLIVING
 
 
-ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
+Actions = dict[str, list[tuple[str, dict[str, Any], str]]]
+ACTIONS: Actions = {
     "athena": [("run-query", {"query": "SELECT 1"}, "state")],
-    "aurora-mysql": [("snapshot", {}, "snapshotArn"), ("reboot", {}, "status")],
+    "aurora-mysql": [
+        ("snapshot", {}, "snapshotArn"),
+        ("reboot", {}, "status"),
+        ("stop", {}, "status"),
+        ("start", {}, "status"),
+    ],
     "aurora-postgresql": [
         ("snapshot", {}, "snapshotArn"),
         ("reboot", {}, "status"),
@@ -118,6 +124,14 @@ ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
     "dynamodb": [("backup", {}, "backupArn")],
     "elasticache": [("snapshot", {}, "snapshot")],
     "elb-application": [
+        ("register-target", {"target": "10.242.0.9"}, "state"),
+        ("drain-target", {"target": "10.242.0.9"}, ""),
+    ],
+    "elb-classic": [
+        ("register-target", {"target": "i-0123456789abcdef0"}, ""),
+        ("drain-target", {"target": "i-0123456789abcdef0"}, ""),
+    ],
+    "elb-network": [
         ("register-target", {"target": "10.242.0.9"}, "state"),
         ("drain-target", {"target": "10.242.0.9"}, ""),
     ],
@@ -133,11 +147,22 @@ ACTIONS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
     "sqs": [("purge", {}, "")],
 }
 """Actions in an order that the states allow, and what each must return."""
+OF_PRODUCTION: Actions = {
+    "aurora-mysql": [("failover", {}, "writer")],
+    "aurora-postgresql": [("failover", {}, "writer")],
+}
+"""Actions that need what only the plan ``production`` has."""
 
 
-async def acted(name: str, created: Observed, uid: str, connection: Connection) -> None:
+async def acted(
+    name: str,
+    created: Observed,
+    uid: str,
+    connection: Connection,
+    actions: Actions = ACTIONS,
+) -> None:
     """Every action does what it says."""
-    for action, inputs, returned in ACTIONS.get(name, []):
+    for action, inputs, returned in actions.get(name, []):
         call = ActionCall(
             token=f"{uid}-{action}",
             spec=substitute(
@@ -176,9 +201,11 @@ async def finished(connection: Connection, call: ActionCall) -> ActionState:
 @pytest.mark.parametrize("name", IN_LAB)
 async def test_production_can_be_made_and_goes_when_asked(name, aws_lab, connection):
     """What production keeps on purpose stays; protection does not stand in the owner's way."""
-    stack = native(composed(name, "production", uid=str(uuid.uuid4())), aws_lab)
+    uid = str(uuid.uuid4())
+    stack = native(composed(name, "production", uid=uid), aws_lab)
     created = await applied(connection, stack)
     assert created.phase is Phase.READY, created.message
+    await acted(name, created, uid, connection, OF_PRODUCTION)
     gone = await deleted(connection, stack)
     assert gone.phase is Phase.ABSENT, gone.blockers
     kept = {r["type"] for r in left(aws_lab)}
