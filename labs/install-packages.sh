@@ -2,7 +2,15 @@
 # Installs the Debian packages that `make test-labs` can use, where we may; says what is missing.
 set -u
 missing=""
-command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
+
+# need PACKAGE FILE: the package is wanted where the file is not there.
+need() {
+  [ -e "$2" ] || missing="$missing $1"
+}
+
+need mariadb-server /usr/sbin/mariadbd
+need rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
+need memcached /usr/bin/memcached
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "labs: not installed:$missing (needs root and apt); the tests that need them are skipped"

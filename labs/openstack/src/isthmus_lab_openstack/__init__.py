@@ -1,0 +1,1 @@
+"""A real OpenStack on one small machine, for tests and benchmarks. It touches no real cloud."""

@@ -1,0 +1,1 @@
+"""Code of the lab that runs inside OpenStack's own processes."""

@@ -1,0 +1,80 @@
+"""What is to fail, by rules in a file that may change at any time.
+
+The file is ``{"rules": [rule...]}``. A rule matches calls by ``service`` (an API's name, or
+``nova-compute``), ``method``, ``path`` and ``body`` (regular expressions, searched). It then waits
+``delay`` seconds and, with a ``status``, answers that with ``message`` and the header
+``Retry-After`` of ``retryAfter`` seconds. It holds for ``times`` calls, over all processes, or for
+ever. The first matching rule counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is about to happen. ``path`` is the URL's, or for nova-compute the server's name."""
+
+    service: str
+    method: str
+    path: str
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules in force. How often a rule has held is kept beside the file."""
+
+    file: Path
+
+    def wants_body(self, service: str) -> bool:
+        """Whether a rule for this service looks into bodies."""
+        return any("body" in rule and _same(rule, "service", service) for rule in self._read()[1])
+
+    def find(self, call: Call) -> dict[str, Any] | None:
+        """Return the rule that holds for this call, and count it."""
+        version, rules = self._read()
+        for index, rule in enumerate(rules):
+            if matches(rule, call) and self._take(f"{version}-{index}", rule.get("times")):
+                return rule
+        return None
+
+    def _read(self) -> tuple[int, list[dict[str, Any]]]:
+        try:
+            version = self.file.stat().st_mtime_ns
+            return version, json.loads(self.file.read_text()).get("rules", [])
+        except FileNotFoundError:
+            return 0, []
+
+    def _take(self, identity: str, times: int | None) -> bool:
+        if times is None:
+            return True
+        folder = self.file.with_suffix(".counts")
+        folder.mkdir(exist_ok=True)
+        for number in range(times):
+            try:
+                # Exclusive creation counts over all processes without a lock.
+                (folder / f"{identity}-{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            return True
+        return False
+
+
+def matches(rule: dict[str, Any], call: Call) -> bool:
+    """Whether the rule speaks of this call; what a rule does not name matches anything."""
+    return (
+        _same(rule, "service", call.service)
+        and _same(rule, "method", call.method)
+        and re.search(rule.get("path", ""), call.path) is not None
+        and re.search(rule.get("body", ""), call.body) is not None
+    )
+
+
+def _same(rule: dict[str, Any], key: str, value: str) -> bool:
+    return rule.get(key, value) == value
