@@ -4,7 +4,7 @@ import asyncio
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.aws_lab"]
+pytest_plugins = ["tests.aws_lab", "tests.aws_stacks"]
 
 
 def pytest_configure() -> None:

@@ -8,7 +8,6 @@ from isthmus.ports import Api
 NAMESPACES = Api("v1", "namespaces", namespaced=False)
 SECRETS = Api("v1", "secrets")
 EVENTS = Api("v1", "events")
-LEASES = Api("coordination.k8s.io/v1", "leases")
 
 
 def api_of(kind: type[Resource[Any, Any]]) -> Api:

@@ -136,10 +136,6 @@ class Observer:
             found += [read_stack(s) for s in cast("list[Json]", page.get("Stacks", []))]
         return tuple(found)
 
-    async def last_attempt(self, stack: str) -> Attempt | None:
-        """Return the newest operation, if we started it."""
-        return _last_attempt(await self._events(stack))
-
     async def _events(self, stack: str) -> list[Json]:
         """Return the events of the newest operation and what came with them, newest first."""
         found: list[Json] = []
