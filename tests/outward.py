@@ -14,6 +14,10 @@ from isthmus.errors import IsthmusError, Unavailable
 from isthmus.ports import Api, Connection, Driver, Endpoint, Listing, Store, WatchEvent
 
 T = TypeVar("T")
+NODES = (
+    "version", "nodes", "pods", "cordon", "uncordon", "evict", "delete_node",
+    "issue_join_token", "revoke_join_token",
+)  # fmt: skip
 ENGINE = ("observe", "apply", "delete", "adopt", "check_drift", "preview", "owned", "adoptable")
 
 
@@ -57,6 +61,11 @@ class Outward:
             actions=_Struck(inner.actions, self, ("start", "poll")),
             probe=lambda: self.call("probe", inner.probe),
         )
+
+
+def struck(inner: Any, row: Outward, names: tuple[str, ...]) -> Any:
+    """Return an object whose named methods pass through the row."""
+    return _Struck(inner, row, names)
 
 
 class _Struck:

@@ -1,6 +1,7 @@
 """The controllers: one file a kind. They decide with ``core`` and act through ``ports`` only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,8 +10,10 @@ from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
+    Cluster,
     Machine,
     Network,
+    NodePool,
     Offering,
     OfferingRevision,
     Operation,
@@ -20,6 +23,8 @@ from isthmus.api.v1alpha1 import (
     Stack,
 )
 from isthmus.controllers.claim import ClaimController
+from isthmus.controllers.cluster import ClusterController
+from isthmus.controllers.node_pool import NodePoolController
 from isthmus.controllers.offering import OfferingController
 from isthmus.controllers.operation import OperationController
 from isthmus.controllers.planning import Planning
@@ -28,13 +33,20 @@ from isthmus.controllers.service_binding import ServiceBindingController
 from isthmus.controllers.service_instance import ServiceInstanceController
 from isthmus.controllers.stack import DRIFT_EVERY, StackController
 from isthmus.controllers.world import World
-from isthmus.ports import Driver
-from isthmus.runtime.cache import Cache, Lister, owner_uids
+from isthmus.errors import InvalidSpec
+from isthmus.ports import ClusterNodes, Driver, OpenCluster
+from isthmus.runtime.cache import Cache, Index, Lister, owner_uids
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
 from isthmus.runtime.manager import Manager, Trigger
 
-CLAIMS: tuple[type[Claim[Any, Any]], ...] = (ServiceInstance, Machine, Network)
+CLAIMS: tuple[type[Claim[Any, Any]], ...] = (
+    ServiceInstance,
+    Machine,
+    Network,
+    Cluster,
+    NodePool,
+)
 """The kinds that are realised from an offering."""
 
 __all__ = ["Built", "Planning", "build"]
@@ -53,6 +65,7 @@ def build(
     *,
     load: Callable[[str], Driver],
     installation: str,
+    open_cluster: OpenCluster | None = None,
     drift_every: timedelta = DRIFT_EVERY,
 ) -> Built:
     """Add all controllers to a manager; return what other readers share with them.
@@ -61,6 +74,7 @@ def build(
         manager: Runs them.
         load: Finds a driver by its name, for example ``isthmus.drivers.load``.
         installation: Which Isthmus this is; part of the tags of everything that is made.
+        open_cluster: Reaches a cluster by its kubeconfig; without it clusters are only made.
         drift_every: How often each stack is checked for drift.
     """
     connections = Connections(
@@ -72,14 +86,18 @@ def build(
     )
     manager.in_background(connections.sweep)
     manager.on_close(connections.close)
-    world = _world(manager, connections)
+    world = _world(manager, connections, open_cluster or _nobody)
     triggers = _Triggers(world)
     manager.add(ProviderController(world), triggers=triggers.of_providers())
     manager.add(OfferingController(world))
     stacks = StackController(world, drift_every=drift_every)
     claims: dict[str, ClaimController[Any]] = {
         kind: ClaimController(world, listed.kind) for kind, listed in world.claims.items()
-    } | {ServiceInstance.names.kind: ServiceInstanceController(world)}
+    } | {
+        ServiceInstance.names.kind: ServiceInstanceController(world),
+        Cluster.names.kind: ClusterController(world),
+        NodePool.names.kind: NodePoolController(world),
+    }
     for kind, controller in claims.items():
         manager.add(controller, triggers=triggers.of_claims(world.claims[kind]))
     manager.add(stacks, triggers=triggers.of_stacks())
@@ -88,7 +106,14 @@ def build(
     return Built(connections, Planning(claims, stacks, connections))
 
 
-def _world(manager: Manager, connections: Connections) -> World:
+@asynccontextmanager
+async def _nobody(kubeconfig: str) -> AsyncGenerator[ClusterNodes, None]:
+    del kubeconfig
+    raise InvalidSpec("Nothing here speaks to Kubernetes clusters; install a driver that does.")
+    yield
+
+
+def _world(manager: Manager, connections: Connections, open_cluster: OpenCluster) -> World:
     claims = {model.names.kind: _claims(manager, model) for model in CLAIMS}
     return World(
         store=manager.store,
@@ -99,6 +124,9 @@ def _world(manager: Manager, connections: Connections) -> World:
         revisions=manager.lister(OfferingRevision, offering=_field("offering")),
         instances=claims[ServiceInstance.names.kind],
         claims=claims,
+        clusters=claims[Cluster.names.kind],
+        pools=claims[NodePool.names.kind],
+        open_cluster=open_cluster,
         bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
         stacks=manager.lister(
             Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
@@ -110,7 +138,8 @@ def _world(manager: Manager, connections: Connections) -> World:
 
 
 def _claims(manager: Manager, kind: type[AnyClaim]) -> Lister[Any]:
-    return manager.lister(kind, offering=_offering(kind), namespace=_namespace, uid=_uid)
+    more = _MORE_INDEXES.get(kind, {})
+    return manager.lister(kind, offering=_offering(kind), namespace=_namespace, uid=_uid, **more)
 
 
 class _Triggers:
@@ -133,6 +162,12 @@ class _Triggers:
         yield Trigger(world.stacks.cache, _owner(kind), essence=_mirrored)
         if kind is ServiceInstance:
             yield Trigger(world.bindings.cache, _instance, gone=True)
+        if kind is Cluster:
+            yield Trigger(world.pools.cache, _cluster, gone=True)
+            yield Trigger(world.secrets, _owner(Cluster))
+            yield Trigger(world.secrets, _by(claims, "secret", _path))
+        if kind is NodePool:
+            yield Trigger(world.clusters.cache, _by(claims, "cluster", _path), essence=_joinable)
         yield Trigger(world.offerings.cache, _by(claims, "offering", _name), essence=_status)
         yield Trigger(world.providers.cache, _unready(world, kind, claims), essence=_usable)
         yield Trigger(world.namespaces, _by(claims, "namespace", _name), essence=_labels)
@@ -186,6 +221,17 @@ def _instance(obj: Json) -> list[Key]:
     return [(obj["metadata"]["namespace"], obj["spec"]["instance"])]
 
 
+def _cluster(obj: Json) -> list[Key]:
+    return [(obj["metadata"]["namespace"], obj["spec"]["cluster"])]
+
+
+def _joinable(obj: Json) -> object:
+    """What a pool takes from its cluster."""
+    meta, status = obj["metadata"], obj.get("status", {})
+    facts = ("bootstrapped", "endpoint", "caHash", "version", "outputs")
+    return meta.get("deletionTimestamp"), [status.get(name) for name in facts]
+
+
 def _name(obj: Json) -> str:
     return obj["metadata"]["name"]
 
@@ -227,11 +273,16 @@ def _field(name: str) -> Callable[[Json], list[str]]:
 
 
 def _offering(kind: type[AnyClaim]) -> Callable[[Json], list[str]]:
-    """Index a claim by its offering, for which some kinds have a default."""
+    """Index a claim by its offering: the one it names, a default, or that of its revision."""
     spec = kind.model_fields["spec"].annotation
     assert spec is not None
-    usual = spec.model_fields["offering"].get_default()
-    return lambda obj: [obj["spec"].get("offering", usual)]
+    usual = spec.model_fields["offering"].get_default() or ""
+
+    def offering(obj: Json) -> list[str]:
+        named = obj["spec"].get("offering") or usual
+        return [named or obj.get("status", {}).get("revision", "").rpartition("-")[0]]
+
+    return offering
 
 
 def _in_namespace(name: str) -> Callable[[Json], list[str]]:
@@ -255,8 +306,19 @@ def _provider_secret(obj: Json) -> list[str]:
     return [f"{ref['namespace']}/{ref['name']}"] if ref else []
 
 
+def _kubeconfig_secret(obj: Json) -> list[str]:
+    ref = obj["spec"].get("kubeconfigSecret")
+    return [f"{obj['metadata']['namespace']}/{ref['name']}"] if ref else []
+
+
 def _stack_secrets(obj: Json) -> list[str]:
     namespace = obj["metadata"]["namespace"]
     parameters = obj["spec"].get("parameters", {}).values()
     refs = [parameter["secretKeyRef"] for parameter in parameters if "secretKeyRef" in parameter]
     return [f"{namespace}/{ref['name']}" for ref in refs]
+
+
+_MORE_INDEXES: dict[type[AnyClaim], dict[str, Index]] = {
+    Cluster: {"secret": _kubeconfig_secret},
+    NodePool: {"cluster": _in_namespace("cluster")},
+}

@@ -67,6 +67,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         revision = self._revision(obj, origin)
         definition = self._world.definition(revision)
         self._check_offering(obj, origin)
+        obj = self.furnish(obj, definition)
         provider = self._provider(obj, definition, former)
         values = catalog.values_of(definition, obj.spec)
         offering = self._world.offerings.get("", obj.spec.offering)
@@ -86,6 +87,11 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
             former_values=origin.values if origin is not None else {},
         )
 
+    def furnish(self, claim: ClaimT, definition: OfferingSpec) -> ClaimT:
+        """Return the claim with what its kind adds to what the tenant asks for."""
+        del definition
+        return claim
+
     async def release(self, obj: ClaimT, progress: Progress[Any]) -> Outcome:
         """Take down the Stack."""
         del progress
@@ -99,7 +105,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
                 api_of(Stack), meta.namespace, obj.stack_name, stack.metadata.uid
             )
             return waiting("Its stack is being deleted.")
-        return _mirrored(stack.condition("Ready"), "Its stack is being deleted.")
+        return mirrored(stack.condition("Ready"), "Its stack is being deleted.")
 
     def _stack(self, claim: AnyClaim) -> Stack | None:
         meta = claim.metadata
@@ -259,13 +265,13 @@ def _verdict(stack: Stack) -> Outcome:
     ready = stack.condition("Ready")
     if ready is None or ready.observed_generation != stack.metadata.generation:
         return waiting(_IN_WORK)
-    return _mirrored(ready, _IN_WORK)
+    return mirrored(ready, _IN_WORK)
 
 
 _IN_WORK = "Its stack is not ready yet; the Stack of the same name shows how far it is."
 
 
-def _mirrored(ready: Condition | None, usual: str) -> Waiting:
+def mirrored(ready: Condition | None, usual: str) -> Waiting:
     """Say what keeps the stack, but not every native step: each would cost a write."""
     if ready is None or ready.reason == "Waiting" or ready.status == "True":
         return waiting(usual)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
+    Cluster,
+    NodePool,
     Offering,
     OfferingRevision,
     OfferingSpec,
@@ -18,7 +20,7 @@ from isthmus.api.v1alpha1 import (
 )
 from isthmus.core import selectors
 from isthmus.errors import Conflict, Forbidden, NotFound, NotYet
-from isthmus.ports import Api, Clock, Store
+from isthmus.ports import Api, Clock, OpenCluster, Store
 from isthmus.runtime.cache import Cache, Lister
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import Key, api_of, key_of
@@ -39,6 +41,9 @@ class World:
     instances: Lister[ServiceInstance]
     claims: Mapping[str, Lister[Any]]
     """By kind, the ServiceInstances among them."""
+    clusters: Lister[Cluster]
+    pools: Lister[NodePool]
+    open_cluster: OpenCluster
     bindings: Lister[ServiceBinding]
     stacks: Lister[Stack]
     operations: Lister[Operation]

@@ -145,7 +145,7 @@ def group_of(
         ignore_fields=pool.spec.ignore_fields,
         deletion_policy=pool.spec.deletion_policy,
     )
-    values = catalog.values_of(definition, sized(spec, definition, Size(), ""))
+    values = catalog.values_of(definition, sized(spec, definition, Size(count=1), ""))
     fixed = schemas.immutable_names(definition.parameters) - _MOVING
     identity = digest(revision, {k: v for k, v in values.items() if k in fixed})[:8]
     return _group(pool, f"{pool.metadata.name}-{identity}", spec)

@@ -12,7 +12,11 @@ when the process ends. Its native template::
         properties: {engine: "16", size: 20, password: {parameter: Password}}
         failWith: no capacity left # creating or updating it fails and rolls back
         undeletable: not empty     # deleting is refused until a pre-delete step `unblock`
+      Nodes:
+        type: Fake::Server
+        group: {count: 3, removed: ["1"]}  # becomes Nodes-0, Nodes-2 and Nodes-3
     outputs:
+      Members: "${Nodes.members}"  # JSON of number to id
       Host: "${Database.host}"     # a property, or id, host, port, state
       Stack: "${stack.name}"
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import Drift, StackEvent
 from isthmus.core.stacks import Change, Verb
@@ -239,6 +241,12 @@ class FakeCloud:
 def outputs_of(stack: FakeStack, outputs: Json) -> dict[str, str]:
     """Fill in ``${Resource.attribute}`` and ``${stack.name}``."""
     values = {"stack.name": stack.name, "stack.id": stack.id}
+    groups: dict[str, dict[str, str]] = {}
+    for logical_id, resource in stack.resources.items():
+        group, _, index = logical_id.rpartition("-")
+        if group and index.isdigit():
+            groups.setdefault(group, {})[index] = resource.physical_id
+    values |= {f"{name}.members": orjson.dumps(found).decode() for name, found in groups.items()}
     for logical_id, resource in stack.resources.items():
         facts = {
             "id": resource.physical_id,

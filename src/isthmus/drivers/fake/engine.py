@@ -1,5 +1,6 @@
 """The stack engine of the fake cloud."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -223,12 +224,23 @@ def _wanted(stack: NativeStack, there: FakeStack | None) -> dict[str, Json]:
         if "type" not in spec:
             raise InvalidSpec(f"template.resources.{logical_id}.type: is required.")
         properties = {k: _value(v, stack) for k, v in spec.get("properties", {}).items()}
+        if "group" in spec:
+            alike = {k: v for k, v in spec.items() if k != "group"} | {"properties": properties}
+            resources |= {f"{logical_id}-{index}": alike for index in _indexes(spec["group"])}
+            continue
         former = there.resources.get(logical_id) if there is not None else None
         for name in _ignored(stack, logical_id):
             if former is not None and name in former.actual:
                 properties[name] = former.actual[name]
         resources[logical_id] = spec | {"properties": properties}
     return resources
+
+
+def _indexes(group: Json) -> list[int]:
+    """The first ``count`` numbers that were not removed."""
+    removed = {int(number) for number in group.get("removed") or ()}
+    free = (number for number in itertools.count() if number not in removed)
+    return list(itertools.islice(free, int(group["count"])))
 
 
 def _ignored(stack: NativeStack, logical_id: str) -> list[str]:

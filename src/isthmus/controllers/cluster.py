@@ -1,0 +1,197 @@
+"""Cluster: its secrets, its Stack, its kubeconfig, and what its own API says of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import yaml
+
+from isthmus.api.meta import ROTATE
+from isthmus.api.v1alpha1 import Cluster, ClusterStatus, NodeCount, NodePool, OfferingSpec
+from isthmus.controllers.claim import ClaimController
+from isthmus.controllers.cluster_access import kubeconfig, opened, reference
+from isthmus.controllers.owned_secrets import OwnedSecret
+from isthmus.controllers.world import World
+from isthmus.core.compose.cluster import (
+    KEY,
+    KUBECONFIG_KEY,
+    PAYLOAD,
+    TOKEN,
+    furnished,
+    kubeconfig_name,
+    secret_name,
+    secrets_of,
+)
+from isthmus.core.nodes import ClusterNode
+from isthmus.core.planner.versions import check_step
+from isthmus.core.stacks import digest
+from isthmus.errors import InvalidSpec, NotYet
+from isthmus.ports import ClusterNodes
+from isthmus.runtime import pki
+from isthmus.runtime.kinds import api_of
+from isthmus.runtime.outcome import Done, Outcome, Progress, done, waiting
+
+MADE_FROM = "isthmus.dev/made-from"
+"""Annotation on the kubeconfig's Secret: digest of endpoint, authority and rotation."""
+EXPIRES = "isthmus.dev/expires-at"
+"""Annotation on the kubeconfig's Secret: when its certificate ends."""
+AUTHORITY = "ca.crt"
+ENDPOINT = "Endpoint"
+"""The output of a blueprint that says where the cluster's API is: ``https://host:port``."""
+_SOON = timedelta(seconds=3)
+_LOOK = timedelta(seconds=30)
+
+
+class ClusterController(ClaimController[Cluster]):
+    """Makes clusters, or looks at those that are there, and hands out their kubeconfig."""
+
+    steps = ("Accepted", "Provisioned", "Reachable", "NodesReady")
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, Cluster)
+
+    async def reconcile(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
+        """Have the Stack, then the kubeconfig, then ask the cluster itself."""
+        check_step(obj.status.version, obj.spec.kubernetes_version)
+        if obj.attached:
+            progress.reached("Accepted")
+        else:
+            outcome = await self._provision(obj, progress)
+            if not isinstance(outcome, Done):
+                return outcome
+            await self._hand_out(obj, progress)
+        progress.reached("Provisioned")
+        async with opened(self._world, obj) as nodes:
+            return await self._ask(obj, nodes, progress)
+
+    async def release(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
+        """Take down the pools first, then the Stack; the secrets last."""
+        meta = obj.metadata
+        pools = list(self._world.pools.by("cluster", f"{meta.namespace}/{meta.name}"))
+        for pool in pools:
+            if not pool.deleting:
+                await self._world.store.delete(
+                    api_of(NodePool), meta.namespace, pool.metadata.name, pool.metadata.uid
+                )
+        if pools:
+            names = ", ".join(pool.metadata.name for pool in pools)
+            return waiting(f"Its node pools are being deleted first: {names}.", after=_LOOK)
+        if obj.attached:
+            return done()
+        outcome = await super().release(obj, progress)
+        if isinstance(outcome, Done):
+            for name in (kubeconfig_name(meta.name), secret_name(meta.name)):
+                await OwnedSecret(self._world, obj, name).delete()
+        return outcome
+
+    def furnish(self, claim: Cluster, definition: OfferingSpec) -> Cluster:
+        """Give the blueprint references to the cluster's secrets."""
+        return furnished(claim, definition, claim.status.ca_hash)
+
+    async def _provision(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
+        if not obj.spec.offering:
+            raise InvalidSpec(
+                "spec.offering: name a blueprint, or attach a cluster with spec.kubeconfigSecret."
+            )
+        secret = OwnedSecret(self._world, obj, secret_name(obj.metadata.name))
+        found = await secret.read()
+        keys = found[0] if found is not None else {}
+        # Not before the spec is known to fit: nothing is made for what is refused.
+        if not keys and secrets_of(self.render(obj).definition):
+            keys = _new_secrets(progress.now)
+            await secret.write(keys)
+        if AUTHORITY in keys:
+            status = {"ca_hash": pki.ca_hash(keys[AUTHORITY])}
+            progress.status = progress.status.model_copy(update=status)
+            obj = obj.model_copy(update={"status": obj.status.model_copy(update=status)})
+        return await super().reconcile(obj, progress)
+
+    async def _hand_out(self, obj: Cluster, progress: Progress[ClusterStatus]) -> None:
+        """Write the kubeconfig, where it is missing, about to end, or asked for anew."""
+        endpoint = progress.status.outputs.get(ENDPOINT, "")
+        made = await OwnedSecret(self._world, obj, secret_name(obj.metadata.name)).read()
+        keys = made[0] if made is not None else {}
+        if not endpoint:
+            raise NotYet(f"The blueprint's stack has no output {ENDPOINT!r} yet.")
+        rotation = obj.metadata.annotations.get(ROTATE, "")
+        progress.status = progress.status.model_copy(
+            update={"endpoint": endpoint, "kubeconfig": kubeconfig_name(obj.metadata.name)}
+        )
+        if AUTHORITY not in keys:
+            return  # The blueprint has an authority of its own and brings the Secret itself.
+        origin = digest(endpoint, keys[AUTHORITY], rotation)[:20]
+        secret = OwnedSecret(self._world, obj, kubeconfig_name(obj.metadata.name))
+        found = await secret.read()
+        notes = found[1] if found is not None else {}
+        expires = _time(notes.get(EXPIRES, ""))
+        late = expires is None or expires - progress.now <= pki.RENEW_BEFORE
+        if late or notes.get(MADE_FROM) != origin:
+            admin = pki.issue_admin(keys, progress.now)
+            text = pki.kubeconfig(obj.metadata.name, endpoint, keys[AUTHORITY], admin)
+            expires = admin.expires_at
+            notes = {MADE_FROM: origin, EXPIRES: expires.isoformat()}
+            await secret.write({KUBECONFIG_KEY: text}, notes)
+        progress.status = progress.status.model_copy(
+            update={
+                "kubeconfig_expires_at": expires,
+                "rotation": rotation,
+            }
+        )
+
+    async def _ask(
+        self, obj: Cluster, nodes: ClusterNodes, progress: Progress[ClusterStatus]
+    ) -> Outcome:
+        """Mirror what the cluster says of itself."""
+        version = await nodes.version()
+        found = await nodes.nodes()
+        progress.reached("Reachable")
+        ready = sum(1 for node in found if node.ready)
+        update: dict[str, object] = {
+            "version": version,
+            "nodes": NodeCount(total=len(found), ready=ready),
+        }
+        if obj.attached:
+            update["kubeconfig"] = reference(obj).name
+            update["endpoint"] = _server(await kubeconfig(self._world, obj))
+        progress.status = progress.status.model_copy(update=update)
+        why = self._missing(obj, found)
+        if why:
+            return waiting(why, after=_SOON if not obj.status.bootstrapped else _LOOK)
+        if not obj.status.bootstrapped:
+            progress.status = progress.status.model_copy(update={"bootstrapped": True})
+            if not obj.attached:
+                return waiting("What started it is withdrawn from its servers.", after=_SOON)
+        return done(after=_LOOK)
+
+    def _missing(self, obj: Cluster, nodes: tuple[ClusterNode, ...]) -> str:
+        """Say which nodes are not there or not ready; empty: all are."""
+        bearers = [node for node in nodes if node.control_plane and node.ready]
+        wanted = obj.spec.control_plane.replicas or 1
+        if not obj.attached and len(bearers) < wanted:
+            return f"{len(bearers)} of {wanted} nodes of the control plane are ready."
+        if not nodes:
+            return "There are no nodes yet."
+        unready = [node for node in nodes if not node.ready]
+        if unready:
+            return f"{unready[0].name} is not ready: {unready[0].message or 'it does not say why'}"
+        return ""
+
+
+def _new_secrets(now: datetime) -> dict[str, str]:
+    """Make what a new cluster starts with."""
+    authorities, key = pki.make_authorities(now), pki.sealing_key()
+    sealed = pki.sealed_bundle(authorities, key)
+    return authorities | {PAYLOAD: sealed, KEY: key, TOKEN: pki.join_token()}
+
+
+def _server(kubeconfig: str) -> str:
+    """Return the URL that a kubeconfig leads to; empty where it names none."""
+    document = yaml.safe_load(kubeconfig)
+    found = cast("dict[str, Any]", document).get("clusters") if isinstance(document, dict) else None
+    return str(found[0]["cluster"]["server"]) if found else ""
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,131 @@
+"""The groups of a NodePool as Stacks: rendered as claims are, resized, and removed when empty."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.api.v1alpha1 import Cluster, NodePool, OfferingSpec, Phase, RevisionPolicy, Stack
+from isthmus.controllers.claim import ClaimController
+from isthmus.controllers.world import World
+from isthmus.core.compose.node_pool import (
+    NodeGroup,
+    Size,
+    former_group,
+    group_of,
+    needs_token,
+    offering_of,
+    resized,
+    servers_of,
+    size_of,
+)
+from isthmus.core.compose.rendered import rendered_from
+from isthmus.core.plan import Rendering
+from isthmus.core.planner.members import Group
+from isthmus.core.stacks import owner_uid
+from isthmus.runtime.kinds import api_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The group that a pool wants all of its members to be in."""
+
+    group: NodeGroup
+    definition: OfferingSpec
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether servers join with a token of ours."""
+        return needs_token(self.definition)
+
+
+class NodeGroups(ClaimController[NodeGroup]):
+    """Renders and writes the Stacks of pools; it reconciles nothing by itself."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, NodeGroup)
+
+    def target(self, pool: NodePool, cluster: Cluster) -> Target:
+        """Return the group that the pool's spec asks for.
+
+        Raises:
+            InvalidSpec: A field does not fit.
+            NotYet: The offering is not there.
+        """
+        revision = self._revision_of(pool, cluster)
+        definition = self._world.definition(revision)
+        inherited = self._inherited(cluster)
+        group = group_of(pool, cluster, definition, revision=revision, inherited=inherited)
+        return Target(group, definition)
+
+    def of(self, pool: NodePool) -> tuple[Stack, ...]:
+        """Return the pool's Stacks, those that are going included."""
+        found = self._world.stacks.by("owner", pool.metadata.uid)
+        return tuple(stack for stack in found if owner_uid(stack) == pool.metadata.uid)
+
+    def rendering(self, target: Target, size: Size) -> Rendering:
+        """Return what a group of that size becomes."""
+        return self.render(resized(target.group, target.definition, size))
+
+    async def write(self, target: Target, size: Size) -> Stack:
+        """Have the Stack of the wanted group hold these servers."""
+        rendering = self.rendering(target, size)
+        return await self._have(rendering.stack, rendering.former)
+
+    async def shrink(self, pool: NodePool, stack: Stack, size: Size) -> None:
+        """Have the Stack of any group hold these servers; without any it goes."""
+        origin = rendered_from(stack)
+        if not size.count or origin is None:
+            await self.remove(pool, stack)
+            return
+        definition = self._world.definition(origin.revision)
+        group = former_group(pool, stack, definition)
+        if group is not None:
+            await self.write(Target(group, definition), size)
+
+    async def remove(self, pool: NodePool, stack: Stack) -> None:
+        """Ask for the deletion of a Stack."""
+        if stack.deleting:
+            return
+        stack = await self._hand_over(pool, stack)
+        meta = stack.metadata
+        await self._world.store.delete(api_of(Stack), meta.namespace, meta.name, meta.uid)
+
+    def _revision_of(self, pool: NodePool, cluster: Cluster) -> str:
+        """Pick the revision: the one asked for, the one in use, or the newest."""
+        offering, spec = offering_of(pool, cluster), pool.spec
+        used = self._world.revisions.get("", pool.status.revision)
+        kept = spec.revision_policy is RevisionPolicy.MANUAL and not spec.revision
+        if kept and used is not None and used.spec.offering == offering:
+            return used.metadata.name
+        named = spec.model_copy(update={"offering": offering})
+        return self._revision(pool.model_copy(update={"spec": named}), None)
+
+    def _inherited(self, cluster: Cluster) -> dict[str, Any]:
+        """Return the open values that the cluster itself was rendered with."""
+        stack = self._world.stacks.get(cluster.metadata.namespace, cluster.stack_name)
+        origin = rendered_from(stack) if stack is not None else None
+        values = origin.values if origin is not None else {}
+        return {
+            k: v for k, v in values.items() if not (isinstance(v, dict) and "secretKeyRef" in v)
+        }
+
+
+def group_view(stack: Stack, target: Target | None) -> Group:
+    """Return what the planner has to know of a group's Stack."""
+    current = target is not None and stack.metadata.name == target.group.stack_name
+    return Group(
+        stack=stack.metadata.name,
+        name=stack.metadata.name.removeprefix(NodeGroup.stack_prefix),
+        indexes=size_of(stack).indexes,
+        servers=servers_of(stack),
+        current=current,
+        failed=stack.status.phase is Phase.FAILED,
+    )
+
+
+def settled(stack: Stack) -> bool:
+    """Tell whether the engine has done, or given up, what the Stack asks for."""
+    if stack.deleting:
+        return False
+    ready = stack.condition("Ready")
+    seen = ready is not None and ready.observed_generation == stack.metadata.generation
+    return stack.ready or (seen and ready is not None and ready.reason == "StackFailed")

@@ -1,0 +1,391 @@
+"""NodePool: look at its groups and nodes, and take the one next step.
+
+The order survives a crash at any point: what is to go is noted in the status before anything is
+done about it, a join token is in its Secret before a server is asked for, and a node is forgotten
+after its server is gone. All else is seen anew at each look.
+"""
+
+from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from isthmus.api.v1alpha1 import (
+    Cluster,
+    MemberPhase,
+    NodePool,
+    NodePoolSpec,
+    NodePoolStatus,
+    PoolMember,
+    Stack,
+)
+from isthmus.controllers.claim import ClaimController, mirrored
+from isthmus.controllers.cluster_access import opened
+from isthmus.controllers.node_drain import Drained, drain
+from isthmus.controllers.node_groups import NodeGroups, Target, group_view, settled
+from isthmus.controllers.node_tokens import JoinTokens
+from isthmus.controllers.world import World
+from isthmus.core.compose.node_pool import Size, size_of
+from isthmus.core.nodes import ClusterNode
+from isthmus.core.plan import Rendering
+from isthmus.core.planner.members import Seen, for_planner, gone, see
+from isthmus.core.planner.nodes import (
+    Drain,
+    Grow,
+    Keep,
+    Member,
+    Remove,
+    Settled,
+    Step,
+    Wait,
+    Wanted,
+    next_step,
+)
+from isthmus.errors import NotFound, NotYet, Unavailable
+from isthmus.ports import ClusterNodes
+from isthmus.runtime.outcome import Happening, Outcome, Progress, done, waiting
+
+_NOW = timedelta(milliseconds=1)
+_SOON = timedelta(seconds=3)
+_LOOK = timedelta(seconds=30)
+_Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """A pool as it is found."""
+
+    pool: NodePool
+    target: Target | None
+    """None: the pool is going."""
+    stacks: tuple[Stack, ...]
+    seen: tuple[Seen, ...]
+    left: tuple[PoolMember, ...]
+    """No group has them any more; their nodes are to be forgotten."""
+    nodes: ClusterNodes | None
+    """None: the cluster does not answer."""
+    drained: Mapping[_Key, Drained]
+
+    @property
+    def remembered(self) -> tuple[PoolMember, ...]:
+        """Those that the cluster has not forgotten yet."""
+        return self.left if self.nodes is None else ()
+
+    @property
+    def leaving(self) -> tuple[Seen, ...]:
+        """Those whose servers are to be taken away."""
+        return tuple(s for s in self.seen if s.shown.phase is MemberPhase.REMOVING)
+
+
+class NodePoolController(ClaimController[NodePool]):
+    """Brings pools to their size, heals them, and moves them to other revisions."""
+
+    steps = ("Accepted", "Provisioned", "NodesReady")
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, NodePool)
+        self._groups = NodeGroups(world)
+
+    async def reconcile(self, obj: NodePool, progress: Progress[NodePoolStatus]) -> Outcome:
+        """Take the one next step."""
+        cluster = self._cluster(obj)
+        target = self._groups.target(obj, cluster)
+        rendering = self._groups.rendering(target, Size(count=1))
+        progress.reached("Accepted")
+        progress.status = progress.status.model_copy(
+            update={
+                "provider": rendering.provider.metadata.name,
+                "revision": rendering.revision.after,
+                "stack": target.group.stack_name,
+                "simulated": rendering.provider.status.simulated,
+            }
+        )
+        async with AsyncExitStack() as stack:
+            look = await self._look(obj, cluster, target, stack, progress)
+            return await self._step(look, _wanted(obj.spec), progress)
+
+    def render(self, obj: NodePool) -> Rendering:
+        """Return what the newest group would become, at the size that the spec asks for."""
+        cluster = self._cluster(obj)
+        target = self._groups.target(obj, cluster)
+        stacks = self._world.stacks
+        former = stacks.get(obj.metadata.namespace, target.group.stack_name)
+        size = size_of(former) if former is not None else Size()
+        size = replace(size, count=_wanted(obj.spec).target)
+        return self._groups.rendering(target, size)
+
+    async def release(self, obj: NodePool, progress: Progress[NodePoolStatus]) -> Outcome:
+        """Empty the nodes while the cluster lives, then take down the servers."""
+        cluster = self._known_cluster(obj)
+        stacks = self._groups.of(obj)
+        async with AsyncExitStack() as context:
+            nodes: ClusterNodes | None = None
+            if cluster is not None and not cluster.deleting:
+                look = await self._look(obj, cluster, None, context, progress)
+                nodes = look.nodes
+                if look.seen and nodes is not None:
+                    nobody = Wanted(replicas=0, heal_after=None)
+                    limit = timedelta(seconds=obj.spec.rollout.drain_timeout_seconds)
+                    return await self._step(look, replace(nobody, drain_timeout=limit), progress)
+            for stack in stacks:
+                await self._groups.remove(obj, stack)
+            if stacks:
+                usual = "Its servers are being deleted."
+                found = mirrored(stacks[0].condition("Ready"), usual)
+                return found if stacks[0].deleting else waiting(usual)
+            if nodes is not None:
+                for member in obj.status.members:
+                    await nodes.delete_node(member.name)
+            await JoinTokens(self._world, obj).end(nodes)
+        return done()
+
+    def _known_cluster(self, pool: NodePool) -> Cluster | None:
+        return self._world.clusters.get(pool.metadata.namespace, pool.spec.cluster)
+
+    def _cluster(self, pool: NodePool) -> Cluster:
+        cluster, name = self._known_cluster(pool), pool.spec.cluster
+        if cluster is None:
+            raise NotYet(f"spec.cluster: there is no Cluster {name!r} in this namespace.")
+        if not cluster.status.bootstrapped:
+            raise NotYet(f"spec.cluster: Cluster {name!r} is not up yet.")
+        return cluster
+
+    async def _look(
+        self,
+        pool: NodePool,
+        cluster: Cluster,
+        target: Target | None,
+        context: AsyncExitStack,
+        progress: Progress[NodePoolStatus],
+    ) -> _Look:
+        """See what there is, and go on emptying what is being emptied."""
+        nodes, found = await self._nodes(cluster, context)
+        stacks = self._groups.of(pool)
+        groups = [group_view(stack, target) for stack in stacks if not stack.deleting]
+        seen = see(groups, found, pool.status.members, progress.now)
+        left = gone(groups, pool.status.members)
+        _show([s.shown for s in seen], left, progress)
+        drained: dict[_Key, Drained] = {}
+        for member in seen:
+            if nodes is not None and member.shown.phase is MemberPhase.DRAINING:
+                drained[_key(member)] = (
+                    await drain(nodes, member.node) if member.node is not None else Drained()
+                )
+        seen = tuple(_with_message(s, drained.get(_key(s))) for s in seen)
+        _show([s.shown for s in seen], left, progress)
+        return _Look(
+            pool=pool,
+            target=target,
+            stacks=stacks,
+            seen=seen,
+            left=left,
+            nodes=nodes,
+            drained=drained,
+        )
+
+    async def _nodes(
+        self, cluster: Cluster, context: AsyncExitStack
+    ) -> tuple[ClusterNodes | None, tuple[ClusterNode, ...] | None]:
+        try:
+            nodes = await context.enter_async_context(opened(self._world, cluster))
+            return nodes, await nodes.nodes()
+        except (NotYet, Unavailable):
+            return None, None
+
+    async def _step(
+        self, look: _Look, wanted: Wanted, progress: Progress[NodePoolStatus]
+    ) -> Outcome:
+        busy = next((stack for stack in look.stacks if not settled(stack)), None)
+        if busy is not None:
+            usual = f"Servers are being added or removed; Stack {busy.metadata.name} shows how far."
+            found = mirrored(busy.condition("Ready"), usual)
+            current = busy.condition("Ready")
+            fresh = current and current.observed_generation == busy.metadata.generation
+            return replace(found if fresh else waiting(usual), after=_SOON)
+        await self._forget(look, progress)
+        if await self._follow(look):
+            return waiting("Its servers are being changed in place.", after=_SOON)
+        members = await self._members(look, wanted, progress)
+        step = next_step(wanted, members, progress.now)
+        if look.leaving or isinstance(step, Grow):
+            add = step.count if isinstance(step, Grow) else 0
+            return await self._resize(look, add, progress)
+        return await self._take(look, step, progress)
+
+    async def _forget(self, look: _Look, progress: Progress[NodePoolStatus]) -> None:
+        """Have the cluster forget the nodes whose servers are gone."""
+        if look.nodes is None or not look.left:
+            return
+        for member in look.left:
+            await look.nodes.delete_node(member.name)
+        _show([s.shown for s in look.seen], (), progress)
+
+    async def _follow(self, look: _Look) -> bool:
+        """Bring the newest group up to what can be changed in place; tell whether it was not."""
+        if look.target is None:
+            return False
+        name = look.target.group.stack_name
+        former = next((stack for stack in look.stacks if stack.metadata.name == name), None)
+        if former is None:
+            return False
+        now = await self._groups.write(look.target, size_of(former))
+        return now.metadata.generation != former.metadata.generation
+
+    async def _members(
+        self, look: _Look, wanted: Wanted, progress: Progress[NodePoolStatus]
+    ) -> list[Member]:
+        staying = [s for s in look.seen if s.shown.phase is not MemberPhase.REMOVING]
+        choosing = len(staying) > wanted.target or any(not s.current for s in staying)
+        members: list[Member] = []
+        for one in staying:
+            known = look.drained.get(_key(one))
+            pods = known.pods if known is not None else 0
+            if choosing and known is None and look.nodes is not None and one.node is not None:
+                found = await look.nodes.pods(one.node.name)
+                pods = sum(1 for pod in found if pod.in_the_way)
+            empty = known is not None and known.empty
+            members.append(for_planner(one, progress.now, empty=empty, pods=pods))
+        return members
+
+    async def _resize(self, look: _Look, add: int, progress: Progress[NodePoolStatus]) -> Outcome:
+        """Take away the servers that were noted, and add new ones to the newest group."""
+        name = look.target.group.stack_name if look.target is not None else ""
+        tokens = JoinTokens(self._world, look.pool)
+        if add and look.target is not None and look.target.needs_token:
+            if look.nodes is None:
+                raise Unavailable("spec.cluster: it does not answer, so no node can join it.")
+            await tokens.issue(look.nodes, progress)
+        there = False
+        for stack in look.stacks:
+            remove = frozenset(
+                s.shown.index for s in look.leaving if s.shown.stack == stack.metadata.name
+            )
+            size = size_of(stack)
+            if add and look.target is not None and stack.metadata.name == name:
+                there = True
+                await self._groups.write(look.target, size.changed(remove=remove, add=add))
+            elif remove:
+                await self._groups.shrink(look.pool, stack, size.changed(remove=remove))
+        if add and not there and look.target is not None:
+            await self._groups.write(look.target, Size(count=add))
+        return waiting("Servers are being added or removed.", after=_SOON)
+
+    async def _take(self, look: _Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
+        match step:
+            case Remove(members=members, why=why):
+                return _mark(look, members, MemberPhase.REMOVING, why, progress)
+            case Drain(members=members):
+                return _mark(look, members, MemberPhase.DRAINING, "It is being emptied.", progress)
+            case Keep(members=members):
+                return await self._keep(look, members, progress)
+            case Settled():
+                return await self._settle(look, progress)
+            case _:
+                return self._wait(look, step, progress)
+
+    async def _keep(
+        self, look: _Look, members: tuple[Member, ...], progress: Progress[NodePoolStatus]
+    ) -> Outcome:
+        kept = {member.key for member in members}
+        for one in look.seen:
+            if _key(one) in kept and one.node is not None and look.nodes is not None:
+                try:
+                    await look.nodes.uncordon(one.node.name)
+                except NotFound:
+                    continue
+        states = {m.key: MemberPhase(m.state.value) for m in members}
+        shown = [
+            s.shown.model_copy(
+                update={"phase": states[_key(s)], "since": progress.now, "message": ""}
+            )
+            if _key(s) in kept
+            else s.shown
+            for s in look.seen
+        ]
+        _show(shown, look.remembered, progress)
+        return waiting("Nodes that were being emptied are kept after all.", after=_NOW)
+
+    async def _settle(self, look: _Look, progress: Progress[NodePoolStatus]) -> Outcome:
+        if look.nodes is not None:
+            await JoinTokens(self._world, look.pool).revoke(look.nodes, progress)
+        return _failure(look) or done(after=_LOOK)
+
+    def _wait(self, look: _Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
+        assert isinstance(step, Wait)
+        progress.reached("Provisioned")
+        after = _SOON
+        if step.until is not None:
+            after = min(max(step.until - progress.now, _NOW), _SOON)
+        blocked = next((s.shown for s in look.seen if s.shown.message), None)
+        words = f" {blocked.name}: {blocked.message}" if blocked is not None else ""
+        return _failure(look) or waiting(step.why + words, after=after)
+
+
+def _wanted(spec: NodePoolSpec) -> Wanted:
+    heal = timedelta(seconds=spec.heal.after_seconds) if spec.heal.after_seconds else None
+    return Wanted(
+        replicas=spec.replicas,
+        minimum=spec.min,
+        maximum=spec.max,
+        max_surge=spec.rollout.max_surge,
+        max_unavailable=spec.rollout.max_unavailable,
+        drain_timeout=timedelta(seconds=spec.rollout.drain_timeout_seconds),
+        heal_after=heal,
+        heal_at_once=spec.heal.at_once,
+    )
+
+
+def _key(seen: Seen) -> _Key:
+    return seen.shown.stack, seen.shown.index
+
+
+def _with_message(seen: Seen, drained: Drained | None) -> Seen:
+    if drained is None or not drained.message:
+        return seen
+    return replace(seen, shown=seen.shown.model_copy(update={"message": drained.message}))
+
+
+def _show(
+    members: Collection[PoolMember],
+    left: Collection[PoolMember],
+    progress: Progress[NodePoolStatus],
+) -> None:
+    """Write into the status who is in the pool; who is not any more stays until forgotten."""
+    current = progress.status.stack
+    ready = [m for m in members if m.phase in (MemberPhase.READY, MemberPhase.DRAINING)]
+    gone_ones = [
+        m.model_copy(update={"phase": MemberPhase.REMOVING})
+        if m.phase is not MemberPhase.REMOVING
+        else m
+        for m in left
+    ]
+    progress.status = progress.status.model_copy(
+        update={
+            "members": (*members, *gone_ones),
+            "replicas": len(members),
+            "ready": len(ready),
+            "updated": sum(1 for m in members if m.stack == current),
+        }
+    )
+
+
+def _mark(
+    look: _Look,
+    members: tuple[Member, ...],
+    phase: MemberPhase,
+    why: str,
+    progress: Progress[NodePoolStatus],
+) -> Outcome:
+    """Note what is to be done with some members; it is done at the next look."""
+    chosen = {member.key for member in members}
+    update = {"phase": phase, "since": progress.now, "message": why}
+    shown = [s.shown.model_copy(update=update) if _key(s) in chosen else s.shown for s in look.seen]
+    _show(shown, look.remembered, progress)
+    names = ", ".join(s.shown.name for s in look.seen if _key(s) in chosen)
+    progress.tell(Happening(reason=phase.value, message=f"{names}: {why}"))
+    return waiting(f"{names}: {why}", after=_NOW)
+
+
+def _failure(look: _Look) -> Outcome | None:
+    failed = next((stack for stack in look.stacks if not stack.ready), None)
+    return mirrored(failed.condition("Ready"), "Its stack failed.") if failed is not None else None
