@@ -102,10 +102,11 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-versi
 	--exclude-newer "7 days" --custom-compile-command "make lock"
 
 lock: $(VENV)/.bootstrap
-	$(COMPILE) --extra aws --extra otel --group dev pyproject.toml labs/aws/pyproject.toml \
+	$(COMPILE) --extra aws --extra openstack --extra otel --group dev pyproject.toml labs/aws/pyproject.toml \
 	  -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) --extra aws pyproject.toml -c requirements/dev.txt -o requirements/aws.txt
+	$(COMPILE) --extra openstack pyproject.toml -c requirements/dev.txt -o requirements/openstack.txt
 	$(COMPILE) --extra aws --group build pyproject.toml labs/aws/pyproject.toml \
 	  -c requirements/dev.txt -o requirements/sandbox.txt
 	echo "uv" | $(COMPILE) --no-header - -o requirements/bootstrap.txt

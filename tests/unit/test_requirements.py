@@ -13,6 +13,7 @@ LAB = tomllib.loads((ROOT / "labs" / "aws" / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 BASE = PROJECT["project"]["dependencies"]
 AWS = [*BASE, *EXTRAS["aws"]]
+OPENSTACK = [*BASE, *EXTRAS["openstack"]]
 SANDBOX = [*AWS, *PROJECT["dependency-groups"]["build"], *LAB["project"]["dependencies"]]
 DEV = [r for r in PROJECT["dependency-groups"]["dev"] if isinstance(r, str)]
 
@@ -34,8 +35,9 @@ def normal(requirement: str) -> str:
     [
         ("base.txt", BASE),
         ("aws.txt", AWS),
+        ("openstack.txt", OPENSTACK),
         ("sandbox.txt", SANDBOX),
-        ("dev.txt", [*SANDBOX, *EXTRAS["otel"], *DEV]),
+        ("dev.txt", [*SANDBOX, *OPENSTACK, *EXTRAS["otel"], *DEV]),
         ("bootstrap.txt", ["uv"]),
     ],
 )
@@ -55,6 +57,6 @@ def test_every_pin_has_a_hash_and_no_index_is_named(file):
 
 def test_all_files_agree():
     everything = locked("dev.txt")
-    for name in ("base.txt", "aws.txt", "sandbox.txt"):
+    for name in ("base.txt", "aws.txt", "openstack.txt", "sandbox.txt"):
         differing = {k: v for k, v in locked(name).items() if everything.get(k) != v}
         assert not differing, name
