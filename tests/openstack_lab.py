@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from isthmus.ports import Endpoint
+
+REGION = "RegionOne"
 _SOURCES = Path(__file__).parents[1] / "labs" / "openstack" / "src"
 _PACKAGES = ("/usr/sbin/mariadbd", "/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/bin/memcached")
 RUNNING = "ISTHMUS_OPENSTACK_LAB_STATE"
@@ -33,13 +36,38 @@ class OpenStackLab:
     """A clouds.yaml with `lab` (project demo) and `lab-admin`."""
     state: Path
 
-    def connect(self, cloud: str = "lab", **more: Any) -> Any:
-        """Return an openstacksdk connection: the lab as OpenStack's own tools see it."""
-        import openstack
-        from openstack.config import OpenStackConfig
+    def connect(self, cloud: str = "lab", **auth: str) -> Any:
+        """Return an openstacksdk connection: the lab as OpenStack's own tools see it.
 
-        config = OpenStackConfig(config_files=[str(self.clouds)], load_envvars=False)
-        return openstack.connection.Connection(config=config.get_one(cloud=cloud, **more))
+        ``auth`` replaces parts of the log-in, for example ``project_name``.
+        """
+        from keystoneauth1.identity.v3 import Password
+        from keystoneauth1.session import Session
+        from openstack.config.cloud_region import from_session
+        from openstack.connection import Connection
+
+        session = Session(auth=Password(**(self.auth(cloud) | auth)))
+        return Connection(config=from_session(session, region_name=REGION))
+
+    def endpoint(self, **settings: str) -> Endpoint:
+        """Return a Provider's endpoint for the project demo."""
+        auth = self.auth()
+        return Endpoint(
+            provider="lab",
+            region=REGION,
+            settings={
+                "authUrl": self.url,
+                "projectName": auth["project_name"],
+                "projectDomainName": auth["project_domain_name"],
+            }
+            | settings,
+            credentials={
+                "username": auth["username"],
+                "password": auth["password"],
+                "user-domain-name": auth["user_domain_name"],
+            },
+            installation=f"test-{os.getpid()}",
+        )
 
     def auth(self, cloud: str = "lab") -> dict[str, str]:
         """Return how a cloud of the lab logs in, as in a clouds.yaml."""

@@ -6,7 +6,13 @@ import pytest
 
 from tests.openstack_lab import OpenStackLab, until
 
-pytestmark = [pytest.mark.labs, pytest.mark.openstack, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.labs,
+    pytest.mark.openstack,
+    pytest.mark.slow,
+    # The SDK warns of its own inside.
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+]
 
 EVERYTHING = """
 heat_template_version: 2021-04-16
