@@ -64,9 +64,10 @@ class StackController(Reconciler[Stack]):
             progress.reached("Accepted")
             if obj.spec.management is Management.OBSERVE:
                 return _watched(obj, observed)
-            if observed.phase is Phase.WORKING:
-                return _working(obj, observed, progress)
             wanted = self._digest(obj)
+            changed = observed.changeable and not _is(observed, obj, wanted)
+            if observed.phase is Phase.WORKING and not changed:
+                return _working(obj, observed, progress)
             if not _is(observed, obj, wanted):
                 observed = await self._send(obj, wanted, observed, engine)
                 _saw(obj, observed, progress)

@@ -81,6 +81,8 @@ class Observed:
     blockers: tuple[str, ...] = ()
     """What keeps the engine from deleting: logical id, type and the engine's words."""
     drift: Drift | None = None
+    changeable: bool = False
+    """The engine takes a change even while it works."""
 
 
 ABSENT = Observed(phase=Phase.ABSENT)
