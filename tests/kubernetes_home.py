@@ -187,6 +187,7 @@ class KubernetesSubject:
     engine: StackEngine
     group: str
     installation: str = "test"
+    stateful: tuple[str, ...] = ()
 
     def template(self, *, size: int = 10, name: str = "one", secret: bool = False) -> Json:
         jobs = queue(f"{name}-jobs", self.group, size=size)

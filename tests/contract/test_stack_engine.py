@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from isthmus.drivers.fake import FakeCloud, driver
 from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden
 from isthmus.ports import Driver, Endpoint, StackEngine
 from isthmus.runtime.clock import SystemClock
+from tests.kubernetes_home import kubernetes_subject, real_cluster, serving
 
 SECONDS = 60.0
 
@@ -143,13 +145,24 @@ async def opened(chosen: Driver, endpoint: Endpoint) -> AsyncIterator[StackEngin
 HEAT = pytest.param("openstack", marks=(pytest.mark.labs, pytest.mark.openstack))
 
 
-@pytest.fixture(params=["fake", "aws", HEAT])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+REAL_CLUSTER = pytest.param("real cluster", marks=(pytest.mark.labs, pytest.mark.guests))
+
+
+@pytest.fixture(params=["fake", "kubernetes", REAL_CLUSTER, "aws", HEAT])
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     if request.param == "fake":
         cloud = FakeCloud(SystemClock(), latency_seconds=0.05)
         endpoint = Endpoint(provider="here", region="", settings={}, installation="test")
         async with opened(driver(lambda _: cloud), endpoint) as engine:
             yield FakeSubject(engine)
+        return
+    if request.param == "kubernetes":
+        async with serving(tmp_path) as config, kubernetes_subject(config) as cluster:
+            yield cluster
+        return
+    if request.param == "real cluster":
+        async with kubernetes_subject(real_cluster()) as cluster:
+            yield cluster
         return
     if request.param == "openstack":
         try:
