@@ -1,4 +1,4 @@
-"""The reference page of the catalog, written from the offerings themselves."""
+"""The reference pages of the catalog, one a cloud, written from the offerings themselves."""
 
 from typing import Any
 
@@ -36,18 +36,32 @@ what is in them. What holds for all of them:
   discounts; what is not known is left out. `isthmus plan` shows them.
 """
 
+OPENSTACK = """\
+# Catalog: OpenStack
 
-def page() -> str:
+<!-- Written from catalog/offerings by `GOLDEN=overwrite pytest tests/unit/test_catalog_page.py`;
+change the offerings instead. -->
+
+One file each under `catalog/offerings`, realised by Heat. [Blueprints of
+clusters](../explanation/cluster-blueprints.md) says how the clusters work, which of them a test has
+seen running, and what was only created.
+"""
+INTROS = {"aws": INTRO, "openstack": OPENSTACK}
+"""By driver; each has a page."""
+
+
+def page(driver: str) -> str:
     """Everything that a tenant may choose and gets, offering by offering."""
+    names = [name for name in NAMES if driver in offering(name).spec.stacks]
     rows = [
         f"| [{offering(n).spec.title}](#{anchor(offering(n).spec.title)}) | `{n}` | "
         f"{offering(n).spec.category} | {_strategies(offering(n).spec)} | "
         f"{', '.join(f'`{a.name}`' for a in offering(n).spec.actions)} |"
-        for n in NAMES
+        for n in names
     ]
     head = ["| service | offering | category | credentials | actions |", "|---|---|---|---|---|"]
-    sections = [_section(name, offering(name).spec) for name in NAMES]
-    return "\n".join([INTRO, *head, *rows, "", *sections])
+    sections = [_section(name, offering(name).spec) for name in names]
+    return "\n".join([INTROS[driver], *head, *rows, "", *sections])
 
 
 def anchor(title: str) -> str:
@@ -61,7 +75,8 @@ def _strategies(spec: OfferingSpec) -> str:
 def _section(name: str, spec: OfferingSpec) -> str:
     parts = [f"## {spec.title}\n", f"`{name}`. {spec.description}\n"]
     if spec.documentation:
-        parts.append(f"[AWS's documentation]({spec.documentation})\n")
+        cloud = "AWS's" if "aws" in spec.stacks else "OpenStack's"
+        parts.append(f"[{cloud} documentation]({spec.documentation})\n")
     parts += [_plans(spec), _parameters(spec), _binding(spec), _actions(spec)]
     parts += [_prices(name, spec, listed) for listed in spec.prices]
     return "\n".join(part for part in parts if part)
