@@ -82,7 +82,7 @@ $(LAB_KUBECTL): $(KUBECTL_SOURCES)
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	PYTHONPATH=src:labs/aws/src:labs/openstack/src $(BIN)/lint-imports
+	PYTHONPATH=src:labs/aws/src:labs/kubernetes/src:labs/openstack/src $(BIN)/lint-imports
 
 types: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python

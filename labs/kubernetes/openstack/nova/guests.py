@@ -1,0 +1,278 @@
+"""Nova's compute driver whose servers are guests: booted, powered and destroyed for real.
+
+An OpenStack lab is given it by `--compute-driver guests.GuestDriver --driver-path <this folder>`.
+Only a server whose image says `os_distro=lab-guest` is a guest; all others stay played, as its base
+class has them. The image's `kubernetes_version` (1.35, 1.36) chooses the guest's root.
+
+Environment: ISTHMUS_LAB_GUESTS, the folder of the guests' state; ISTHMUS_LAB_KUBERNETES, the folder
+that holds the package isthmus_lab_kubernetes (default: where this file really lies).
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from keystoneauth1 import loading
+from nova import exception
+from nova.api.metadata import base as metadata
+from nova.compute import power_state, task_states
+from nova.conf import CONF
+from nova.virt import configdrive, hardware
+from nova.virt import event as virtevent
+from nova.virt.lab.played import PlayedDriver
+from oslo_log import log
+
+_SOURCE = os.environ.get("ISTHMUS_LAB_KUBERNETES") or str(
+    Path(__file__).resolve().parents[2] / "src"
+)
+sys.path.append(_SOURCE)
+from isthmus_lab_kubernetes.guests import Guest  # noqa: E402
+from isthmus_lab_kubernetes.settings import NEWEST, Lab  # noqa: E402
+
+LOG = log.getLogger(__name__)
+_STATE = Path(os.environ.get("ISTHMUS_LAB_GUESTS", "/tmp/isthmus-lab-guests"))
+_WATCH_SECONDS = 2
+
+
+class GuestDriver(PlayedDriver):
+    """Servers of one image property are guests of labs/kubernetes; see the module."""
+
+    def init_host(self, host):
+        """Start the lab's agent, and the watch over guests whose power somebody pulls."""
+        super().init_host(host)
+        self._lab = Lab(_STATE)
+        self._agent = None
+        self._ensure_agent()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    # --- life and death ---------------------------------------------------------------------------
+
+    def spawn(
+        self, context, instance, image_meta, injected_files, admin_password, allocations,
+        network_info=None, block_device_info=None, power_on=True, accel_info=None,
+    ):  # fmt: skip
+        """Make and boot the guest; a rebuild and an evacuation come here, too."""
+        super().spawn(context, instance, image_meta, injected_files, admin_password, allocations,
+                      network_info, block_device_info, power_on, accel_info)  # fmt: skip
+        if not _is_guest(instance, image_meta) or network_info is None:
+            return
+        self._ensure_agent()
+        self._command("delete", instance)
+        request = {
+            "id": instance.uuid,
+            "hostname": instance.hostname,
+            "ports": [_port(vif) for vif in network_info],
+            "memory_mib": instance.flavor.memory_mb,
+            "cpus": instance.flavor.vcpus,
+            "release": _release(instance),
+            "config_drive": bool(configdrive.required_by(instance)),
+            "drive": _drive(instance, injected_files, network_info),
+        }
+        self._lab_command(["make", "--request"] if not power_on else ["boot", "--request"], request)
+
+    def destroy(self, context, instance, network_info, block_device_info=None,
+                destroy_disks=True, destroy_secrets=True):  # fmt: skip
+        """Remove the guest; while a resize is reverted it only goes off, for its root is kept."""
+        reverting = instance.task_state == task_states.RESIZE_REVERTING
+        self._command("kill" if reverting else "delete", instance)
+        super().destroy(context, instance, network_info, block_device_info, destroy_disks,
+                        destroy_secrets)  # fmt: skip
+
+    # --- power ------------------------------------------------------------------------------------
+
+    def power_off(self, instance, timeout=0, retry_interval=0):
+        """Shut the guest down, or pull its power if no time is given."""
+        self._command("stop" if timeout else "kill", instance)
+        super().power_off(instance, timeout, retry_interval)
+
+    def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None,
+                 share_info=None):  # fmt: skip
+        """Boot the guest again."""
+        self._ensure_agent()
+        self._command("start", instance)
+        super().power_on(context, instance, network_info, block_device_info, accel_info, share_info)
+
+    def reboot(self, context, instance, network_info, reboot_type, *args, **kwargs):
+        """Shut down or pull the power, then boot."""
+        self._command("kill" if reboot_type.upper() == "HARD" else "stop", instance)
+        super().reboot(context, instance, network_info, reboot_type, *args, **kwargs)
+
+    def get_info(self, instance, use_cache=True):
+        """The guest's power as it is, whoever switched it."""
+        guest = self._guest(instance)
+        if not guest.exists:
+            return super().get_info(instance, use_cache)
+        return hardware.InstanceInfo(
+            state=power_state.RUNNING if guest.leader else power_state.SHUTDOWN
+        )
+
+    # --- resize -----------------------------------------------------------------------------------
+
+    def migrate_disk_and_power_off(
+        self, context, instance, dest, flavor, network_info,
+        block_device_info=None, timeout=0, retry_interval=0,
+    ):  # fmt: skip
+        """Shut the guest down; its root stays, since all hosts of the lab are this machine."""
+        self._command("stop" if timeout else "kill", instance)
+        return super().migrate_disk_and_power_off(
+            context,
+            instance,
+            dest,
+            flavor,
+            network_info,
+            block_device_info,
+            timeout,
+            retry_interval,
+        )
+
+    def finish_migration(self, context, migration, instance, disk_info, network_info, image_meta,
+                         resize_instance, allocations, block_device_info=None, power_on=True,
+                         share_info=None):  # fmt: skip
+        """Boot the guest with its new flavor."""
+        super().finish_migration(context, migration, instance, disk_info, network_info, image_meta,
+                                 resize_instance, allocations, block_device_info, power_on,
+                                 share_info)  # fmt: skip
+        self._resized(instance, power_on)
+
+    def finish_revert_migration(
+        self, context, instance, network_info, migration,
+        block_device_info=None, power_on=True, share_info=None,
+    ):  # fmt: skip
+        """Boot the guest with its former flavor."""
+        super().finish_revert_migration(context, instance, network_info, migration,
+                                        block_device_info, power_on, share_info)  # fmt: skip
+        self._resized(instance, power_on)
+
+    def confirm_migration(self, context, migration, instance, network_info):
+        """Forget the server on its former host, without its guest, which is the new host's now."""
+        if migration.source_compute != migration.dest_compute:
+            super().destroy(context, instance, network_info)
+
+    # --- cards and console ------------------------------------------------------------------------
+
+    def attach_interface(self, context, instance, image_meta, vif):
+        """Plug a card into the guest."""
+        super().attach_interface(context, instance, image_meta, vif)
+        if self._guest(instance).exists:
+            self._lab_command(["plug", instance.uuid], _port(vif))
+
+    def detach_interface(self, context, instance, vif):
+        """Take a card out of the guest."""
+        if self._guest(instance).exists:
+            self._lab_command(["unplug", instance.uuid, vif["id"]])
+        super().detach_interface(context, instance, vif)
+
+    def get_console_output(self, context, instance):
+        """What the guest wrote to its console, and what its cloud-init said."""
+        guest = self._guest(instance)
+        return guest.console() if guest.exists else super().get_console_output(context, instance)
+
+    # --- the lab ----------------------------------------------------------------------------------
+
+    def _guest(self, instance):
+        return Guest(self._lab, instance.uuid)
+
+    def _resized(self, instance, power_on):
+        flavor = instance.flavor
+        self._command("resize", instance, "--memory", flavor.memory_mb, "--cpus", flavor.vcpus)
+        if power_on:
+            self._command("start", instance)
+
+    def _command(self, verb, instance, *options):
+        """Command a guest; nothing for a server that is none."""
+        if self._guest(instance).exists:
+            self._lab_command([verb, instance.uuid, *map(str, options)])
+
+    def _lab_command(self, words, request=None):
+        done = subprocess.run(
+            [sys.executable, "-m", "isthmus_lab_kubernetes", "--state", str(_STATE), *words],
+            input=json.dumps(request), text=True, capture_output=True, env=_environment(),
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise exception.InstanceDeployFailure(reason=f"{words[0]}: {done.stderr[-700:]}")
+
+    def _ensure_agent(self):
+        if self._agent is not None and self._agent.poll() is None:
+            return
+        loading.load_auth_from_conf_options(CONF, "neutron")  # Makes the options below known.
+        log_in = {
+            "auth_url": CONF.neutron.auth_url.rstrip("/"),
+            "username": CONF.neutron.username,
+            "password": CONF.neutron.password,
+            "project": CONF.neutron.project_name,
+        }
+        _STATE.mkdir(parents=True, exist_ok=True)
+        with (_STATE / "agent.log").open("ab") as output:
+            self._agent = subprocess.Popen(
+                [sys.executable, "-m", "isthmus_lab_kubernetes", "--state", str(_STATE), "agent"],
+                stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment(), text=True,
+                start_new_session=True,
+            )  # fmt: skip
+        self._agent.stdin.write(json.dumps(log_in))
+        self._agent.stdin.close()
+
+    def _watch(self):
+        """Tell Nova when a guest goes off by itself, as a hypervisor's events do."""
+        running = set()
+        while True:
+            now = set()
+            for uuid in list(self.instances):
+                guest = Guest(self._lab, uuid)
+                if guest.exists and guest.leader:
+                    now.add(uuid)
+                elif guest.exists and uuid in running:
+                    stopped = virtevent.EVENT_LIFECYCLE_STOPPED
+                    self.emit_event(virtevent.LifecycleEvent(uuid, stopped))
+            running = now
+            time.sleep(_WATCH_SECONDS)
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": _SOURCE}
+
+
+def _is_guest(instance, image_meta):
+    properties = image_meta.properties if image_meta is not None else {}
+    named = instance.system_metadata.get("image_os_distro")
+    return "lab-guest" in (named, properties.get("os_distro") if properties else None)
+
+
+def _release(instance):
+    wished = instance.system_metadata.get("image_kubernetes_version") or NEWEST
+    return ".".join(wished.removeprefix("v").split(".")[:2])
+
+
+def _port(vif):
+    network = vif["network"]
+    addresses, routes, gateway = [], [], ""
+    for subnet in network["subnets"]:
+        length = str(subnet["cidr"]).split("/")[1]
+        addresses += [f"{ip['address']}/{length}" for ip in subnet["ips"]]
+        routes += [(str(r["cidr"]), r["gateway"]["address"]) for r in subnet["routes"]]
+        if subnet["version"] == 4 and not gateway:
+            gateway = (subnet["gateway"] or {}).get("address") or ""
+    return {
+        "id": vif["id"],
+        "network": network["id"],
+        "mac": vif["address"],
+        "addresses": addresses,
+        "gateway": gateway,
+        "routes": routes,
+        "mtu": network["meta"].get("mtu") or 1500,
+    }
+
+
+def _drive(instance, injected_files, network_info):
+    built = metadata.InstanceMetadata(
+        instance, content=injected_files or [], network_info=network_info
+    )
+    files = {}
+    for path, data in built.metadata_for_config_drive():
+        files[path] = base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+    return files

@@ -1,0 +1,81 @@
+"""What a guest is asked to be, where the lab keeps things, and its images."""
+
+import base64
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from isthmus_lab_kubernetes import images
+from isthmus_lab_kubernetes.artefacts import digest
+from isthmus_lab_kubernetes.building import PROGRAMS
+from isthmus_lab_kubernetes.config_drive import drive
+from isthmus_lab_kubernetes.machines import Machine, Port
+from isthmus_lab_kubernetes.processes import Process
+from isthmus_lab_kubernetes.settings import GO_SOURCES, RELEASES, Lab, LabError
+
+
+def test_a_machine_is_read_from_json() -> None:
+    port = {"id": "p-1", "network": "n-1", "mac": "fa:16:3e:00:00:01", "addresses": ["10.0.0.5/24"]}
+    data = {"id": "vm-1", "ports": [port], "drive": {"a/b": base64.b64encode(b"x").decode()}}
+    machine = Machine.read(json.loads(json.dumps(data)))
+    assert machine.hostname == "vm-1"
+    assert machine.drive == {"a/b": b"x"}
+    assert machine.ports == (Port("p-1", "n-1", "fa:16:3e:00:00:01", ("10.0.0.5/24",)),)
+
+
+@pytest.mark.parametrize("name", ["../etc", "a b", ""])
+def test_a_guest_is_not_named_like_a_path(name: str) -> None:
+    with pytest.raises(LabError, match="letters, digits and hyphens"):
+        Machine.read({"id": name})
+
+
+def test_two_labs_never_share_a_name() -> None:
+    first, second = Lab(Path("/tmp/a")), Lab(Path("/tmp/b"))
+    assert first.namespace("vm", "control") != second.namespace("vm", "control")
+
+
+def test_every_program_has_its_locked_module() -> None:
+    folders = {program.folder for program in PROGRAMS.values()} | {f"kube-{m}" for m in RELEASES}
+    for folder in folders - {"pause"}:
+        assert (GO_SOURCES / folder / "go.sum").exists(), folder
+    for minor, version in RELEASES.items():
+        module = (GO_SOURCES / f"kube-{minor}/go.mod").read_text()
+        assert f"k8s.io/kubernetes {version}" in module
+
+
+def test_a_digest_follows_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    before = digest(tmp_path, "flags")
+    assert digest(tmp_path, "flags") == before
+    (tmp_path / "a").write_text("2")
+    assert digest(tmp_path, "flags") != before
+
+
+def test_an_image_is_an_archive_with_all_its_names(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"#!")
+    image = images.Image(
+        ["a:1", "b:2"], {"program": program}, {"usr/bin/p": "program"}, tools=False
+    )
+    images.write(tmp_path / "image.tar", image)
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        manifest = json.load(tar.extractfile("manifest.json") or pytest.fail("no manifest"))
+        assert manifest[0]["RepoTags"] == ["a:1", "b:2"]
+        layer = tar.extractfile(manifest[0]["Layers"][0])
+        with tarfile.open(fileobj=layer) as inner:
+            assert inner.getmember("usr/bin/p").linkname == "program"
+
+
+def test_a_config_drive_says_who_the_guest_is() -> None:
+    files = drive("vm-1", "web", "#cloud-config\n", {"key": "value"})
+    meta = json.loads(files["openstack/latest/meta_data.json"])
+    assert (meta["uuid"], meta["hostname"], meta["meta"]) == ("vm-1", "web", {"key": "value"})
+    assert files["openstack/latest/user_data"] == b"#cloud-config\n"
+
+
+def test_a_process_is_not_taken_for_a_later_one_with_its_number() -> None:
+    own = Process.of(1)
+    assert own.alive
+    assert not Process(1, "0" + own.started).alive
