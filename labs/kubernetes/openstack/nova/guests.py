@@ -4,8 +4,8 @@ An OpenStack lab is given it by `--compute-driver guests.GuestDriver --driver-pa
 Only a server whose image says `os_distro=lab-guest` is a guest; all others stay played, as its base
 class has them. The image's `kubernetes_version` (1.35, 1.36) chooses the guest's root.
 
-Environment: ISTHMUS_LAB_GUESTS, the folder of the guests' state; ISTHMUS_LAB_KUBERNETES, the folder
-that holds the package isthmus_lab_kubernetes (default: where this file really lies).
+The guests' state is in the folder `guests` of the lab's own. The environment may say otherwise:
+ISTHMUS_LAB_GUESTS; and ISTHMUS_LAB_KUBERNETES, the folder with the package isthmus_lab_kubernetes.
 """
 
 import base64
@@ -35,7 +35,8 @@ from isthmus_lab_kubernetes.guests import Guest  # noqa: E402
 from isthmus_lab_kubernetes.settings import NEWEST, Lab  # noqa: E402
 
 LOG = log.getLogger(__name__)
-_STATE = Path(os.environ.get("ISTHMUS_LAB_GUESTS", "/tmp/isthmus-lab-guests"))
+_MARK = "ISTHMUS_OPENSTACK_LAB"
+_STATE = Path(os.environ.get("ISTHMUS_LAB_GUESTS") or Path(os.environ.get(_MARK, "/tmp"), "guests"))
 _WATCH_SECONDS = 2
 
 
@@ -234,7 +235,9 @@ class GuestDriver(PlayedDriver):
 
 
 def _environment():
-    return {**os.environ, "PYTHONPATH": _SOURCE}
+    """The lab kills what bears its mark; guests survive it, and the agent removes them properly."""
+    ours = {name: value for name, value in os.environ.items() if name != _MARK}
+    return {**ours, "PYTHONPATH": _SOURCE}
 
 
 def _is_guest(instance, image_meta):

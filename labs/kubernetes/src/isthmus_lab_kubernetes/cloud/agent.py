@@ -34,7 +34,7 @@ class Agent:
         self._changed = time.monotonic()
 
     async def run(self) -> None:
-        """Work until the parent ends; waits first for another agent of this lab to end."""
+        """Work until the parent ends; if another agent is at work, be ready to follow it."""
         self._lab.state.mkdir(parents=True, exist_ok=True)
         with (self._lab.state / "agent.lock").open("w") as lock:
             if not await self._locked(lock.fileno()):
@@ -46,8 +46,21 @@ class Agent:
                 await asyncio.sleep(0.3)
             drawing.cancel()
             doors.close()
-            if not self._cloud.alive:
-                cluster.down(self._lab)
+        await self._outlive()
+
+    async def _outlive(self) -> None:
+        """Wait for the compute service's next agent, or for the end of the cloud, and clean up."""
+        with (self._lab.state / "agent.lock").open("w") as lock:
+            while True:
+                await asyncio.sleep(0.5)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
+                if not self._cloud.alive:
+                    cluster.down(self._lab)
+                    return
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     async def _locked(self, lock: int) -> bool:
         while self._parent.alive:
