@@ -1,17 +1,33 @@
 """What every ClusterNodes promises: the fake cluster, and a real Kubernetes API."""
 
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
 import pytest
 
+from isthmus.api.meta import Json
 from isthmus.core.nodes import ClusterNode, ClusterPod
 from isthmus.drivers.fake.nodes import Budget, FakeCluster
+from isthmus.drivers.kubernetes import open_cluster
+from isthmus.drivers.kubernetes.kube import Kube, Ref
 from isthmus.errors import NotFound
-from isthmus.ports import ClusterNodes
+from isthmus.ports import Api, ClusterNodes
 from isthmus.runtime.clock import SystemClock
+from isthmus.runtime.kube import path_of
+from tests.kubernetes_home import inhabited, real_cluster
 from tests.polling import eventually
+
+NODES = Api("v1", "nodes", namespaced=False)
+PODS = Api("v1", "pods")
+SECRETS = Api("v1", "secrets")
+REPLICA_SETS = Api("apps/v1", "replicasets")
+BUDGETS = Api("policy/v1", "poddisruptionbudgets")
+SECONDS = 20.0
 
 MINUTES = timedelta(minutes=30)
 
@@ -33,6 +49,10 @@ class Subject(Protocol):
         """Protect the pods of an app."""
         ...
 
+    async def tokens(self) -> frozenset[str]:
+        """Return the ids of the join tokens that there are."""
+        ...
+
 
 class FakeSubject:
     def __init__(self) -> None:
@@ -48,11 +68,122 @@ class FakeSubject:
     async def add_budget(self, app: str, min_available: int) -> None:
         self.cluster.budgets.append(Budget(name=app, app=app, min_available=min_available))
 
+    async def tokens(self) -> frozenset[str]:
+        return self.cluster.tokens
 
-@pytest.fixture(params=["fake"])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    del request
-    return FakeSubject()
+
+class RealSubject:
+    """A real control plane; its machines are played: nobody runs the pods."""
+
+    def __init__(self, kube: Kube, nodes: ClusterNodes, namespace: str) -> None:
+        self.nodes = nodes
+        self._kube = kube
+        self._namespace = namespace
+
+    async def add_node(self, name: str) -> None:
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+            "spec": {"providerID": f"played:///{name}"},
+        }
+        await self._kube.send("POST", path_of(NODES), body=node)
+        ready = {"type": "Ready", "status": "True", "reason": "Played"}
+        status = {
+            "conditions": [ready],
+            "addresses": [{"type": "InternalIP", "address": "10.0.0.9"}],
+            "nodeInfo": {"kubeletVersion": "v1.36.0"},
+        }
+        ref = Ref("v1", "Node", "", name)
+        await self._kube.merge(ref, {"status": status}, "status")
+
+    async def add_pod(self, name: str, node: str, *, app: str) -> None:
+        labels = {"app": app}
+        spec = {"nodeName": node, "containers": [{"name": "c", "image": "registry.test/c"}]}
+        pod = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+        await self._kube.send("POST", path_of(PODS, self._namespace), body=_typed("v1", "Pod", pod))
+        ready = {"type": "Ready", "status": "True"}
+        ref = Ref("v1", "Pod", self._namespace, name)
+        status = {"phase": "Running", "conditions": [ready]}
+        await self._kube.merge(ref, {"status": status}, "status")
+        template = {"metadata": {"labels": labels}, "spec": {"containers": spec["containers"]}}
+        wanted = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        owner = _typed("apps/v1", "ReplicaSet", {"metadata": {"name": app}, "spec": wanted})
+        await self._kube.send("POST", path_of(REPLICA_SETS, self._namespace), body=owner)
+        await eventually(lambda: self._owned(ref), within=SECONDS)
+
+    async def add_budget(self, app: str, min_available: int) -> None:
+        spec = {"minAvailable": min_available, "selector": {"matchLabels": {"app": app}}}
+        budget = {"metadata": {"name": app}, "spec": spec}
+        path = path_of(BUDGETS, self._namespace)
+        await self._kube.send("POST", path, body=_typed("policy/v1", "PodDisruptionBudget", budget))
+        ref = Ref("policy/v1", "PodDisruptionBudget", self._namespace, app)
+        await eventually(lambda: self._counted(ref), within=SECONDS)
+
+    async def tokens(self) -> frozenset[str]:
+        listed = await self._kube.list(SECRETS, "kube-system")
+        names = [str(secret["metadata"]["name"]) for secret in listed]
+        prefix = "bootstrap-token-"
+        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+    async def _owned(self, ref: Ref) -> bool:
+        pod = await self._kube.get(ref)
+        return pod is not None and bool(pod["metadata"].get("ownerReferences"))
+
+    async def _counted(self, ref: Ref) -> bool:
+        budget = await self._kube.get(ref)
+        return budget is not None and budget.get("status", {}).get("currentHealthy") == 1
+
+    async def stop_pods(self) -> None:
+        """What kubelets do: confirm the end of pods that were asked to go."""
+        while True:
+            for pod in await self._kube.list(PODS, self._namespace):
+                if pod["metadata"].get("deletionTimestamp"):
+                    await self._end(pod)
+            await asyncio.sleep(0.1)
+
+    async def _end(self, pod: Json) -> None:
+        path = path_of(PODS, self._namespace, pod["metadata"]["name"])
+        with suppress(NotFound):
+            now = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
+            await self._kube.send("DELETE", path, body=now)
+
+    async def tidy(self) -> None:
+        await self._kube.send("DELETE", path_of(REPLICA_SETS, self._namespace))
+        for pod in await self._kube.list(PODS, self._namespace):
+            await self._end(pod)
+        for node in await self.nodes.nodes():
+            await self.nodes.delete_node(node.name)
+        for token in await self.tokens():
+            await self.nodes.revoke_join_token(token)
+
+
+def _typed(api_version: str, kind: str, obj: Json) -> Json:
+    return {"apiVersion": api_version, "kind": kind} | obj
+
+
+@asynccontextmanager
+async def real_subject(config: str) -> AsyncGenerator[RealSubject]:
+    namespace = f"t{uuid.uuid4().hex[:8]}"
+    async with inhabited(config, namespace) as kube, open_cluster(config) as nodes:
+        await eventually(lambda: kube.get(Ref("v1", "ServiceAccount", namespace, "default")))
+        subject = RealSubject(kube, nodes, namespace)
+        kubelets = asyncio.create_task(subject.stop_pods())
+        try:
+            yield subject
+        finally:
+            kubelets.cancel()
+            await asyncio.wait([kubelets])
+            await subject.tidy()
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=(pytest.mark.labs, pytest.mark.guests))])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "fake":
+        yield FakeSubject()
+        return
+    async with real_subject(real_cluster()) as real:
+        yield real
 
 
 async def node_named(cluster: ClusterNodes, name: str) -> ClusterNode:
@@ -141,8 +272,19 @@ async def test_a_join_token_lives_until_it_is_revoked(subject: Subject) -> None:
     assert first.token not in repr(first)
     assert first.ca_hash.startswith("sha256:")
     assert first.expires_at.tzinfo is not None
+    assert {first.id, second.id} <= await subject.tokens()
     for _ in range(2):
         await subject.nodes.revoke_join_token(first.id)
+    assert first.id not in await subject.tokens()
+    assert second.id in await subject.tokens()
+
+
+async def test_expired_tokens_are_swept_when_a_new_one_is_made(subject: Subject) -> None:
+    old = await subject.nodes.issue_join_token(timedelta())
+    new = await subject.nodes.issue_join_token(MINUTES)
+    tokens = await subject.tokens()
+    assert old.id not in tokens
+    assert new.id in tokens
 
 
 async def _left(cluster: ClusterNodes, node: str, uid: str) -> bool:

@@ -87,7 +87,9 @@ class KubernetesNodes:
         if answer.status < 300 or answer.status in (404, 409):
             # 409: the pod of that name has another uid by now.
             return Eviction(accepted=True)
-        if answer.status == 429 and (words := _budget(answer.body)):
+        if answer.status == 403 and _said(answer.body, "NamespaceTerminating"):
+            return Eviction(accepted=True)  # It goes with its namespace, which nothing stops.
+        if answer.status == 429 and (words := _said(answer.body, "DisruptionBudget")):
             return Eviction(accepted=False, message=words)
         raise refusal(answer)
 
@@ -183,15 +185,14 @@ def _decoded(secret: Json, key: str) -> str:
     return base64.b64decode(part(secret, "data").get(key, "")).decode()
 
 
-def _budget(body: bytes) -> str:
-    """Return what a PodDisruptionBudget says; empty: it is the API that is too busy."""
+def _said(body: bytes, reason: str) -> str:
+    """Return what the causes of a refusal say for one reason; a busy API names none."""
     try:
         status = cast("Json", orjson.loads(body))
     except orjson.JSONDecodeError:
         return ""
-    causes = cast("list[Json]", part(status, "details").get("causes") or [])
-    said = [str(c.get("message")) for c in causes if c.get("reason") == "DisruptionBudget"]
-    return "; ".join(said)
+    causes = parts(part(status, "details"), "causes")
+    return "; ".join(str(c.get("message")) for c in causes if c.get("reason") == reason)
 
 
 def _node(raw: Json) -> ClusterNode:
