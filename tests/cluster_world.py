@@ -45,7 +45,7 @@ class Machines:
     async def run(self) -> None:
         while True:
             self._pass()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
     def _pass(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -2,7 +2,7 @@
 
 import typer
 
-from isthmus.faces.cli import account, catalog, describe, lab, plan, read, why, write
+from isthmus.faces.cli import account, catalog, cluster, describe, lab, plan, read, why, write
 from isthmus.faces.hooks import Hooks
 
 _HELP = """Declare what you want in any of your clouds, and see what became of it.
@@ -30,5 +30,6 @@ def build(hooks: Hooks) -> typer.Typer:
     app.command("adopt")(account.adopt)
     app.command("orphans")(account.orphans)
     app.add_typer(catalog.commands(hooks), name="catalog")
+    app.add_typer(cluster.app, name="cluster")
     app.add_typer(lab.app, name="lab")
     return app

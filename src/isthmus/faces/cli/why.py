@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from isthmus.api.meta import API_VERSION, Resource
-from isthmus.api.v1alpha1 import KINDS, Claim, Operation, ServiceBinding, Stack
+from isthmus.api.v1alpha1 import KINDS, Claim, NodePool, Operation, ServiceBinding, Stack
 from isthmus.core.why import Link, why
+from isthmus.errors import NotYet
 from isthmus.faces.cli import common
 from isthmus.faces.cli.client import Client
 from isthmus.faces.cli.failures import CommandFailed, Exit
@@ -57,12 +58,19 @@ def _next(obj: AnyResource) -> tuple[str, str] | None:
             return "ServiceInstance", obj.spec.instance
         case Operation():
             return obj.spec.target.kind, obj.spec.target.name
+        case NodePool() if _waits_for_cluster(obj):
+            return "Cluster", obj.spec.cluster
         case Claim():
             return "Stack", obj.stack_name
         case Stack():
             return "Provider", obj.spec.provider
         case _:
             return None
+
+
+def _waits_for_cluster(pool: NodePool) -> bool:
+    ready = pool.condition("Ready")
+    return ready is not None and ready.reason == NotYet.reason and "spec.cluster" in ready.message
 
 
 async def _get(client: Client, kind: str, name: str) -> AnyResource | None:
