@@ -17,6 +17,7 @@ from isthmus.apiserver import ApiServer, RequestRecord, ServerConfig
 from isthmus.app import install, shipped, tracing
 from isthmus.app.lock import exclusive
 from isthmus.app.sandbox import Sandbox
+from isthmus.drivers.kubernetes import open_cluster
 from isthmus.faces.cli import kubeconfig
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.output import note
@@ -181,7 +182,9 @@ async def _controllers(
     store = KubeStore(AsgiTransport(server.app, token=_token(server, _CONTROLLERS)))
     manager = Manager(store, clock=SystemClock())
     installation = await _installation(admin)
-    built = controllers.build(manager, load=drivers.load, installation=installation)
+    built = controllers.build(
+        manager, load=drivers.load, installation=installation, open_cluster=open_cluster
+    )
     async with manager:
         routes.planner = Planner(store, built.planning)
         yield
