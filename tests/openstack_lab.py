@@ -5,6 +5,7 @@ Where Debian's packages are missing and cannot be installed the tests are skippe
 To use a lab that runs already, set ISTHMUS_OPENSTACK_LAB_STATE to its state folder.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from isthmus.ports import Endpoint
+from isthmus.core.stacks import TAG_UID, NativeStack, StackName
+from isthmus.ports import Connection, Endpoint
 
 REGION = "RegionOne"
 _SOURCES = Path(__file__).parents[1] / "labs" / "openstack" / "src"
@@ -114,6 +116,19 @@ def serve(state: Path, *options: str) -> Iterator[OpenStackLab]:
         process.wait(180)
         process.stdout.close()
         shutil.rmtree(state, ignore_errors=True)
+
+
+async def sweep(connection: Connection) -> None:
+    """Delete every stack of an installation, however far it is, and wait until they are gone."""
+    deadline = time.monotonic() + 180
+    while left := await connection.engine.owned():
+        for owned in left:
+            tags = {TAG_UID: owned.uid}
+            await connection.engine.delete(
+                NativeStack(name=StackName(owned.name), template={}, tags=tags)
+            )
+        assert time.monotonic() < deadline, left
+        await asyncio.sleep(0.5)
 
 
 def until(read: Any, good: Any, seconds: float = 180, pause: float = 0.5) -> Any:

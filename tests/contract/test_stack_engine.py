@@ -31,6 +31,7 @@ from isthmus.drivers.fake import FakeCloud, driver
 from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden
 from isthmus.ports import Driver, Endpoint, StackEngine
 from isthmus.runtime.clock import SystemClock
+from tests import openstack_lab
 from tests.kubernetes_home import kubernetes_subject, real_cluster, serving
 
 SECONDS = 60.0
@@ -165,14 +166,12 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             yield cluster
         return
     if request.param == "openstack":
-        try:
-            endpoint = request.getfixturevalue("openstack_lab").endpoint()
-        except pytest.FixtureLookupError:
-            pytest.skip("the OpenStack lab is not here")
+        endpoint = request.getfixturevalue("openstack_lab").endpoint()
         from isthmus.drivers.openstack import DRIVER as OPENSTACK
 
-        async with opened(OPENSTACK, endpoint) as engine:
-            yield HeatSubject(engine, endpoint.installation)
+        async with OPENSTACK.open(endpoint) as connection:
+            yield HeatSubject(connection.engine, endpoint.installation)
+            await openstack_lab.sweep(connection)
         return
     lab = request.getfixturevalue("aws_lab")
     from isthmus.drivers.aws import DRIVER

@@ -8,8 +8,9 @@ openstacksdk is imported when it is first needed: importing this package costs n
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from isthmus.api.meta import Json
 from isthmus.drivers.openstack import settings
-from isthmus.ports import Connection, Driver, Endpoint
+from isthmus.ports import Connection, Driver, Endpoint, Finding
 
 
 @asynccontextmanager
@@ -21,4 +22,11 @@ async def _connect(endpoint: Endpoint) -> AsyncGenerator[Connection]:
         yield opened
 
 
-DRIVER = Driver(name="openstack", settings=settings.KNOWN, open=_connect)
+def _lint(template: Json) -> tuple[Finding, ...]:
+    """Check a HOT template offline; see ``lint.check``."""
+    from isthmus.drivers.openstack.lint import check
+
+    return check(template)
+
+
+DRIVER = Driver(name="openstack", settings=settings.KNOWN, open=_connect, lint=_lint)

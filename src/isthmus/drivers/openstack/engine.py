@@ -6,6 +6,8 @@ not is made anew. Whether Heat rolls back by itself is the Provider's setting.
 https://docs.openstack.org/api-ref/orchestration/v1/
 """
 
+from dataclasses import replace
+
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.core import guards
@@ -21,9 +23,10 @@ from isthmus.core.stacks import (
     Owned,
     StackName,
 )
-from isthmus.drivers.openstack import readings, states, template
+from isthmus.drivers.openstack import predelete, readings, states, template
 from isthmus.drivers.openstack.observation import Observer
-from isthmus.drivers.openstack.previews import Previews
+from isthmus.drivers.openstack.previews import Preview, Previews
+from isthmus.drivers.openstack.quotas import Quotas
 from isthmus.drivers.openstack.readings import Native
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.states import Step
@@ -37,7 +40,8 @@ class Heat:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._observer = Observer(cloud)
-        self._previews = Previews(cloud)
+        self._previews = Previews(cloud, self._observer)
+        self._quotas = Quotas(cloud)
 
     async def preview(self, stack: NativeStack) -> Changes:
         """Ask Heat for a dry run."""
@@ -45,13 +49,13 @@ class Heat:
             native = await self._observer.find(stack.name)
             guards.claim(native, stack)
             if native is None:
-                changes, _ = await self._previews.of_new(stack, template.prepare(stack))
-                return changes
+                found = await self._previews.of_new(stack, template.prepare(stack))
+                return await self._with_quotas(found)
             if states.of(native.status).step is not Step.UPDATE:
                 raise NotYet(f"Heat can preview nothing now: the stack is {native.status}.")
             document = await self._document(stack, native)
-            changes, _ = await self._previews.of_change(stack, document, native)
-            return changes
+            found = await self._previews.of_change(stack, document, native)
+            return await self._with_quotas(found)
 
     async def observe(self, name: StackName) -> Observed:
         """Look at the stack, its resources, events and drift."""
@@ -88,6 +92,14 @@ class Heat:
         if native is None or native.status == "DELETE_IN_PROGRESS":
             return
         guards.require_ours(native, stack)
+        if stack.pre_delete:
+            target = predelete.Target(
+                uid=guards.uid_of(stack),
+                outputs=dict(native.outputs),
+                resources=await self._observer.everything(native),
+            )
+            if not await predelete.run(self._cloud, stack.pre_delete, target):
+                return
         try:
             await self._cloud.ask("orchestration", "DELETE", native.path)
         except NotFound:
@@ -141,8 +153,14 @@ class Heat:
             if not native.owner_uid and not native.nested
         )
 
+    async def _with_quotas(self, found: Preview) -> Changes:
+        lacking = await self._quotas.lacking(found.coming.values())
+        return replace(found.changes, notes=(*found.changes.notes, *lacking))
+
     async def _create(self, stack: NativeStack) -> None:
         document = template.prepare(stack)
+        found = await self._previews.of_new(stack, document)
+        await self._quotas.require(found.coming.values())
         body = self._request(stack, document, ()) | {"stack_name": stack.name}
         try:
             await self._cloud.ask("orchestration", "POST", "/stacks", body=body)
@@ -154,10 +172,11 @@ class Heat:
         if healthy and stack.digest and native.digest == stack.digest:
             return
         document = await self._document(stack, native)
-        changes, _ = await self._previews.of_change(stack, document, native)
-        losing = changes.losing_data
+        found = await self._previews.of_change(stack, document, native)
+        losing = found.changes.losing_data
         if losing and not stack.replacement_approved:
             raise guards.needs_approval(losing)
+        await self._quotas.require(found.coming.values())
         body = self._request(stack, document, native.marks.others)
         await self._cloud.ask("orchestration", "PUT", native.path, body=body)
 

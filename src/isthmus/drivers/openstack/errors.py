@@ -52,7 +52,7 @@ _STATE: Final = re.compile(r"while it is in (vm|task|power)_state|when stack is|
 _USED: Final = re.compile(r"in use|still has|InUse|is not empty|has one or more|attached")
 _TAKEN: Final = re.compile(r"already exists|already in use by|duplicate", re.IGNORECASE)
 _URL: Final = re.compile(r"\bhttps?://[^\s\"'>)]+")
-_WORDS: Final = ("message", "detail", "faultstring", "error_message", "description", "title")
+_WORDS: Final = ("message", "detail", "faultstring", "error_message", "description")
 _MESSAGE_ROOM = 600
 """Characters. Some services answer with a whole page."""
 
@@ -147,7 +147,7 @@ def _fault(node: Any) -> tuple[str, str]:
             found = _fault(value)
             if found[1]:
                 return found
-    return "", ""
+    return "", str(document.get("title") or "")
 
 
 def clean(text: str) -> str:

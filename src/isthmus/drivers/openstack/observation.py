@@ -90,6 +90,12 @@ class Observer:
         found = cast("list[Json]", answer.get("resources", []))
         return tuple(readings.read_part(resource) for resource in found)
 
+    async def everything(self, native: Native) -> tuple[StackResource, ...]:
+        """Return the resources at every depth, by their paths: ``pool/0/server``."""
+        parts = await self.parts(native, nested_depth=_DEEPEST)
+        where = readings.paths(parts)
+        return tuple(readings.located(part, where) for part in parts)
+
     async def all(self, tag: str = "") -> tuple[Native, ...]:
         """Return all stacks of the project that are not part of others, newest first."""
         found: list[Native] = []

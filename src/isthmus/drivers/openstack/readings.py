@@ -36,7 +36,8 @@ class Native:
     updated: str = ""
     """When it was last created or changed, in Heat's words: differs once it has moved on."""
     nested: bool = False
-    parameters: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """As Heat shows them: a hidden one as asterisks."""
 
     @property
     def path(self) -> str:
@@ -89,7 +90,7 @@ def read_stack(stack: Json) -> Native:
         },
         updated=str(stack.get("updated_time") or stack.get("creation_time") or ""),
         nested=bool(stack.get("parent")),
-        parameters=tuple(name for name in parameters if "::" not in name),
+        parameters={k: as_text(v) for k, v in parameters.items() if "::" not in k},
     )
 
 

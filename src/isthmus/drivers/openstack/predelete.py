@@ -1,0 +1,192 @@
+"""Steps before a stack's deletion, declared by the offering as data.
+
+A cluster makes things in its cloud that its stack knows nothing of: load balancers, volumes,
+floating IPs. They keep networks from being deleted, and would stay for ever. Each step does a
+bounded piece of work and says whether it is done; the engine repeats it. A step touches only what
+bears the name of the cluster, and that name must hold our uid, so that it can be nobody else's.
+
+How a cluster marks its things:
+https://github.com/kubernetes/cloud-provider-openstack (load balancers, floating IPs, security
+groups by name or description; volumes and snapshots by metadata).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from isthmus.api.meta import Json
+from isthmus.api.v1alpha1 import StackResource
+from isthmus.core.placeholders import fill
+from isthmus.drivers.openstack.session import Cloud
+from isthmus.errors import Conflict, DeletionBlocked, InvalidSpec, NotFound, StateForbids
+
+_CLUSTER_OF_VOLUME: Final = "cinder.csi.openstack.org/cluster"
+_SERVER: Final = "OS::Nova::Server"
+_DELETABLE: Final = ("available", "error", "error_deleting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The stack that a step belongs to."""
+
+    uid: str
+    outputs: dict[str, str]
+    resources: Sequence[StackResource]
+    """At every depth, by path."""
+
+    def scope(self) -> dict[str, Any]:
+        """Return the names that a step may use."""
+        own = {f"resources.{r.logical_id}": r.physical_id for r in self.resources if r.physical_id}
+        return own | {f"outputs.{k}": v for k, v in self.outputs.items()}
+
+
+Step = Callable[[Cloud, Json, Target], Awaitable[bool]]
+
+
+async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> bool:
+    """Take the steps in order; true once all are done.
+
+    A step whose names the stack does not have any more has nothing to do; nor has one whose
+    ``when`` is false.
+    """
+    scope = target.scope()
+    for index, raw in enumerate(steps):
+        step = STEPS.get(str(raw.get("step")))
+        if step is None:
+            raise InvalidSpec(
+                f"preDelete[{index}].step: {raw.get('step')!r} is unknown; known are: "
+                f"{', '.join(sorted(STEPS))}."
+            )
+        filled, missing = fill(raw, scope)
+        if missing or str(filled.get("when", True)).lower() == "false":
+            continue
+        if not await step(cloud, cast("Json", filled), target):
+            return False
+    return True
+
+
+def _cluster(spec: Json, target: Target) -> str:
+    """Return the cluster's name, if it can be nobody else's."""
+    name = str(spec.get("cluster") or "")
+    if not target.uid or target.uid not in name:
+        raise InvalidSpec(
+            f"preDelete: step {spec['step']} needs `cluster` with ${{isthmus.uid}} in it, so that "
+            "no other cluster is met."
+        )
+    return name
+
+
+async def _stop_servers(cloud: Cloud, spec: Json, target: Target) -> bool:
+    """Stop the stack's servers, so that nothing in them makes anew what is removed."""
+    done = True
+    servers = [r.physical_id for r in target.resources if r.type == _SERVER and r.physical_id]
+    for server in servers:
+        try:
+            answer = await cloud.get("compute", f"/servers/{server}")
+            if answer["server"]["status"] == "ACTIVE":
+                done = False
+                body: Json = {"os-stop": None}
+                await cloud.ask("compute", "POST", f"/servers/{server}/action", body=body)
+        except (NotFound, Conflict, StateForbids):
+            continue  # It is gone, or stopping already.
+    return done
+
+
+async def _delete_load_balancers(cloud: Cloud, spec: Json, target: Target) -> bool:
+    prefix = f"kube_service_{_cluster(spec, target)}_"
+    if not await cloud.services() & {"load-balancer", "octavia"}:
+        return True
+    answer = await cloud.get("load-balancer", "/v2/lbaas/loadbalancers")
+    found = [b for b in cast("list[Json]", answer["loadbalancers"]) if b["name"].startswith(prefix)]
+    for balancer in found:
+        if balancer["provisioning_status"] in ("ACTIVE", "ERROR"):
+            path = f"/v2/lbaas/loadbalancers/{balancer['id']}"
+            await _delete(cloud, "load-balancer", path, query={"cascade": "true"})
+    return not found
+
+
+async def _delete_floating_ips(cloud: Cloud, spec: Json, target: Target) -> bool:
+    ending = f"from cluster {_cluster(spec, target)}"
+    answer = await cloud.get("network", "/floatingips")
+    found = _described(answer["floatingips"], ending)
+    for address in found:
+        await _delete(cloud, "network", f"/floatingips/{address['id']}")
+    return True
+
+
+async def _delete_security_groups(cloud: Cloud, spec: Json, target: Target) -> bool:
+    ending = f"in cluster {_cluster(spec, target)}"
+    answer = await cloud.get("network", "/security-groups")
+    for group in _described(answer["security_groups"], ending):
+        await _delete(cloud, "network", f"/security-groups/{group['id']}")
+    return True
+
+
+async def _delete_ports(cloud: Cloud, spec: Json, target: Target) -> bool:
+    """Delete ports that are tagged with the cluster's name, and name those that are in use."""
+    answer = await cloud.get("network", "/ports", tags=_cluster(spec, target))
+    for port in cast("list[Json]", answer["ports"]):
+        owner = str(port.get("device_owner") or "")
+        if owner.startswith("compute:"):
+            path = f"/servers/{port['device_id']}/os-interface/{port['id']}"
+            await _delete(cloud, "compute", path)
+        await _delete(cloud, "network", f"/ports/{port['id']}")
+    return True
+
+
+async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> bool:
+    """Delete the volumes of the cluster and their snapshots; detach those in use first."""
+    cluster = _cluster(spec, target)
+    snapshots = await _of_cluster(cloud, "snapshots", cluster)
+    for snapshot in snapshots:
+        if snapshot["status"] in _DELETABLE:
+            await _delete(cloud, "block-storage", f"/snapshots/{snapshot['id']}")
+    if snapshots:
+        return False
+    volumes = await _of_cluster(cloud, "volumes", cluster)
+    for volume in volumes:
+        if volume["status"] in _DELETABLE:
+            await _delete(cloud, "block-storage", f"/volumes/{volume['id']}")
+        for attachment in cast("list[Json]", volume.get("attachments") or []):
+            if volume["status"] == "in-use" and attachment.get("server_id"):
+                path = f"/servers/{attachment['server_id']}/os-volume_attachments/{volume['id']}"
+                await _delete(cloud, "compute", path)
+    return not volumes
+
+
+async def _of_cluster(cloud: Cloud, kind: str, cluster: str) -> list[Json]:
+    answer = await cloud.get("block-storage", f"/{kind}/detail", limit=1000)
+    return [
+        thing
+        for thing in cast("list[Json]", answer[kind])
+        if cast("Json", thing.get("metadata") or {}).get(_CLUSTER_OF_VOLUME) == cluster
+    ]
+
+
+def _described(things: Any, ending: str) -> list[Json]:
+    found = cast("list[Json]", things)
+    return [thing for thing in found if str(thing.get("description") or "").endswith(ending)]
+
+
+async def _delete(cloud: Cloud, service: str, path: str, query: Json | None = None) -> None:
+    """Delete one thing; what is gone is fine, what is held names its holder.
+
+    Raises:
+        DeletionBlocked: Something else needs it.
+    """
+    try:
+        await cloud.ask(service, "DELETE", path, query=query)
+    except NotFound:
+        return
+    except InvalidSpec as exc:  # Cinder: the volume has snapshots, is migrating, ...
+        raise DeletionBlocked(f"preDelete: {exc.message}", detail=exc.detail) from exc
+
+
+STEPS: Final[dict[str, Step]] = {
+    "stop-servers": _stop_servers,
+    "delete-load-balancers-of-cluster": _delete_load_balancers,
+    "delete-floating-ips-of-cluster": _delete_floating_ips,
+    "delete-security-groups-of-cluster": _delete_security_groups,
+    "delete-ports-of-cluster": _delete_ports,
+    "delete-volumes-of-cluster": _delete_volumes,
+}

@@ -1,0 +1,174 @@
+"""Quotas, read before anything is asked: what a stack needs, against what is left.
+
+Heat would find out half-way, with a stack that failed. The sums are pure; ``Quotas`` reads the
+numbers. Kinds of resources that are not here are not counted.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from isthmus.api.meta import Json
+from isthmus.drivers.openstack.errors import QUOTA_NOTE
+from isthmus.drivers.openstack.session import Cloud
+from isthmus.errors import CapacityExhausted
+
+_COMPUTE: Final = {
+    "instances": ("maxTotalInstances", "totalInstancesUsed"),
+    "cores": ("maxTotalCores", "totalCoresUsed"),
+    "ram": ("maxTotalRAMSize", "totalRAMUsed"),
+    "server groups": ("maxServerGroups", "totalServerGroupsUsed"),
+}
+_STORAGE: Final = {
+    "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
+    "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+}
+_NETWORK: Final = {
+    "networks": "network",
+    "subnets": "subnet",
+    "ports": "port",
+    "routers": "router",
+    "floating IPs": "floatingip",
+    "security groups": "security_group",
+    "security group rules": "security_group_rule",
+}
+_UNITS: Final = {"ram": " MiB", "gigabytes": " GiB"}
+_DEFAULT_RULES: Final = 2
+"""Rules that Neutron gives every new security group: everything may go out, by either protocol."""
+
+Flavors = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """One quota. A limit below 0 is none."""
+
+    limit: int
+    used: int
+
+
+def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
+    """Return what resources of a preview need, by the name of the quota."""
+    total: Counter[str] = Counter()
+    for resource in resources:
+        properties = cast("Json", resource.get("properties") or {})
+        kind = str(resource.get("resource_type", ""))
+        count = _COUNTS.get(kind)
+        if count is not None:
+            total.update(count(properties))
+        if kind == "OS::Nova::Server":
+            flavor = flavors.get(str(properties.get("flavor")), {})
+            total["cores"] += int(flavor.get("vcpus", 0))
+            total["ram"] += int(flavor.get("ram", 0))
+    return total
+
+
+def short(needed: Mapping[str, int], rooms: Mapping[str, Room]) -> tuple[str, ...]:
+    """Return what is not left, a sentence a quota."""
+    return tuple(
+        f"quota {name}: {wanted}{_UNITS.get(name, '')} more are needed, and "
+        f"{max(room.limit - room.used, 0)} of {room.limit} are left"
+        for name, wanted in sorted(needed.items())
+        if (room := rooms.get(name)) is not None and 0 <= room.limit < room.used + wanted
+    )
+
+
+class Quotas:
+    """The quotas of one project."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def lacking(self, resources: Iterable[Json]) -> tuple[str, ...]:
+        """Return what there is not enough of for these resources of a preview."""
+        listed = list(resources)
+        flavors: Flavors = {}
+        if any(_is_server(resource) for resource in listed):
+            flavors = await self._flavors()
+        needed = needs(listed, flavors)
+        return short(needed, await self._rooms(frozenset(needed))) if needed else ()
+
+    async def require(self, resources: Iterable[Json]) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            CapacityExhausted: Names every quota that does not suffice.
+        """
+        if lacking := await self.lacking(resources):
+            raise CapacityExhausted(f"{'; '.join(lacking).capitalize()}; {QUOTA_NOTE}.")
+
+    async def _flavors(self) -> Flavors:
+        answer = await self._cloud.get("compute", "/flavors/detail", limit=1000)
+        found = cast("list[Json]", answer["flavors"])
+        return {flavor["name"]: flavor for flavor in found} | {f["id"]: f for f in found}
+
+    async def _rooms(self, needed: frozenset[str]) -> dict[str, Room]:
+        rooms: dict[str, Room] = {}
+        for service, names in (("compute", _COMPUTE), ("block-storage", _STORAGE)):
+            if needed & names.keys():
+                answer = await self._cloud.get(service, "/limits")
+                limits = cast("Json", answer["limits"]["absolute"])
+                rooms |= {
+                    name: Room(limit=int(limits[most]), used=int(limits[used]))
+                    for name, (most, used) in names.items()
+                    if most in limits and used in limits
+                }
+        if needed & _NETWORK.keys():
+            project = await self._cloud.project()
+            answer = await self._cloud.get("network", f"/quotas/{project}/details")
+            quota = cast("dict[str, Json]", answer["quota"])
+            rooms |= {
+                name: Room(
+                    limit=int(quota[key]["limit"]),
+                    used=int(quota[key]["used"]) + int(quota[key].get("reserved", 0)),
+                )
+                for name, key in _NETWORK.items()
+                if key in quota
+            }
+        return rooms
+
+
+def _is_server(resource: Json) -> bool:
+    return resource.get("resource_type") == "OS::Nova::Server"
+
+
+def _of_server(properties: Json) -> Mapping[str, int]:
+    networks = cast("list[Json]", properties.get("networks") or [])
+    disks = cast("list[Json]", properties.get("block_device_mapping_v2") or [])
+    made = [d for d in disks if d.get("volume_size") and not d.get("volume_id")]
+    made = [d for d in made if d.get("device_type") != "cdrom" and d.get("image")]
+    return {
+        "instances": 1,
+        "ports": sum(1 for network in networks if not network.get("port")),
+        "volumes": len(made),
+        "gigabytes": sum(int(disk["volume_size"]) for disk in made),
+    }
+
+
+def _of_volume(properties: Json) -> Mapping[str, int]:
+    return {"volumes": 1, "gigabytes": int(properties.get("size") or 0)}
+
+
+def _of_group(properties: Json) -> Mapping[str, int]:
+    rules = cast("list[Any]", properties.get("rules") or [])
+    return {"security groups": 1, "security group rules": len(rules) + _DEFAULT_RULES}
+
+
+def _one(name: str) -> Callable[[Json], Mapping[str, int]]:
+    return lambda _: {name: 1}
+
+
+_COUNTS: Final[dict[str, Callable[[Json], Mapping[str, int]]]] = {
+    "OS::Nova::Server": _of_server,
+    "OS::Nova::ServerGroup": _one("server groups"),
+    "OS::Cinder::Volume": _of_volume,
+    "OS::Neutron::Net": _one("networks"),
+    "OS::Neutron::Subnet": _one("subnets"),
+    "OS::Neutron::Port": _one("ports"),
+    "OS::Neutron::Router": _one("routers"),
+    "OS::Neutron::RouterInterface": _one("ports"),
+    "OS::Neutron::FloatingIP": _one("floating IPs"),
+    "OS::Neutron::SecurityGroup": _of_group,
+    "OS::Neutron::SecurityGroupRule": _one("security group rules"),
+}
