@@ -47,10 +47,8 @@ def owned_fields(live: Json) -> set[str]:
     for entry in parts(part(live, "metadata"), "managedFields"):
         if entry.get("manager") != MANAGER or entry.get("operation") != "Apply":
             continue
-        tree = part(entry, "fieldsV1")
-        for section in ("data", "stringData"):
-            found = part(tree, f"f:{section}")
-            fields |= {f"data.{key[2:]}" for key in found if key.startswith("f:")}
+        found = part(part(entry, "fieldsV1"), "f:data")
+        fields |= {f"data.{key[2:]}" for key in found if key.startswith("f:")}
     return fields
 
 

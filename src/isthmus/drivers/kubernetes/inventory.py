@@ -170,7 +170,7 @@ class Inventories:
 
     async def remove(self, inventory: Inventory) -> None:
         """Forget a stack of which nothing is left."""
-        await self._kube.delete(inventory.ref, inventory.uid)
+        await self._kube.delete(inventory.ref, inventory.uid, policy="Background")
 
 
 def to_config_map(inventory: Inventory) -> Json:

@@ -99,7 +99,10 @@ class Kube:
             paged = (*query, ("limit", str(_PAGE)))
             page = (*paged, ("continue", following)) if following else paged
             answer = await self.read(path_of(api, namespace), page)
-            items += answer.get("items") or ()
+            # Items of a list do not say what they are; the list does.
+            kind = {"kind": str(answer["kind"]).removesuffix("List")}
+            typed = {"apiVersion": answer["apiVersion"]} | kind
+            items += [typed | item for item in answer.get("items") or ()]
             following = str(answer["metadata"].get("continue") or "")
             if not following:
                 return items
@@ -124,12 +127,12 @@ class Kube:
         query: Query = (("fieldManager", MANAGER),)
         return await self.send("PATCH", path, query=query, body=patch, content=MERGE_PATCH)
 
-    async def delete(self, ref: Ref, uid: str) -> None:
+    async def delete(self, ref: Ref, uid: str, *, policy: str = "Foreground") -> None:
         """Ask for the deletion of that very object, its dependents first. Absent is fine."""
         options: Json = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Foreground",
+            "propagationPolicy": policy,
             "preconditions": {"uid": uid},
         }
         try:

@@ -17,6 +17,7 @@ An object's logical id is its annotation ``isthmus.dev/id``, else ``Kind/name``,
 between them where one is written. Secret parameters may stand in Secrets only.
 """
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def manifest(obj: Json, stack: NativeStack, namespace: str) -> Manifest:
             f"template.manifests: {logical_id}: parameter {min(secret)!r} is secret, so it may "
             "stand in a Secret only; refer to that Secret here."
         )
-    body = cast("Json", fill(obj, stack.parameters, logical_id))
+    body = _encoded(cast("Json", fill(obj, stack.parameters, logical_id)))
     meta = dict(part(body, "metadata"))
     annotations = part(meta, "annotations")
     labels = part(meta, "labels")
@@ -165,6 +166,16 @@ def manifest(obj: Json, stack: NativeStack, namespace: str) -> Manifest:
         stateful=stateful or logical_id in stack.stateful,
         secret=bool(secret),
     )
+
+
+def _encoded(body: Json) -> Json:
+    """Return a Secret with its plain texts as data: of these the server knows the managers."""
+    if body["kind"] != "Secret" or "stringData" not in body:
+        return body
+    plain = part(body, "stringData")
+    data = {k: base64.b64encode(str(v).encode()).decode() for k, v in plain.items()}
+    kept = {key: value for key, value in body.items() if key != "stringData"}
+    return kept | {"data": part(body, "data") | data}
 
 
 def _tags(stack: NativeStack) -> Json:
