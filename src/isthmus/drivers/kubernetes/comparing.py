@@ -72,6 +72,8 @@ class Comparer:
             InvalidSpec: The template is wrong.
             UnknownKind: The cluster does not serve a kind, and the template does not define it.
         """
+        if stack.pre_delete:
+            raise InvalidSpec("preDelete: driver kubernetes has no steps before a deletion.")
         objects = manifests.read(stack.template)
         found = [
             manifests.manifest(obj, stack, await self._namespace_of(obj, objects))

@@ -33,8 +33,10 @@ def readiness(obj: Json) -> Readiness:
     seen = status.get("observedGeneration")
     if seen is not None and int(seen) < int(meta.get("generation") or 0):
         return Readiness(Phase.WORKING, "its controller has not seen the change yet")
-    rule = _RULES.get(_type(obj), _any)
-    return rule(obj, status)
+    found = _RULES.get(_type(obj), _any)(obj, status)
+    if found.phase is Phase.READY or found.message:
+        return found
+    return Readiness(found.phase, f"it is {found.phase.lower()}, and does not say why")
 
 
 def condition(obj: Json, kind: str) -> Json:
