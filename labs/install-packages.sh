@@ -11,6 +11,15 @@ need() {
 need mariadb-server /usr/sbin/mariadbd
 need rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 need memcached /usr/bin/memcached
+# Guests of labs/kubernetes.
+need mmdebstrap /usr/bin/mmdebstrap
+need systemd-container /usr/bin/systemd-nspawn
+need iproute2 /usr/sbin/ip
+need nftables /usr/sbin/nft
+need iptables /usr/sbin/xtables-nft-multi
+need conntrack /usr/sbin/conntrack
+need busybox-static /usr/share/doc/busybox-static
+need openssl /usr/bin/openssl
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "labs: not installed:$missing (needs root and apt); the tests that need them are skipped"

@@ -1,10 +1,68 @@
-"""What this machine lacks to run labs/kubernetes, for tests that need it."""
+"""Guests of labs/kubernetes for the product's tests: what this machine lacks, and their image.
+
+A test that asks for `guest_cloud` has an OpenStack lab whose servers boot guests if their image
+says so. It bears the marks labs, openstack and guests.
+"""
 
 import os
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from isthmus_lab_kubernetes import building, cgroups
-from isthmus_lab_kubernetes.settings import NEWEST
+from isthmus_lab_kubernetes.guests import Guest, guests
+from isthmus_lab_kubernetes.settings import NEWEST, RELEASES, Lab
+from tests.openstack_lab import OpenStackLab
+
+FLAVOR = "m1.guest"
+DRIVER = Path(__file__).parents[1] / "labs" / "kubernetes" / "openstack" / "nova"
+
+
+def image_name(minor: str = NEWEST) -> str:
+    """The name of the image whose guests have this Kubernetes version inside."""
+    return f"lab-guest-{minor}"
+
+
+@dataclass(frozen=True)
+class GuestCloud:
+    """An OpenStack lab whose servers may be guests."""
+
+    openstack: OpenStackLab
+
+    @property
+    def lab(self) -> Lab:
+        """The guests' lab: folders, names on the host."""
+        return Lab(self.openstack.state / "guests")
+
+    def guest(self, server: str) -> Guest:
+        """The guest that is a server, by the server's id."""
+        return Guest(self.lab, server)
+
+    def guests(self) -> list[Guest]:
+        """All of them."""
+        return guests(self.lab)
+
+    def prepare(self, minor: str = NEWEST) -> str:
+        """Build a Kubernetes version if need be, and make its image and the flavor; its name."""
+        building.release(minor)
+        admin: Any = self.openstack.connect("lab-admin")
+        if admin.compute.find_flavor(FLAVOR) is None:
+            admin.compute.create_flavor(name=FLAVOR, ram=2560, vcpus=2, disk=10, is_public=True)
+        name = image_name(minor)
+        if admin.image.find_image(name) is None:
+            admin.image.create_image(
+                name=name,
+                data=b"A guest's root comes from the lab's cache.",
+                disk_format="raw",
+                container_format="bare",
+                visibility="public",
+                os_distro="lab-guest",
+                kubernetes_version=RELEASES[minor],
+            )
+        return name
 
 
 def why_no_plane(minor: str = NEWEST) -> str:
@@ -26,3 +84,20 @@ def why_no_guests(minor: str = NEWEST) -> str:
     if missing := building.missing_packages():
         return f"not installed: {' '.join(missing)} (labs/install-packages.sh)"
     return ""
+
+
+def lab_options() -> list[str]:
+    """What makes an OpenStack lab boot guests, where this machine can boot any."""
+    if why_no_guests():
+        return []
+    return ["--compute-driver", "guests.GuestDriver", "--driver-path", str(DRIVER)]
+
+
+@pytest.fixture
+def guest_cloud(openstack_lab: OpenStackLab) -> GuestCloud:
+    """The session's OpenStack lab, with the image and flavor of guests."""
+    if reason := why_no_guests():
+        pytest.skip(reason)
+    cloud = GuestCloud(openstack_lab)
+    cloud.prepare()
+    return cloud

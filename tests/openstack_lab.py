@@ -151,7 +151,10 @@ def openstack_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         auth = json.loads(clouds.read_text())["clouds"]["lab"]["auth"]
         yield OpenStackLab(url=auth["auth_url"], clouds=clouds, state=state)
         return
-    yield from serve(tmp_path_factory.mktemp("openstack") / "lab")
+    # Guests need much that a machine may lack; without it every server is played.
+    from tests.kubernetes_lab import lab_options
+
+    yield from serve(tmp_path_factory.mktemp("openstack") / "lab", *lab_options())
 
 
 @pytest.fixture

@@ -1,0 +1,205 @@
+"""Servers of a real Nova that boot: a cluster by Heat, power, rebuild, resize, the end."""
+
+import base64
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus_lab_kubernetes import building
+from isthmus_lab_kubernetes.commands import wait
+from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
+from tests.kubernetes_lab import FLAVOR, GuestCloud, image_name
+
+pytestmark = [
+    pytest.mark.labs,
+    pytest.mark.openstack,
+    pytest.mark.guests,
+    pytest.mark.timeout(2400),
+]
+TEMPLATE = Path(__file__).parent / "cluster.hot.yaml"
+SERVER = {"timeout": 300, "every": 1.0}
+
+
+def said(guest: Any, *words: str) -> str:
+    """What a command inside a guest says."""
+    if guest.leader is None:
+        return ""
+    command = guest.command(words)
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def boot(cloud: GuestCloud, name: str, network: Any, **more: Any) -> Any:
+    """A server that is a guest, ACTIVE, with its cloud-init done."""
+    connection = cloud.openstack.connect()
+    server = connection.compute.create_server(
+        name=name,
+        image_id=connection.image.find_image(image_name()).id,
+        flavor_id=connection.compute.find_flavor(FLAVOR).id,
+        networks=[{"uuid": network.id}],
+        **more,
+    )
+    server = connection.compute.wait_for_server(server, wait=300, interval=1)
+    settled(cloud, server)
+    return server
+
+
+def settled(cloud: GuestCloud, server: Any) -> None:
+    guest = cloud.guest(server.id)
+    wait(lambda: "done" in said(guest, "cloud-init", "status"), 240, "cloud-init", every=1)
+
+
+def state_becomes(connection: Any, server: Any, state: str) -> None:
+    wait(
+        lambda: connection.compute.get_server(server.id).status == state,
+        240,
+        f"{server.name} does not become {state}",
+        every=1,
+    )
+
+
+def text(content: str) -> str:
+    return base64.b64encode(content.encode()).decode()
+
+
+def left_on_the_host(cloud: GuestCloud) -> list[str]:
+    """Guests' things that this host still has; networks and routers may stay for a moment."""
+    tag = f"il{cloud.lab.tag}"
+    spaces = [str(path) for path in Path("/run/netns").glob(f"{tag}-[vr]*")]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{tag}*")]
+    mounts = [
+        line
+        for line in Path("/proc/mounts").read_text().splitlines()
+        if str(cloud.lab.state) in line
+    ]
+    return spaces + groups + mounts + [guest.name for guest in cloud.guests()]
+
+
+def test_a_cluster_by_heat_is_reached_through_its_floating_address(guest_cloud: GuestCloud) -> None:
+    connection = guest_cloud.openstack.connect()
+    parameters = {"image": image_name(), "version": RELEASES[NEWEST], "worker_count": 2}
+    stack = connection.orchestration.create_stack(
+        name="guests", template=TEMPLATE.read_text(), parameters=parameters
+    )
+    wait(
+        lambda: connection.orchestration.get_stack(stack.id).status != "CREATE_IN_PROGRESS",
+        900,
+        "the stack is not made",
+        every=2,
+    )
+    stack = connection.orchestration.get_stack(stack.id)
+    assert stack.status == "CREATE_COMPLETE", stack.status_reason
+    floating = next(o["output_value"] for o in stack.outputs if o["output_key"] == "server")
+    control = next(s for s in connection.compute.servers() if s.name == "guests-control")
+    guest = guest_cloud.guest(control.id)
+    kubectl = kubectl_through(guest, floating, guest_cloud.lab.state)
+    wait(lambda: kubectl("get", "nodes").count(" Ready ") == 3, 300, "three nodes", every=1)
+
+    # The security group lets the API through, and nothing else: the kubelet does not answer us.
+    with pytest.raises(TimeoutError):
+        socket.create_connection((floating, 10250), timeout=3)
+    worker = next(s for s in connection.compute.servers() if s.name == "guests-worker-0")
+    guest_cloud.guest(worker.id).kill()
+    state_becomes(connection, worker, "SHUTOFF")
+    connection.compute.reboot_server(worker, "HARD")
+    state_becomes(connection, worker, "ACTIVE")
+    wait(lambda: kubectl("get", "nodes").count(" Ready ") == 3, 300, "all nodes again", every=1)
+
+    connection.orchestration.delete_stack(stack.id)
+    wait(
+        lambda: (
+            connection.orchestration.find_stack(stack.id, ignore_missing=True) is None
+            or connection.orchestration.get_stack(stack.id).status == "DELETE_COMPLETE"
+        ),
+        300,
+        "the stack is not deleted",
+        every=2,
+    )
+    wait(lambda: left_on_the_host(guest_cloud) == [], 30, "something of the guests is left")
+
+
+def kubectl_through(guest: Any, address: str, folder: Path) -> Callable[..., str]:
+    """The administrator's kubectl on this host, by the cluster's outer address."""
+    config = folder / "kubeconfig"
+    inner = guest.home / "upper/etc/kubernetes/admin.conf"
+    wait(inner.exists, 120, "kubeadm has not begun")
+    command = [str(building.kube(NEWEST)), "kubectl", "--kubeconfig", str(config)]
+
+    def run(*words: str) -> str:
+        lines = inner.read_text().splitlines()
+        replaced = [
+            f"    server: https://{address}:6443" if "server: https://" in line else line
+            for line in lines
+        ]
+        config.write_text("\n".join(replaced))
+        return subprocess.run(
+            [*command, *words], capture_output=True, text=True, check=False
+        ).stdout
+
+    return run
+
+
+@pytest.fixture
+def network(guest_cloud: GuestCloud) -> Any:
+    connection = guest_cloud.openstack.connect()
+    made = connection.network.create_network(name="guests-test")
+    connection.network.create_subnet(network_id=made.id, cidr="10.62.0.0/24", ip_version=4)
+    yield made
+    for server in connection.compute.servers():
+        connection.compute.delete_server(server)
+    wait(
+        lambda: not list(connection.compute.servers()), 120, "the servers are not deleted", every=1
+    )
+    wait(lambda: left_on_the_host(guest_cloud) == [], 30, "something of the guests is left")
+    connection.network.delete_network(made)
+
+
+def test_the_life_of_a_server(guest_cloud: GuestCloud, network: Any) -> None:
+    connection = guest_cloud.openstack.connect()
+    first = "#cloud-config\nwrite_files: [{path: /root/life, content: first}]\n"
+    server = boot(guest_cloud, "life", network, user_data=text(first), metadata={"colour": "red"})
+    guest = guest_cloud.guest(server.id)
+    assert said(guest, "cat", "/root/life") == "first"
+    assert "life" in said(guest, "hostname")
+    address = server.addresses["guests-test"][0]["addr"]
+    assert address in said(guest, "ip", "-4", "addr", "show", "eth0")
+    assert "Cloud-init" in connection.compute.get_server_console_output(server)["output"]
+
+    # Metadata are served live: what is changed or removed is so for the guest.
+    connection.compute.set_server_metadata(server, colour="blue")
+    served = said(guest, "curl", "-s", "http://169.254.169.254/openstack/latest/meta_data.json")
+    assert json.loads(served)["meta"] == {"colour": "blue"}
+
+    connection.compute.stop_server(server)
+    state_becomes(connection, server, "SHUTOFF")
+    assert guest.leader is None
+    connection.compute.start_server(server)
+    state_becomes(connection, server, "ACTIVE")
+    assert said(guest, "cat", "/root/life") == "first"
+
+    guest_cloud.openstack.order("restart", "nova-compute-0")
+    assert guest.leader is not None
+
+    second = "#cloud-config\nwrite_files: [{path: /root/life, content: second}]\n"
+    connection.compute.rebuild_server(
+        server, image=server.image.id, user_data=text(second), name="life"
+    )
+    wait(lambda: said(guest, "cat", "/root/life") == "second", 300, "it is not rebuilt", every=1)
+    state_becomes(connection, server, "ACTIVE")
+
+    admin = guest_cloud.openstack.connect("lab-admin")
+    larger = admin.compute.create_flavor(name="m1.larger", ram=3072, vcpus=2, disk=10)
+    try:
+        connection.compute.resize_server(server, larger.id)
+        state_becomes(connection, server, "VERIFY_RESIZE")
+        connection.compute.confirm_server_resize(server)
+        state_becomes(connection, server, "ACTIVE")
+        limit = said(guest, "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+        assert limit.strip() == str(3072 << 20)
+        assert said(guest, "cat", "/root/life") == "second"
+    finally:
+        admin.compute.delete_flavor(larger)
