@@ -6,6 +6,7 @@ says so. It bears the marks labs, openstack and guests.
 
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,16 @@ class GuestCloud:
     def prepare(self, minor: str = NEWEST) -> str:
         """Build a Kubernetes version if need be, and make its image and the flavor; its name."""
         building.release(minor)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openstacksdk's own, about itself.
+            return self._seed(minor)
+
+    def _seed(self, minor: str) -> str:
         admin: Any = self.openstack.connect("lab-admin")
-        if admin.compute.find_flavor(FLAVOR) is None:
+        if FLAVOR not in {flavor.name for flavor in admin.compute.flavors()}:
             admin.compute.create_flavor(name=FLAVOR, ram=2560, vcpus=2, disk=10, is_public=True)
         name = image_name(minor)
-        if admin.image.find_image(name) is None:
+        if not list(admin.image.images(name=name)):
             admin.image.create_image(
                 name=name,
                 data=b"A guest's root comes from the lab's cache.",

@@ -20,6 +20,8 @@ pytestmark = [
     pytest.mark.openstack,
     pytest.mark.guests,
     pytest.mark.timeout(2400),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"),
 ]
 TEMPLATE = Path(__file__).parent / "cluster.hot.yaml"
 SERVER = {"timeout": 300, "every": 1.0}
@@ -38,8 +40,8 @@ def boot(cloud: GuestCloud, name: str, network: Any, **more: Any) -> Any:
     connection = cloud.openstack.connect()
     server = connection.compute.create_server(
         name=name,
-        image_id=connection.image.find_image(image_name()).id,
-        flavor_id=connection.compute.find_flavor(FLAVOR).id,
+        image_id=next(connection.image.images(name=image_name())).id,
+        flavor_id=connection.compute.find_flavor(FLAVOR, ignore_missing=False).id,
         networks=[{"uuid": network.id}],
         **more,
     )

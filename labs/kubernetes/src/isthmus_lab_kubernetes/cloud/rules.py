@@ -73,7 +73,7 @@ def _bridge_rules(card: Card, number: int) -> list[str]:
     macs = ", ".join(dict.fromkeys((card.mac, *(mac for _, mac in card.pairs))))
     rules = [
         f'iifname "{tap}" ether saddr != {{ {macs} }} drop',
-        f'iifname "{tap}" meta mark set {number:#x}',
+        f'iifname "{tap}" meta mark set meta mark | {number:#x}',
         f'oifname "{tap}" meta mark set meta mark | {number << 16:#x}',
     ]
     sources = _elements(source for source in card.sources if ":" not in source)
