@@ -99,7 +99,7 @@ def _filled(name: str, action: str, arguments: Any) -> Any:
     return {k: "arn:" + "x" * 40 if str(v)[2:-1] in later else v for k, v in filled.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if "aws" in offering(n).spec.stacks])
 def test_steps_before_deletion_are_whole(name):
     for stack in offering(name).spec.stacks.values():
         for step in stack.pre_delete:

@@ -1,0 +1,174 @@
+"""What the blueprints give to servers: the files, in both forms, and no lasting secret."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from isthmus.core import schemas
+from isthmus.drivers.openstack.actions import ALLOWED
+from isthmus.drivers.openstack.lint import check
+from isthmus.drivers.openstack.predelete import STEPS
+from tests.catalog_files import NAMES, composed, offering, plans
+from tests.golden_files import assert_golden
+from tests.hot_values import Hot
+
+SECRETS = {"bootstrap_payload": "U2VhbGVk", "bootstrap_key": "b0075" * 12, "join_token": "abcdef.x"}
+ATTRIBUTES = {
+    **{f"control_port_{n}.fixed_ips": f"10.64.0.1{n}" for n in range(3)},
+    "api_port.fixed_ips": "10.64.0.5",
+    "api_floating_ip.floating_ip_address": "203.0.113.7",
+    "api_balancer.vip_address": "10.64.0.9",
+    "token_id.value": "abcdef",
+    "token_secret.value": "0123456789abcdef",
+    "joined_handle.curl_cli": "curl -i -X POST http://heat.example/signal",
+}
+BLUEPRINTS = ("kubernetes-nova", "kubernetes-nova-pool")
+OPENSTACK = [p for p in plans() if "openstack" in offering(p[0]).spec.stacks]
+CLOUD_CONFIG = sorted(
+    (Path.home() / ".cache/isthmus-lab-kubernetes").glob(
+        "root-*/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
+    )
+)
+
+
+def user_data(name: str, parameters: dict | None = None) -> str:
+    asked = {"image": "debian", **(parameters or {})}
+    if name.endswith("-pool"):
+        asked |= {"labels": {"tier": "web"}, "taints": ["a=b:NoSchedule"], "cluster": "shop"}
+    template = composed(name, "custom", asked).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES)
+    text = hot.value({"get_attr": ["user_data", "value"]})
+    assert isinstance(text, str)
+    return text
+
+
+def cloud_config(name: str, **parameters) -> dict:
+    text = user_data(name, parameters)
+    assert text.startswith("#cloud-config\n")
+    return yaml.safe_load(text)
+
+
+def files(name: str, **parameters) -> dict[str, str]:
+    if parameters.get("hostSystem") != "ignition":
+        written = cloud_config(name, **parameters)["write_files"]
+        return {file["path"]: file["content"] for file in written}
+    config = json.loads(user_data(name, parameters))
+    return {
+        file["path"]: unquote(file["contents"]["source"].removeprefix("data:,"))
+        for file in config["storage"]["files"]
+    }
+
+
+@pytest.mark.parametrize(("name", "plan"), OPENSTACK)
+def test_heat_would_know_what_the_template_says(name, plan):
+    assert check(composed(name, plan).spec.template) == ()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "openstack" in offering(n).spec.stacks])
+def test_what_an_offering_declares_is_known_to_the_driver(name):
+    stack = offering(name).spec.stacks["openstack"]
+    assert all(step["step"] in STEPS for step in stack.pre_delete)
+    for action in stack.actions.values():
+        calls = [*action["calls"], *action.get("requires", []), action.get("wait")]
+        for call in filter(None, calls):
+            assert call["operation"] in ALLOWED[call["service"]]
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_both_kinds_of_host_get_the_same_files(name):
+    assert files(name) == files(name, hostSystem="ignition")
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_golden_values(name):
+    found = files(name, controlPlaneReplicas=3) if name == BLUEPRINTS[0] else files(name)
+    assert_golden(found["/etc/isthmus/node.env"] + "\n", f"user-data/{name}.env")
+
+
+def test_all_nodes_run_one_script():
+    first, second = (files(name)["/etc/isthmus/node.sh"] for name in BLUEPRINTS)
+    assert first == second
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_the_script_is_a_script(tmp_path):
+    script = tmp_path / "node.sh"
+    script.write_text(files(BLUEPRINTS[0])["/etc/isthmus/node.sh"])
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_the_network_manifest_is_manifests():
+    text = files(BLUEPRINTS[0])["/etc/isthmus/network.yaml"].replace("@MTU@", "1450")
+    kinds = [document["kind"] for document in yaml.safe_load_all(text)]
+    assert "DaemonSet" in kinds
+    (config,) = (d for d in yaml.safe_load_all(text) if d["kind"] == "ConfigMap")
+    assert json.loads(config["data"]["net-conf.json"])["Backend"] == {"Type": "vxlan", "MTU": 1450}
+
+
+@pytest.mark.parametrize("host", ["cloud-init", "ignition"])
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_user_data_fits_into_nova(name, host):
+    assert len(user_data(name, {"hostSystem": host})) * 4 / 3 < 65_535
+
+
+@pytest.mark.parametrize("host", ["cloud-init", "ignition"])
+def test_the_key_of_the_authorities_is_not_in_user_data(host):
+    text = user_data("kubernetes-nova", {"hostSystem": host})
+    assert SECRETS["bootstrap_payload"] in text
+    assert SECRETS["bootstrap_key"] not in text
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "openstack" in offering(n).spec.stacks])
+def test_secrets_are_hidden_and_no_output_repeats_them(name):
+    spec = offering(name).spec
+    stack = spec.stacks["openstack"]
+    secret = schemas.secret_names(spec.parameters)
+    carried = {n for n, text in stack.parameters.items() if text[2:-1] in secret}
+    declared = stack.template.get("parameters", {})
+    assert len(carried) == len(secret)
+    assert all(declared[parameter]["hidden"] for parameter in carried)
+    outputs = json.dumps(stack.template.get("outputs", {}))
+    assert not any(parameter in outputs for parameter in carried)
+
+
+def test_a_withdrawn_key_changes_no_server_but_its_metadata():
+    template = composed("kubernetes-nova", "production").spec.template
+    for number in range(3):
+        properties = template["resources"][f"control_{number}"]["properties"]
+        assert properties["user_data_update_policy"] == "IGNORE"
+        assert properties["metadata"]["isthmus-key"] == {"get_param": "bootstrap_key"}
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_cloud_config_has_known_keys_only(name):
+    config = cloud_config(name)
+    assert set(config) == {"write_files", "runcmd"}
+    assert {key for file in config["write_files"] for key in file} == {
+        "path", "permissions", "content",
+    }  # fmt: skip
+
+
+@pytest.mark.labs
+@pytest.mark.skipif(not CLOUD_CONFIG, reason="cloud-init's schema comes with the guests' lab")
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_cloud_init_accepts_it(name):
+    schema = json.loads(CLOUD_CONFIG[-1].read_text())
+    jsonschema_rs.validator_for(schema).validate(cloud_config(name))
+
+
+@pytest.mark.labs
+@pytest.mark.skipif(not shutil.which("ignition-validate"), reason="no ignition-validate on PATH")
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_ignition_accepts_it(name, tmp_path):
+    config = tmp_path / "config.ign"
+    config.write_text(user_data(name, {"hostSystem": "ignition"}))
+    done = subprocess.run(
+        ["ignition-validate", config], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
