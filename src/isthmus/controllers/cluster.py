@@ -151,15 +151,15 @@ class ClusterController(ClaimController[Cluster]):
         }
         if obj.attached:
             update["kubeconfig"] = reference(obj).name
+            update["bootstrapped"] = True  # It is up; its pools may give it its first nodes.
             update["endpoint"] = _server(await kubeconfig(self._world, obj))
         progress.status = progress.status.model_copy(update=update)
         why = self._missing(obj, found)
         if why:
             return waiting(why, after=_SOON if not obj.status.bootstrapped else _LOOK)
-        if not obj.status.bootstrapped:
+        if not progress.status.bootstrapped:
             progress.status = progress.status.model_copy(update={"bootstrapped": True})
-            if not obj.attached:
-                return waiting("What started it is withdrawn from its servers.", after=_SOON)
+            return waiting("What started it is withdrawn from its servers.", after=_SOON)
         return done(after=_LOOK)
 
     def _missing(self, obj: Cluster, nodes: tuple[ClusterNode, ...]) -> str:
