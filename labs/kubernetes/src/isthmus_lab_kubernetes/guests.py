@@ -224,6 +224,8 @@ class Guest:
     def _nspawn(self, facts: dict[str, Any], namespace: str) -> list[str]:
         binds = [f"--bind={self.home}/{name}:/var/lib/{name}" for name in _OWN]
         return [
+            # Entered from outside: nspawn's own option would leave it the /sys of the host's cards.
+            *("nsenter", f"--net=/run/netns/{namespace}", "--"),
             "systemd-nspawn",
             f"--directory={self.root}",
             f"--machine={self._cgroup[:60]}",
@@ -231,7 +233,6 @@ class Guest:
             "--boot",
             "--register=no",
             "--keep-unit",
-            f"--network-namespace-path=/run/netns/{namespace}",
             "--capability=all",
             "--system-call-filter=add_key keyctl bpf perf_event_open @mount",
             *binds,

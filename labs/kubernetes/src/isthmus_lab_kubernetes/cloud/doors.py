@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any, cast
 
 from isthmus_lab_kubernetes.guests import Guest
 from isthmus_lab_kubernetes.networks import METADATA
@@ -117,7 +118,10 @@ class Doors:
 def metadata_answer(guest: Guest, path: str, live: Metadata) -> bytes | None:
     """What the metadata service says; None if there is no such thing."""
     inside = path.split("?")[0].strip("/")
-    if inside and not inside.startswith(("openstack", "ec2")):
+    version, _, rest = inside.partition("/")
+    if version == "latest" or version[:2] == "20":
+        return _as_ec2(guest.drive / "ec2/latest", rest)
+    if inside and version != "openstack":
         return None
     target = (guest.drive / inside).resolve()
     if not target.is_relative_to(guest.drive.resolve()) or not target.exists():
@@ -128,6 +132,25 @@ def metadata_answer(guest: Guest, path: str, live: Metadata) -> bytes | None:
     if target.name != "meta_data.json" or (now := live(guest.name)) is None:
         return content
     return json.dumps({**json.loads(content), "meta": now}).encode()
+
+
+def _as_ec2(folder: Path, inside: str) -> bytes | None:
+    """The form of EC2, which cloud-init asks for, too: a value, or the names below a path."""
+    if inside == "user-data":
+        file = folder / "user-data"
+        return file.read_bytes() if file.exists() else None
+    kind, *names = [word for word in inside.split("/") if word]
+    if kind != "meta-data" or not (folder / "meta-data.json").exists():
+        return None
+    value: Any = json.loads((folder / "meta-data.json").read_text())
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            return None
+        value = cast("dict[str, Any]", value)[name]
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return "\n".join(k + "/" * isinstance(v, dict) for k, v in items).encode()
+    return str("" if value is None else value).encode()
 
 
 def _forward(port: int) -> _Handler:
