@@ -42,7 +42,9 @@ class Agent:
             doors = Doors(self._metadata)
             drawing = asyncio.create_task(self._draw_always())
             while self._parent.alive:
-                await doors.keep(guests(self._lab), self._ports())
+                # Only once the cloud's ports are known, which the first drawing finds out.
+                if ports := self._ports():
+                    await doors.keep(guests(self._lab), ports)
                 await asyncio.sleep(0.3)
             drawing.cancel()
             doors.close()
