@@ -4,7 +4,7 @@ import asyncio
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.aws_lab", "tests.aws_stacks"]
+pytest_plugins = ["tests.aws_lab", "tests.aws_stacks", "tests.kubernetes_plane"]
 
 
 def pytest_configure() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import os
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from isthmus.api.meta import Json
@@ -133,20 +131,6 @@ def queue(name: str, group: str = GROUP, **spec: Any) -> Json:
 def config_map(name: str, **data: str) -> Json:
     """The plainest object."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def real_cluster() -> str:
-    """A kubeconfig of a real Kubernetes' administrator, or a skip with its reason."""
-    path = os.environ.get("ISTHMUS_TEST_KUBECONFIG", "")
-    if not path:
-        pytest.skip("no real Kubernetes: ISTHMUS_TEST_KUBECONFIG names no kubeconfig")
-    config = yaml.safe_load(Path(path).read_text())
-    for entry in (*config["clusters"], *config["users"]):
-        part = entry.get("cluster") or entry["user"]
-        for key in ("certificate-authority", "client-certificate", "client-key"):
-            if file := part.pop(key, ""):
-                part[f"{key}-data"] = base64.b64encode(Path(file).read_bytes()).decode()
-    return yaml.safe_dump(config)
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from isthmus.errors import NotFound
 from isthmus.ports import Api, ClusterNodes
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.kube import path_of
-from tests.kubernetes_home import inhabited, real_cluster
+from tests.kubernetes_home import inhabited
+from tests.kubernetes_plane import MARKS
 from tests.polling import eventually
 
 NODES = Api("v1", "nodes", namespaced=False)
@@ -177,12 +178,12 @@ async def real_subject(config: str) -> AsyncGenerator[RealSubject]:
             await subject.tidy()
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=(pytest.mark.labs, pytest.mark.guests))])
+@pytest.fixture(params=["fake", pytest.param("real", marks=MARKS)])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
         yield FakeSubject()
         return
-    async with real_subject(real_cluster()) as real:
+    async with real_subject(request.getfixturevalue("kubernetes_plane")) as real:
         yield real
 
 

@@ -32,7 +32,8 @@ from isthmus.errors import AlreadyExists, ApprovalRequired, Forbidden
 from isthmus.ports import Driver, Endpoint, StackEngine
 from isthmus.runtime.clock import SystemClock
 from tests import openstack_lab
-from tests.kubernetes_home import kubernetes_subject, real_cluster, serving
+from tests.kubernetes_home import kubernetes_subject, serving
+from tests.kubernetes_plane import MARKS
 
 SECONDS = 60.0
 
@@ -146,7 +147,7 @@ async def opened(chosen: Driver, endpoint: Endpoint) -> AsyncIterator[StackEngin
 HEAT = pytest.param("openstack", marks=(pytest.mark.labs, pytest.mark.openstack))
 
 
-REAL_CLUSTER = pytest.param("real cluster", marks=(pytest.mark.labs, pytest.mark.guests))
+REAL_CLUSTER = pytest.param("real cluster", marks=MARKS)
 
 
 @pytest.fixture(params=["fake", "kubernetes", REAL_CLUSTER, "aws", HEAT])
@@ -162,7 +163,8 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             yield cluster
         return
     if request.param == "real cluster":
-        async with kubernetes_subject(real_cluster()) as cluster:
+        config = request.getfixturevalue("kubernetes_plane")
+        async with kubernetes_subject(config) as cluster:
             yield cluster
         return
     if request.param == "openstack":

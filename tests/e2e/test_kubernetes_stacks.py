@@ -32,11 +32,11 @@ from tests.kubernetes_home import (
     inhabited,
     queue,
     queue_definition,
-    real_cluster,
 )
+from tests.kubernetes_plane import MARKS
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.labs, pytest.mark.guests]
+pytestmark = [*MARKS]
 
 SECONDS = 60.0
 
@@ -72,8 +72,8 @@ class Here:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[Here]:
-    config, namespace = real_cluster(), f"t{uuid.uuid4().hex[:8]}"
+async def here(kubernetes_plane: str) -> AsyncIterator[Here]:
+    config, namespace = kubernetes_plane, f"t{uuid.uuid4().hex[:8]}"
     settings = {"namespace": namespace}
     async with (
         inhabited(config, namespace) as kube,
@@ -137,6 +137,36 @@ async def test_a_pod_without_a_node_is_named_as_the_cause(here: Here) -> None:
     assert (await here.until(native, Phase.READY)).digest == none.digest
     await here.gone(none)
     assert await here.kube.get(here.ref("Deployment", "web", "apps/v1")) is None
+
+
+async def test_an_image_that_cannot_be_pulled_is_named(here: Here) -> None:
+    native = a_stack(a_deployment())
+    await here.connection.engine.apply(native)
+    pods: list[Json] = []
+
+    async def made() -> bool:
+        pods[:] = (await here.kube.read(f"/api/v1/namespaces/{here.namespace}/pods"))["items"]
+        return bool(pods)
+
+    await eventually(made, within=SECONDS)
+    name = pods[0]["metadata"]["name"]
+    target = {"target": {"apiVersion": "v1", "kind": "Node", "name": "played"}}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}} | target
+    pod = f"/api/v1/namespaces/{here.namespace}/pods/{name}"
+    await here.kube.send("POST", f"{pod}/binding", body=binding)
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling "registry.test/c:1"'}
+    container = {"name": "c", "image": "registry.test/c:1", "imageID": "", "ready": False}
+    container |= {"restartCount": 0, "state": {"waiting": waiting}}
+    status = {"containerStatuses": [container]}  # As a kubelet says it.
+    await here.kube.merge(here.ref("Pod", name), {"status": status}, "status")
+    seen: list[str] = []
+
+    async def told() -> bool:
+        seen.append((await here.connection.engine.observe(native.name)).message)
+        return "ImagePullBackOff" in seen[-1]
+
+    await eventually(told, within=SECONDS)
+    assert f"container c of pod {name}: ImagePullBackOff" in seen[-1]
 
 
 async def test_a_quota_is_named(here: Here) -> None:

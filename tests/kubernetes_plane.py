@@ -1,0 +1,46 @@
+"""A real Kubernetes control plane without nodes: one a session, and nothing of it is left.
+
+To use a cluster that runs already, set ISTHMUS_TEST_KUBECONFIG to its administrator's kubeconfig.
+"""
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isthmus_lab_kubernetes import plane
+from isthmus_lab_kubernetes.settings import Lab
+from tests.kubernetes_lab import why_no_plane
+
+RUNNING = "ISTHMUS_TEST_KUBECONFIG"
+MARKS = (pytest.mark.labs, pytest.mark.guests, pytest.mark.timeout(1200))
+"""Of tests that need it; the first of all compiles Kubernetes, which takes minutes once."""
+
+
+@pytest.fixture(scope="session")
+def kubernetes_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A kubeconfig, as text that holds everything itself."""
+    if running := os.environ.get(RUNNING):
+        yield flattened(Path(running))
+        return
+    if reason := why_no_plane():
+        pytest.skip(reason)
+    lab = Lab(tmp_path_factory.mktemp("plane"))
+    try:
+        yield flattened(plane.up(lab))
+    finally:
+        plane.down(lab)
+
+
+def flattened(path: Path) -> str:
+    """Return a kubeconfig with its files inside, as ``kubectl config view --flatten`` does."""
+    config = yaml.safe_load(path.read_text())
+    for entry in (*config["clusters"], *config["users"]):
+        part = entry.get("cluster") or entry["user"]
+        for key in ("certificate-authority", "client-certificate", "client-key"):
+            if file := part.pop(key, ""):
+                part[f"{key}-data"] = base64.b64encode(Path(file).read_bytes()).decode()
+    return yaml.safe_dump(config)
