@@ -165,7 +165,10 @@ async def test_an_image_that_cannot_be_pulled_is_named(here: Here) -> None:
         seen.append((await here.connection.engine.observe(native.name)).message)
         return "ImagePullBackOff" in seen[-1]
 
-    await eventually(told, within=SECONDS)
+    try:
+        await eventually(told, within=SECONDS)
+    except TimeoutError as exc:
+        raise AssertionError(seen[-1]) from exc
     assert f"container c of pod {name}: ImagePullBackOff" in seen[-1]
 
 

@@ -93,6 +93,8 @@ class FakeCloud:
     def __init__(self, clock: Clock, *, latency_seconds: float = 0) -> None:
         self.clock = clock
         self.latency_seconds = latency_seconds
+        self.changeable = False
+        """It takes a change even while it works, as a Kubernetes cluster does."""
         self.stacks: dict[str, FakeStack] = {}
         self.users: dict[str, User] = {}
         self.started: dict[str, Started] = {}

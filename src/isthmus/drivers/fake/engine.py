@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from isthmus.api.meta import Adopt, Json
@@ -52,7 +53,9 @@ class FakeEngine:
         """See ``StackEngine``."""
         self._cloud.called("observe")
         stack = self._cloud.look(name)
-        return _observed(stack) if stack is not None else ABSENT
+        if stack is None:
+            return ABSENT
+        return replace(_observed(stack), changeable=self._cloud.changeable)
 
     async def apply(self, stack: NativeStack) -> None:
         """See ``StackEngine``."""
@@ -63,9 +66,9 @@ class FakeEngine:
                 _check_owner(there, stack)
             if there.work is not None and there.work.digest == stack.digest:
                 return
-            if there.work is not None:
+            if there.work is not None and not self._cloud.changeable:
                 raise NotYet(f"{stack.name} is still busy: {there.status}.")
-            if there.digest == stack.digest:
+            if there.work is None and there.digest == stack.digest:
                 return
         self._start(stack, there)
 

@@ -118,7 +118,7 @@ def _words_of(pods: Sequence[Json]) -> tuple[bool, str]:
         name = pod["metadata"]["name"]
         status = part(pod, "status")
         scheduled = condition(pod, "PodScheduled")
-        if scheduled.get("status") == "False":
+        if scheduled.get("status") == "False" and not part(pod, "spec").get("nodeName"):
             said.append((False, f"pod {name} finds no node: {scheduled.get('message', '')}"))
         for container in (
             *(status.get("initContainerStatuses") or ()),
