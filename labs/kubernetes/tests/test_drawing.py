@@ -129,3 +129,6 @@ def test_a_floating_address_moves_and_a_router_goes(lab: Lab) -> None:
     assert call("198.18.63.9", 6443) == ""
     assert drawing.draw(Wanted(CARDS, WANTED.groups), cards)
     assert not networks.exists(namespace)
+    assert not networks.exists(lab.namespace("net", "outer"))
+    assert drawing.draw(Wanted(), [])
+    assert not networks.exists(lab.namespace("net", "inner"))

@@ -69,9 +69,9 @@ def text(content: str) -> str:
 
 
 def left_on_the_host(cloud: GuestCloud) -> list[str]:
-    """Guests' things that this host still has; networks and routers may stay for a moment."""
+    """Guests' things that this host still has: none, seconds after the last guest has gone."""
     tag = f"il{cloud.lab.tag}"
-    spaces = [str(path) for path in Path("/run/netns").glob(f"{tag}-[vr]*")]
+    spaces = [str(path) for path in Path("/run/netns").glob(f"{tag}-*")]
     groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{tag}*")]
     mounts = [
         line

@@ -4,7 +4,7 @@ No bridge lies in the host's own namespace; an uplink is the one cable from ther
 """
 
 import fcntl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +53,20 @@ def remove_namespace(name: str) -> None:
     """Remove a namespace with all cables that end in it."""
     if exists(name):
         run("ip", "netns", "del", name)
+
+
+def keep_networks(lab: Lab, wished: Callable[[], set[str]]) -> bool:
+    """Remove the networks that nobody wishes any more; true if there were any.
+
+    Who wishes one is asked when nobody can make one: a guest is written down before it is plugged.
+    """
+    with _locked(lab):
+        names = {lab.namespace("net", network) for network in wished()}
+        there = Path("/run/netns").glob(f"{lab.namespace('net', '')}*")
+        gone = [path.name for path in there if path.name not in names]
+        for name in gone:
+            remove_namespace(name)
+    return bool(gone)
 
 
 def uplink(lab: Lab, network: str, addresses: tuple[str, ...]) -> None:

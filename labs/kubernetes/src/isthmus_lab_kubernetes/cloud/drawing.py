@@ -9,6 +9,7 @@ from isthmus_lab_kubernetes import networks
 from isthmus_lab_kubernetes.cloud.rules import network_rules, router_rules
 from isthmus_lab_kubernetes.cloud.wanted import Leg, Router, Wanted
 from isthmus_lab_kubernetes.commands import feed, run
+from isthmus_lab_kubernetes.guests import guests
 from isthmus_lab_kubernetes.settings import Lab
 
 
@@ -36,7 +37,7 @@ class Drawing:
             networks.uplink(self._lab, network, addresses)
         for router in wanted.routers:
             changed |= self._router(router)
-        return self._prune(wanted) or changed
+        return self._prune(wanted, known) or changed
 
     def _apply(self, namespace: str, rules: str) -> bool:
         if self._drawn.get(namespace) == rules:
@@ -77,8 +78,8 @@ class Drawing:
             run("ip", "-n", network, "link", "set", plug, "master", networks.BRIDGE, "up")
             run("ip", "-n", namespace, "link", "set", card, "up")
 
-    def _prune(self, wanted: Wanted) -> bool:
-        """Remove the routers that are no more."""
+    def _prune(self, wanted: Wanted, known: set[str]) -> bool:
+        """Remove the routers that are no more, and the networks that no guest is on."""
         wished = {self._lab.namespace("rtr", router.id) for router in wanted.routers}
         gone = [
             path.name
@@ -89,6 +90,17 @@ class Drawing:
             networks.remove_namespace(name)
             self._drawn.pop(name, None)
             self._drawn.pop(f"shape {name}", None)
+        drawn = {card.network for card in wanted.cards if card.id in known} | set(wanted.outside)
+        drawn |= {leg.network for router in wanted.routers for leg in router.legs}
+
+        def in_use() -> set[str]:
+            return drawn | {port.network for guest in guests(self._lab) for port in guest.ports}
+
+        if networks.keep_networks(self._lab, in_use):
+            kept = {name: text for name, text in self._drawn.items() if networks.exists(name)}
+            shapes = {name: text for name, text in self._drawn.items() if name.startswith("shape ")}
+            self._drawn = {**kept, **shapes}
+            return True
         return bool(gone)
 
 
