@@ -39,6 +39,7 @@ class Scene:
     cloud: FakeCloud
     manager: Manager
     connections: Connections
+    planning: controllers.Planning
 
     async def apply(self, obj: Resource[Any, Any]) -> None:
         api, meta = api_of(type(obj)), obj.metadata
@@ -152,10 +153,8 @@ async def scene(
     if outward is not None:
         fake, theirs = outward.driver(fake), outward.store(store)
     manager = Manager(theirs, clock=clock)
-    connections = controllers.build(
-        manager, load=lambda _: fake, installation="test", **options
-    ).connections
-    here = Scene(store, cloud, manager, connections)
+    built = controllers.build(manager, load=lambda _: fake, installation="test", **options)
+    here = Scene(store, cloud, manager, built.connections, built.planning)
     if furnish:
         await here.namespace(TEAM, team="a")
         await here.apply(a_provider())

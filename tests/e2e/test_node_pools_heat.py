@@ -8,8 +8,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import Cluster, NodePool, Offering, Provider
 from isthmus.drivers.kubernetes import open_cluster
 from isthmus.drivers.kubernetes.kube import Kube
+from isthmus.errors import NotFound
 from isthmus.ports import Api
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
@@ -121,11 +123,11 @@ async def place(lab: OpenStackLab) -> AsyncGenerator[Place, None]:
     try:
         async with inhabited(config, own) as kube:
             await _furnish(store, lab, config)
-            found = lambda: _servers(cloud)  # noqa: E731
-            async with manager, kubelets(kube, own, found) as played:
+            async with manager, kubelets(kube, own, partial(_servers, cloud)) as played:
                 yield Place(store, kube, own, cloud, played, network)
             for name in played.seen:
-                await kube.send("DELETE", path_of(NODES, name=name))
+                with suppress(NotFound):
+                    await kube.send("DELETE", path_of(NODES, name=name))
     finally:
         await asyncio.to_thread(_remove, cloud, network)
 

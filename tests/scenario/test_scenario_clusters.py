@@ -290,3 +290,24 @@ async def test_what_the_engine_refused_is_shown_and_can_be_undone() -> None:
         assert "no valid host" in message
         await scaled(world, 2)
         assert len(await world.workers()) == 2
+
+
+async def test_three_bearers_are_waited_for_before_the_key_is_withdrawn() -> None:
+    async with clusters() as world:
+        await world.here.apply(a_cluster(parameters={"controlPlaneReplicas": 3}))
+        cluster = await world.here.ready(Cluster, "c", within=300)
+        assert (cluster.status.nodes.total, cluster.status.nodes.ready) == (3, 3)
+
+
+async def test_a_plan_shows_what_would_become_of_a_pool() -> None:
+    async with clusters() as world:
+        await up(world)
+        pool = await world.here.ready(NodePool, "workers")
+        same = pool.spec.model_copy(update={"replicas": 3})
+        grown = world.here.planning.render(pool.model_copy(update={"spec": same}))
+        assert grown.former is not None
+        assert (grown.former_values["count"], grown.values["count"]) == (2, 3)
+        other = pool.spec.model_copy(update={"image": "debian-14"})
+        anew = world.here.planning.render(pool.model_copy(update={"spec": other}))
+        assert anew.former is None
+        assert anew.values["image"] == "debian-14"

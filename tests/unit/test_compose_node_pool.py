@@ -83,6 +83,10 @@ def test_what_the_offering_declares_is_given() -> None:
     }
 
 
+def test_what_the_tenant_does_not_say_is_as_in_the_cluster() -> None:
+    assert group(a_pool()).spec.parameters["image"] == "other"
+
+
 def test_the_owner_is_the_pool() -> None:
     found = group(a_pool())
     assert found.owner_reference().name == "workers"

@@ -21,6 +21,7 @@ from isthmus.core.compose.cluster import (
     secret_name,
     secrets_of,
 )
+from isthmus.core.compose.rendered import rendered_from
 from isthmus.core.nodes import ClusterNode
 from isthmus.core.planner.versions import check_step
 from isthmus.core.stacks import digest
@@ -165,7 +166,7 @@ class ClusterController(ClaimController[Cluster]):
     def _missing(self, obj: Cluster, nodes: tuple[ClusterNode, ...]) -> str:
         """Say which nodes are not there or not ready; empty: all are."""
         bearers = [node for node in nodes if node.control_plane and node.ready]
-        wanted = obj.spec.control_plane.replicas or 1
+        wanted = obj.spec.control_plane.replicas or self._planned(obj)
         if not obj.attached and len(bearers) < wanted:
             return f"{len(bearers)} of {wanted} nodes of the control plane are ready."
         if not nodes:
@@ -174,6 +175,13 @@ class ClusterController(ClaimController[Cluster]):
         if unready:
             return f"{unready[0].name} is not ready: {unready[0].message or 'it does not say why'}"
         return ""
+
+    def _planned(self, obj: Cluster) -> int:
+        """Return how many nodes the blueprint's plan gives the control plane."""
+        stack = self._world.stacks.get(obj.metadata.namespace, obj.stack_name)
+        origin = rendered_from(stack) if stack is not None else None
+        values = origin.values if origin is not None else {}
+        return int(values.get("controlPlaneReplicas") or 1)
 
 
 def _new_secrets(now: datetime) -> dict[str, str]:

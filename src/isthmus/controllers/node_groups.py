@@ -6,6 +6,7 @@ from typing import Any
 from isthmus.api.v1alpha1 import Cluster, NodePool, OfferingSpec, Phase, RevisionPolicy, Stack
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.world import World
+from isthmus.core import schemas
 from isthmus.core.compose.node_pool import (
     NodeGroup,
     Size,
@@ -17,7 +18,7 @@ from isthmus.core.compose.node_pool import (
     servers_of,
     size_of,
 )
-from isthmus.core.compose.rendered import rendered_from
+from isthmus.core.compose.rendered import Rendered, rendered_from
 from isthmus.core.plan import Rendering
 from isthmus.core.planner.members import Group
 from isthmus.core.stacks import owner_uid
@@ -52,7 +53,7 @@ class NodeGroups(ClaimController[NodeGroup]):
         """
         revision = self._revision_of(pool, cluster)
         definition = self._world.definition(revision)
-        inherited = self._inherited(cluster)
+        inherited = self._inherited(pool, cluster)
         group = group_of(pool, cluster, definition, revision=revision, inherited=inherited)
         return Target(group, definition)
 
@@ -99,14 +100,26 @@ class NodeGroups(ClaimController[NodeGroup]):
         named = spec.model_copy(update={"offering": offering})
         return self._revision(pool.model_copy(update={"spec": named}), None)
 
-    def _inherited(self, cluster: Cluster) -> dict[str, Any]:
-        """Return the open values that the cluster itself was rendered with."""
-        stack = self._world.stacks.get(cluster.metadata.namespace, cluster.stack_name)
-        origin = rendered_from(stack) if stack is not None else None
-        values = origin.values if origin is not None else {}
-        return {
-            k: v for k, v in values.items() if not (isinstance(v, dict) and "secretKeyRef" in v)
-        }
+    def _inherited(self, pool: NodePool, cluster: Cluster) -> dict[str, Any]:
+        """Return the open values that the cluster itself was rendered with.
+
+        What can change there stays as the pool has it: a control plane of another size is no reason
+        to exchange all nodes. The version is; it is held back elsewhere.
+        """
+        origin = self._origin(cluster.metadata.namespace, cluster.stack_name)
+        if origin is None:
+            return {}
+        definition = self._world.definition(origin.revision)
+        lasting = schemas.immutable_names(definition.parameters) | {"kubernetesVersion"}
+        own = self._origin(pool.metadata.namespace, pool.status.stack)
+        kept = own.values if own is not None else {}
+        values = {k: v if k in lasting else kept.get(k, v) for k, v in origin.values.items()}
+        secret = schemas.secret_names(definition.parameters)
+        return {name: value for name, value in values.items() if name not in secret}
+
+    def _origin(self, namespace: str, stack: str) -> Rendered | None:
+        found = self._world.stacks.get(namespace, stack)
+        return rendered_from(found) if found is not None else None
 
 
 def group_view(stack: Stack, target: Target | None) -> Group:

@@ -8,7 +8,8 @@ What the offering of a pool may declare, and is then given:
 * ``joinToken`` (``writeOnly``), ``caHash``, ``endpoint`` (host and port), ``cluster`` and
   ``clusterUid``: what a server needs to become a node.
 * every output of the cluster's Stack, by its name with a small first letter (``NetworkId`` is
-  ``networkId``), and every parameter of the cluster of the same name that has no default here.
+  ``networkId``), and the cluster's value of every parameter of the same name, unless the tenant or
+  the pool's plan gives another.
 
 Its Stack has the output ``Members``: a JSON object from each number to its server's id.
 
@@ -225,6 +226,5 @@ def _given(pool: NodePool, cluster: Cluster, definition: OfferingSpec, inherited
         "kubernetesVersion": _version(pool, cluster, str(inherited.get("kubernetesVersion") or "")),
     }
     outputs = {name[:1].lower() + name[1:]: value for name, value in status.outputs.items()}
-    missing = {k: v for k, v in inherited.items() if "default" not in known.get(k, {})}
-    given = missing | outputs | {name: value for name, value in facts.items() if value}
+    given = inherited | outputs | {name: value for name, value in facts.items() if value}
     return {k: v for k, v in given.items() if k in known and k not in _MOVING | secret}
