@@ -132,3 +132,11 @@ def test_a_floating_address_moves_and_a_router_goes(lab: Lab) -> None:
     assert not networks.exists(lab.namespace("net", "outer"))
     assert drawing.draw(Wanted(), [])
     assert not networks.exists(lab.namespace("net", "inner"))
+
+
+def test_power_comes_back_as_often_as_it_goes(lab: Lab) -> None:
+    card = CARDS[0]
+    port = Port(card.id, "inner", card.mac, (f"{card.addresses[0]}/24",))
+    for _ in range(10):
+        namespace = networks.power_on(lab, "one", (port,))
+        networks.remove_namespace(namespace)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isthmus_lab_kubernetes.commands import run
 from isthmus_lab_kubernetes.machines import Port
-from isthmus_lab_kubernetes.settings import Lab
+from isthmus_lab_kubernetes.settings import Lab, LabError
 
 BRIDGE = "bridge"
 METADATA = "169.254.169.254"
@@ -86,6 +86,8 @@ def uplink(lab: Lab, network: str, addresses: tuple[str, ...]) -> None:
 def power_on(lab: Lab, guest: str, ports: tuple[Port, ...]) -> str:
     """Make a guest's namespace anew, with its cards: what it had configured died with its power."""
     namespace = lab.namespace("vm", guest)
+    for port in ports:
+        unplug(lab, port)
     remove_namespace(namespace)
     run("ip", "netns", "add", namespace)
     run("ip", "-n", namespace, "link", "set", "lo", "up")
@@ -128,10 +130,20 @@ def plug(lab: Lab, namespace: str, card: str, port: Port) -> None:
 def unplug(lab: Lab, port: Port) -> None:
     """Pull a guest's cable; nothing if there is none."""
     network = lab.namespace("net", port.network)
-    if exists(network) and port.tap in run(
-        "ip", "-n", network, "-br", "link", "show", "type", "veth"
-    ):
+    if not _plugged(network, port):
+        return
+    try:
         run("ip", "-n", network, "link", "del", port.tap)
+    except LabError:
+        # The kernel takes the cables of a removed namespace away in its own time: now, perhaps.
+        if _plugged(network, port):
+            raise
+
+
+def _plugged(network: str, port: Port) -> bool:
+    if not exists(network):
+        return False
+    return port.tap in run("ip", "-n", network, "-br", "link", "show", "type", "veth")
 
 
 def remove_all(lab: Lab) -> None:
