@@ -183,9 +183,6 @@ def test_the_life_of_a_server(guest_cloud: GuestCloud, network: Any) -> None:
     state_becomes(connection, server, "ACTIVE")
     assert said(guest, "cat", "/root/life") == "first"
 
-    guest_cloud.openstack.order("restart", "nova-compute-0")
-    assert guest.leader is not None
-
     second = "#cloud-config\nwrite_files: [{path: /root/life, content: second}]\n"
     connection.compute.rebuild_server(
         server, image=server.image.id, user_data=text(second), name="life"
@@ -205,3 +202,8 @@ def test_the_life_of_a_server(guest_cloud: GuestCloud, network: Any) -> None:
         assert said(guest, "cat", "/root/life") == "second"
     finally:
         admin.compute.delete_flavor(larger)
+
+    # Last: a host that has just begun takes what is under way for something that it lost.
+    leader = guest.leader
+    guest_cloud.openstack.order("restart", "nova-compute-0")
+    assert guest.leader == leader
