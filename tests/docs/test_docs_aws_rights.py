@@ -68,7 +68,9 @@ def used() -> Iterator[tuple[str, str]]:
         for service in literals & services():
             yield from ((service, name) for name in literals & set(api_names(service)))
     for file in (ROOT / "catalog" / "offerings").glob("*.yaml"):
-        yield from _calls(yaml.safe_load(file.read_text()))
+        offering = yaml.safe_load(file.read_text())
+        if "aws" in offering["spec"]["stacks"]:
+            yield from _calls(offering)
 
 
 def _calls(node: Any) -> Iterator[tuple[str, str]]:
