@@ -46,10 +46,9 @@ class Heat:
         return found is None or found.status == "DELETE_COMPLETE"
 
     def output(self, stack: str, key: str) -> Any:
-        answer = self.cloud.orchestration.get(
-            f"/stacks/{stack}/outputs/{key}", allow_redirects=True
-        )
-        return answer.json().get("output", {}).get("output_value")
+        name = self.cloud.orchestration.get_stack(stack).name
+        answer = self.cloud.orchestration.get(f"/stacks/{name}/{stack}/outputs/{key}")
+        return answer.json()["output"]["output_value"]
 
     def resources(self, stack: str) -> dict[str, str]:
         """Status by name."""

@@ -13,7 +13,7 @@ from isthmus_lab_openstack.migrations import DATABASES, commands
 from isthmus_lab_openstack.programs import apis, daemons
 from isthmus_lab_openstack.seeding import catalog
 from isthmus_lab_openstack.settings import (
-    DEFAULT_SERVICES,
+    SERVICES,
     STANDARD_PORTS,
     LabError,
     Settings,
@@ -32,7 +32,7 @@ def venv(tmp_path: Path) -> Path:
 
 
 def test_a_new_folder_has_the_defaults_and_keeps_what_was_wished(tmp_path: Path) -> None:
-    assert load(tmp_path).services == DEFAULT_SERVICES
+    assert load(tmp_path).services == SERVICES
     load(tmp_path, computes=3, services=["heat"], compute_environment={"A": "b"}).save()
     again = load(tmp_path)
     assert (again.computes, again.services) == (3, ("keystone", "heat"))

@@ -16,6 +16,7 @@ DATABASES = {
     "heat": ("heat",),
     "magnum": ("magnum",),
     "ironic": ("ironic",),
+    "octavia": ("octavia",),
 }
 _CELL = "{scheme}://{username}:{password}@{hostname}:{port}/"
 """Nova fills this in from its own configuration, so that a copy knows no port."""
@@ -48,6 +49,7 @@ def _verbs(lab: Settings, binaries: Path, service: str) -> tuple[str, list[Words
         "heat": ("heat-manage", [["db_sync"]]),
         "magnum": ("magnum-db-manage", [["upgrade"]]),
         "ironic": ("ironic-dbsync", [["upgrade"]]),
+        "octavia": ("octavia-db-manage", [["upgrade", "head"]]),
     }[service]
 
 

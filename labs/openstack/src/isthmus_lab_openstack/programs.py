@@ -46,6 +46,7 @@ _APIS = {
     "heat": _Api("heat.wsgi.api"),
     "heatcfn": _Api("heat.wsgi.cfn", "heat"),
     "magnum": _Api("magnum.wsgi.api"),
+    "octavia": _Api("octavia.wsgi.api"),
 }
 _UWSGI = (
     "--master", "--no-orphans", "--processes", "1", "--threads", "8", "--enable-threads",

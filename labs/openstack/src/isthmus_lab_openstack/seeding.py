@@ -32,6 +32,7 @@ def catalog(lab: Settings) -> list[tuple[str, str, str]]:
         ("heat", "cloudformation", url("heatcfn") + "/v1"),
         ("magnum", "container-infra", url("magnum") + "/v1"),
         ("ironic", "baremetal", url("ironic")),
+        ("octavia", "load-balancer", url("octavia")),
     ]
     return [entry for entry in entries if lab.has(entry[0])]
 

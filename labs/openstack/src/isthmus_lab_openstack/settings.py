@@ -20,16 +20,15 @@ PLUGINS = PACKAGE / "plugins"
 INSIDE = PACKAGE / "inside"
 
 ESSENTIAL = ("keystone",)
-DEFAULT_SERVICES = (
+SERVICES = (
     "keystone", "placement", "glance", "neutron", "nova", "cinder", "heat", "magnum", "ironic",
+    "octavia",
 )  # fmt: skip
-OPTIONAL_SERVICES = ("octavia", "designate")
-SERVICES = DEFAULT_SERVICES + OPTIONAL_SERVICES
 
 STANDARD_PORTS = {
     "keystone": 5000, "placement": 8778, "glance": 9292, "nova": 8774, "neutron": 9696,
     "heat": 8004, "heatcfn": 8000, "cinder": 8776, "magnum": 9511, "ironic": 6385,
-    "octavia": 9876, "designate": 9001, "mysql": 3306, "rabbit": 5672, "rabbitdist": 5671,
+    "octavia": 9876, "mysql": 3306, "rabbit": 5672, "rabbitdist": 5671,
     "epmd": 4369, "memcached": 11211,
 }  # fmt: skip
 
@@ -46,7 +45,7 @@ class Settings:
     port_shift: int = 20000
     computes: int = 2
     """Compute hosts that nova sees; more than one lets servers move."""
-    services: tuple[str, ...] = DEFAULT_SERVICES
+    services: tuple[str, ...] = SERVICES
     compute_driver: str = "played.PlayedDriver"
     """Module and class, looked up in `driver_path` and then among the lab's own drivers."""
     driver_path: tuple[Path, ...] = ()
@@ -121,7 +120,7 @@ def load(state: Path, **wishes: Any) -> Settings:
     values = {name: value for name, value in kept.items() if name in known}
     values |= {name: value for name, value in wishes.items() if value is not None}
     values["state"] = state.resolve()
-    values["services"] = _services(values.get("services", DEFAULT_SERVICES))
+    values["services"] = _services(values.get("services", SERVICES))
     values["driver_path"] = tuple(Path(p).resolve() for p in values.get("driver_path", ()))
     return Settings(**values)
 

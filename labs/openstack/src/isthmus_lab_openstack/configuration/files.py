@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus_lab_openstack.configuration import core, infrastructure, neutron, nova, others
+from isthmus_lab_openstack.configuration import (
+    core,
+    infrastructure,
+    neutron,
+    nova,
+    octavia,
+    others,
+)
 from isthmus_lab_openstack.configuration.common import Files
 from isthmus_lab_openstack.settings import Settings
 
@@ -19,6 +26,7 @@ _FILES: dict[str, Callable[[Settings, Path], Files]] = {
     "heat": others.heat,
     "magnum": others.magnum,
     "ironic": others.ironic,
+    "octavia": octavia.octavia,
 }
 _FOLDERS = ("keystone", "glance/images", "glance/staging", "glance/tasks", "rabbit/mnesia")
 
