@@ -111,10 +111,28 @@ def test_an_api_refuses_as_often_as_it_is_told(cloud: Any, openstack_lab: OpenSt
 
 def test_bare_metal_is_available_and_takes_faults(admin: Any, openstack_lab: OpenStackLab) -> None:
     nodes = {node.name: node.provision_state for node in admin.baremetal.nodes(details=True)}
-    assert nodes == {"bm-0": "available", "bm-1": "available"}
+    assert {name for name in nodes if name.startswith("bm-")} == {f"bm-{n}" for n in range(4)}
+    assert set(nodes.values()) <= {"available", "active"}
     openstack_lab.faults({"service": "ironic", "path": "/nodes", "status": 503})
     answer = admin.session.get(admin.baremetal.get_endpoint() + "/v1/nodes", raise_exc=False)
     assert answer.status_code == 503
+
+
+def test_a_server_of_a_bare_metal_flavor_takes_a_node_and_gives_it_back(
+    cloud: Any, admin: Any, network: Any, name: str
+) -> None:
+    made = cloud.compute.create_server(
+        name=name,
+        image_id=cloud.image.find_image("cirros").id,
+        flavor_id=cloud.compute.find_flavor("baremetal").id,
+        networks=[{"uuid": network.id}],
+    )
+    cloud.compute.wait_for_server(made, wait=300, interval=1)
+    (node,) = admin.baremetal.nodes(details=True, instance_id=made.id)
+    assert node.provision_state == "active"
+    cloud.compute.delete_server(made)
+    cloud.compute.wait_for_delete(made, interval=1, wait=180)
+    until(lambda: admin.baremetal.get_node(node.id).provision_state, "available".__eq__, 120)
 
 
 def test_there_is_more_than_one_compute_host(admin: Any) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from isthmus_lab_openstack import migrations, packages, seeding
-from isthmus_lab_openstack.configuration.nova import host_name
+from isthmus_lab_openstack.configuration.nova import hosts
 from isthmus_lab_openstack.processes import environment
 from isthmus_lab_openstack.settings import HOST, PASSWORD, LabError, Settings
 
@@ -87,9 +87,9 @@ def settle(lab: Settings) -> None:
         # As `nova-manage cell_v2 discover_hosts` would, but before the hosts are there.
         statements += [
             "INSERT IGNORE INTO nova_api.host_mappings (created_at, cell_id, host) "
-            f"SELECT NOW(), id, '{host_name(index)}' FROM nova_api.cell_mappings "
+            f"SELECT NOW(), id, '{host}' FROM nova_api.cell_mappings "
             "WHERE name = 'cell1';"
-            for index in range(lab.computes)
+            for host in hosts(lab)
         ]
     sql(lab, "".join(statements))
 

@@ -157,7 +157,12 @@ def daemons(lab: Settings, binaries: Path) -> tuple[Program, ...]:
             Program(name=name, command=(binaries / name, *control))
             for name in ("nova-conductor", "nova-scheduler")
         ]
-        found += [_compute(lab, binaries, index) for index in range(lab.computes)]
+        found += [
+            _compute(lab, binaries, f"nova-compute-{index}", nova.folder(index))
+            for index in range(lab.computes)
+        ]
+        if lab.has("ironic"):
+            found.append(_compute(lab, binaries, "nova-compute-metal", nova.METAL_FOLDER))
     simple = {
         "cinder": ("cinder-scheduler", "cinder-volume"),
         "heat": ("heat-engine",),
@@ -175,10 +180,10 @@ def daemons(lab: Settings, binaries: Path) -> tuple[Program, ...]:
     return tuple(found)
 
 
-def _compute(lab: Settings, binaries: Path, index: int) -> Program:
-    own = lab.etc / nova.folder(index) / "nova.conf"
+def _compute(lab: Settings, binaries: Path, name: str, folder: str) -> Program:
+    own = lab.etc / folder / "nova.conf"
     return Program(
-        name=f"nova-compute-{index}",
+        name=name,
         command=(binaries / "nova-compute", "--config-file", own),
         environment=lab.compute_environment,
         grace_seconds=40,

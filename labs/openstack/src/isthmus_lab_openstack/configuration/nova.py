@@ -29,6 +29,17 @@ def host_name(index: int) -> str:
     return f"lab-compute-{index}"
 
 
+METAL_HOST = "lab-metal"
+"""The compute host that hands servers of bare-metal flavors to ironic."""
+METAL_FOLDER = "nova-metal"
+
+
+def hosts(lab: Settings) -> list[str]:
+    """The names of all compute hosts."""
+    played = [host_name(index) for index in range(lab.computes)]
+    return [*played, METAL_HOST] if lab.has("ironic") else played
+
+
 def folder(index: int) -> str:
     """The configuration folder of a compute host; the first one's serves the control as well."""
     return f"nova-{index}" if index else "nova"
@@ -41,17 +52,20 @@ def nova(lab: Settings, venv: Path) -> Files:
             {"api_database": database(lab, "nova_api"), "database": database(lab, "nova")}
         )
     }
+    api_paste = paste(venv, "nova")
     for index in range(max(1, lab.computes)):
         name = folder(index)
-        files[f"{name}/nova.conf"] = ini(_sections(lab, index, paste(venv, "nova")))
-        files[f"{name}/api-paste.ini"] = paste(venv, "nova").read_text()
+        sections = _sections(lab, name, api_paste)
+        files[f"{name}/nova.conf"] = ini({"DEFAULT": _default(lab, index), **sections})
+        files[f"{name}/api-paste.ini"] = api_paste.read_text()
+    if lab.has("ironic"):
+        sections = _sections(lab, METAL_FOLDER, api_paste) | {"ironic": log_in(lab, "ironic")}
+        files[f"{METAL_FOLDER}/nova.conf"] = ini({"DEFAULT": _metal(lab), **sections})
     return files
 
 
-def _sections(lab: Settings, index: int, api_paste: Path) -> dict[str, Section]:
-    name = folder(index)
+def _sections(lab: Settings, name: str, api_paste: Path) -> dict[str, Section]:
     return {
-        "DEFAULT": _default(lab, index),
         "keystone_authtoken": token_check(lab, "nova", "compute"),
         "service_user": service_user(lab, "nova"),
         "placement": log_in(lab, "placement"),
@@ -69,6 +83,27 @@ def _sections(lab: Settings, index: int, api_paste: Path) -> dict[str, Section]:
         "quota": {quota: -1 for quota in _UNLIMITED} | {"injected_files": 50},
         **MIDDLEWARE,
     }
+
+
+def _metal(lab: Settings) -> Section:
+    """Upstream's own driver; it looks often for nodes that have become free."""
+    return basics(
+        lab,
+        METAL_FOLDER,
+        host=METAL_HOST,
+        compute_driver="ironic.IronicDriver",
+        my_ip=HOST,
+        instances_path=lab.var / METAL_FOLDER / "instances",
+        log_options="false",
+        ssl_only="false",
+        force_config_drive="true",
+        vif_plugging_timeout=60,
+        reserved_host_memory_mb=0,
+        update_resources_interval=20,
+        sync_power_state_interval=-1,
+        service_down_time=PATIENCE_SECONDS,
+        report_interval=20,
+    )
 
 
 def _default(lab: Settings, index: int) -> Section:
