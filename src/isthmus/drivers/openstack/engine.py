@@ -77,7 +77,8 @@ class Heat:
                 return
             match states.of(native.status).step:
                 case Step.CREATE | Step.WAIT:
-                    return
+                    if await self._observer.stalled(native):
+                        await self._update(stack, native)
                 case Step.UPDATE:
                     await self._update(stack, native)
                 case Step.REFUSE:
@@ -89,7 +90,9 @@ class Heat:
     async def delete(self, stack: NativeStack) -> None:
         """Take the next step of the deletion."""
         native = await self._observer.find(stack.name)
-        if native is None or native.status == "DELETE_IN_PROGRESS":
+        if native is None:
+            return
+        if native.status == "DELETE_IN_PROGRESS" and not await self._observer.stalled(native):
             return
         guards.require_ours(native, stack)
         if stack.pre_delete:

@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from isthmus.core.why import root_cause
 from isthmus.drivers.openstack import readings, states
 from isthmus.drivers.openstack.readings import Native, Part
 from isthmus.drivers.openstack.session import Cloud
+from isthmus.drivers.openstack.states import Step
 from isthmus.errors import NotFound
 
 _NEWEST_EVENTS: Final = 40
@@ -19,6 +22,9 @@ _MOST_FAILURES: Final = 100
 _DEEPEST: Final = 5
 """Heat's own limit of nesting, ``max_nested_stack_depth``."""
 _PAGE: Final = 200
+_STALLED: Final = states.State(
+    Phase.FAILED, Step.UPDATE, "Heat has lost what it was doing; it is asked once more"
+)
 _REMEMBERED: Final = 1000
 """Healthy stacks whose details are kept, about 5 kB each."""
 
@@ -63,6 +69,9 @@ class Observer:
         types = {part.resource.logical_id: part.resource.type for part in parts}
         events = [readings.read_event(event, types) for event in raw]
         below: tuple[Part, ...] = ()
+        if await self.stalled(native):
+            # Neither at work nor what it is wanted to be: so that it is asked for anew.
+            state, native = _STALLED, replace(native, marks=replace(native.marks, digest=""))
         if native.status.endswith("_FAILED"):
             below = await self._failed_parts(native)
             events = _merged(events, await self._nested_failures(native, raw, below))
@@ -89,6 +98,27 @@ class Observer:
         answer = await self._cloud.get("orchestration", f"{native.path}/resources", **query)
         found = cast("list[Json]", answer.get("resources", []))
         return tuple(readings.read_part(resource) for resource in found)
+
+    async def stalled(self, native: Native) -> bool:
+        """Tell whether Heat says that it works and has not done anything for long.
+
+        An engine of Heat that is killed takes along what it was doing, and nobody goes on with it
+        until the stack's timeout. A change or a deletion of the stack makes another engine do so.
+        """
+        if states.of(native.status).phase is not Phase.WORKING or not native.updated:
+            return False
+        long_ago = datetime.now(UTC) - timedelta(minutes=self._cloud.settings.stall_minutes)
+        if readings.read_time(native.updated) > long_ago:
+            return False
+        answer = await self._cloud.get(
+            "orchestration",
+            f"{native.path}/events",
+            nested_depth=_DEEPEST,
+            limit=1,
+            sort_dir="desc",
+        )
+        newest = cast("list[Json]", answer.get("events", []))
+        return all(readings.read_time(str(e["event_time"])) < long_ago for e in newest)
 
     async def everything(self, native: Native) -> tuple[StackResource, ...]:
         """Return the resources at every depth, by their paths: ``pool/0/server``."""

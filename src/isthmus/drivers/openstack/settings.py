@@ -19,6 +19,7 @@ KNOWN = frozenset(
         "caBundle",
         "rollback",
         "timeoutMinutes",
+        "stallMinutes",
     }
 )
 _PROJECT = ("projectId", "projectName", "projectDomainName")
@@ -54,6 +55,8 @@ class Settings:
     rollback: bool = False
     """Whether Heat undoes what failed. Off: what failed stays and is gone on with."""
     timeout_minutes: int = 60
+    stall_minutes: int = 10
+    """After how long without any event Heat is taken to have lost what it was doing."""
     installation: str = ""
 
 
@@ -81,7 +84,8 @@ def parse(endpoint: Endpoint) -> Settings:
         interface=interface,
         ca_bundle=_pem(given.get("caBundle", "")),
         rollback=_boolean("rollback", given.get("rollback", "")),
-        timeout_minutes=_minutes(given.get("timeoutMinutes", "")),
+        timeout_minutes=_minutes("timeoutMinutes", given, 60),
+        stall_minutes=_minutes("stallMinutes", given, 10),
         installation=endpoint.installation,
     )
 
@@ -115,12 +119,11 @@ def _boolean(name: str, text: str) -> bool:
     return text == "true"
 
 
-def _minutes(text: str) -> int:
-    if not text:
-        return 60
+def _minutes(name: str, given: Mapping[str, str], default: int) -> int:
+    text = given.get(name) or str(default)
     if not text.isdigit() or not 1 <= int(text) <= _LONGEST_MINUTES:
         raise InvalidSpec(
-            f"spec.settings.timeoutMinutes: write whole minutes from 1 to {_LONGEST_MINUTES}."
+            f"spec.settings.{name}: write whole minutes from 1 to {_LONGEST_MINUTES}."
         )
     return int(text)
 
