@@ -29,7 +29,7 @@ from isthmus.runtime.kube import path_of
 from isthmus.runtime.manager import Manager
 from isthmus.runtime.memory import MemoryStore
 from tests.catalog_files import FOLDER
-from tests.kubernetes_home import inhabited, real_cluster
+from tests.kubernetes_home import inhabited
 from tests.openstack_lab import OpenStackLab
 from tests.played_kubelets import Kubelets, kubelets
 from tests.world import TEAM
@@ -112,8 +112,7 @@ def a_pool(network: dict[str, str], **spec: Any) -> NodePool:
 
 
 @asynccontextmanager
-async def place(lab: OpenStackLab) -> AsyncGenerator[Place, None]:
-    config = real_cluster()
+async def place(lab: OpenStackLab, config: str) -> AsyncGenerator[Place, None]:
     own = f"pools-{uuid.uuid4().hex[:8]}"
     cloud = await asyncio.to_thread(lab.connect)
     network = await asyncio.to_thread(_network, cloud, own)
@@ -196,8 +195,10 @@ def an_app(replicas: int) -> Json:
     }
 
 
-async def test_a_pool_grows_empties_heals_and_goes(openstack_lab: OpenStackLab) -> None:
-    async with place(openstack_lab) as here:
+async def test_a_pool_grows_empties_heals_and_goes(
+    openstack_lab: OpenStackLab, kubernetes_plane: str
+) -> None:
+    async with place(openstack_lab, kubernetes_plane) as here:
         await here.size(2)
         await here.kube.send("POST", path_of(DEPLOYMENTS, here.namespace), body=an_app(6))
         await _until(here, 6)

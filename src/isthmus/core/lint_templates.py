@@ -81,9 +81,9 @@ def _check(place: _Place, path: str, text: str) -> Iterator[Finding]:
 
 
 def _of_engine(name: str, resources: Collection[str]) -> bool:
-    """``AWS::Region``, and ``Queue.Arn`` where the template has a resource ``Queue``."""
-    head = name.partition(".")[0]
-    return "::" in name or not resources or f"resources.{head}" in resources
+    """``AWS::Region``, ``Queue.Arn`` of a resource ``Queue``; a shell's name elsewhere."""
+    head, dot, _ = name.partition(".")
+    return "::" in name or f"resources.{head}" in resources or not (resources or dot)
 
 
 def _places(spec: OfferingSpec) -> Iterator[_Place]:

@@ -18,6 +18,7 @@ _SERVERS_OWN: Final = frozenset(
         "deletionGracePeriodSeconds",
     }
 )
+_ABSENT: Final = object()
 
 
 def differing(live: Json, wanted: Json) -> tuple[str, ...]:
@@ -37,7 +38,8 @@ def _paths(one: Any, other: Any, path: str) -> Iterator[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         left, right = cast("Json", one), cast("Json", other)
         for key in left.keys() | right.keys():
-            yield from _paths(left.get(key), right.get(key), f"{path}.{key}" if path else str(key))
+            below = f"{path}.{key}" if path else str(key)
+            yield from _paths(left.get(key, _ABSENT), right.get(key, _ABSENT), below)
     elif isinstance(one, list) and isinstance(other, list):
         yield from _in_lists(cast("list[Any]", one), cast("list[Any]", other), path)
     else:
