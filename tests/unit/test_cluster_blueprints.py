@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import unquote
 
 import jsonschema_rs
@@ -14,9 +13,11 @@ from isthmus.core import schemas
 from isthmus.drivers.openstack.actions import ALLOWED
 from isthmus.drivers.openstack.lint import check
 from isthmus.drivers.openstack.predelete import STEPS
+from isthmus_lab_kubernetes import building
 from tests.catalog_files import NAMES, composed, offering, plans
 from tests.golden_files import assert_golden
 from tests.hot_values import Hot
+from tests.kubernetes_lab import why_no_guests, why_no_plane
 
 SECRETS = {"bootstrap_payload": "U2VhbGVk", "bootstrap_key": "b0075" * 12, "join_token": "abcdef.x"}
 ATTRIBUTES = {
@@ -30,11 +31,7 @@ ATTRIBUTES = {
 }
 BLUEPRINTS = ("kubernetes-nova", "kubernetes-nova-pool")
 OPENSTACK = [p for p in plans() if "openstack" in offering(p[0]).spec.stacks]
-CLOUD_CONFIG = sorted(
-    (Path.home() / ".cache/isthmus-lab-kubernetes").glob(
-        "root-*/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
-    )
-)
+CLOUD_CONFIG = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
 
 
 def user_data(name: str, parameters: dict | None = None) -> str:
@@ -155,20 +152,25 @@ def test_cloud_config_has_known_keys_only(name):
 
 
 @pytest.mark.labs
-@pytest.mark.skipif(not CLOUD_CONFIG, reason="cloud-init's schema comes with the guests' lab")
+@pytest.mark.guests
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_cloud_init_accepts_it(name):
-    schema = json.loads(CLOUD_CONFIG[-1].read_text())
+    if reason := why_no_guests():
+        pytest.skip(reason)
+    schema = json.loads((building.debian() / CLOUD_CONFIG).read_text())
     jsonschema_rs.validator_for(schema).validate(cloud_config(name))
 
 
 @pytest.mark.labs
-@pytest.mark.skipif(not shutil.which("ignition-validate"), reason="no ignition-validate on PATH")
+@pytest.mark.guests
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_ignition_accepts_it(name, tmp_path):
+    if reason := why_no_plane():
+        pytest.skip(reason)
     config = tmp_path / "config.ign"
     config.write_text(user_data(name, {"hostSystem": "ignition"}))
-    done = subprocess.run(
-        ["ignition-validate", config], capture_output=True, text=True, check=False
-    )
+    validate = building.ignition_validate()
+    done = subprocess.run([validate, config], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

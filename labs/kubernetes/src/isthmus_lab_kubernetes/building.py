@@ -77,7 +77,7 @@ def release(minor: str) -> Release:
         digest(PACKAGE / "images.py", *names),
         lambda folder: _make_images(folder, programs, version),
     )
-    root = artefact("root", guest_root.RECIPE, guest_root.make)
+    root = debian()
     layer = artefact(
         f"layer-{minor}",
         digest(
@@ -89,6 +89,17 @@ def release(minor: str) -> Release:
     )
     _mirror(version, programs["kube"], archives)
     return Release(version, programs["kube"], archives, (layer, root))
+
+
+def debian() -> Path:
+    """The root of a guest without Kubernetes: Debian with cloud-init."""
+    return artefact("root", guest_root.RECIPE, guest_root.make)
+
+
+def ignition_validate() -> Path:
+    """The program that tells whether a text is a valid Ignition configuration."""
+    program = Program("ignition", "github.com/coreos/ignition/v2/validate")
+    return binary("ignition-validate", program)
 
 
 def built(minor: str) -> bool:
