@@ -21,6 +21,7 @@ from isthmus.api.v1alpha1 import (
     ServiceBinding,
     ServiceInstance,
     Stack,
+    StorageBackend,
 )
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster import ClusterController
@@ -32,7 +33,9 @@ from isthmus.controllers.provider import ProviderController
 from isthmus.controllers.service_binding import ServiceBindingController
 from isthmus.controllers.service_instance import ServiceInstanceController
 from isthmus.controllers.stack import DRIFT_EVERY, StackController
+from isthmus.controllers.storage_backend import StorageBackendController
 from isthmus.controllers.world import World
+from isthmus.core.compose.cluster_provider import CLUSTER_UID
 from isthmus.errors import InvalidSpec
 from isthmus.ports import ClusterNodes, Driver, OpenCluster
 from isthmus.runtime.cache import Cache, Index, Lister, owner_uids
@@ -44,6 +47,7 @@ CLAIMS: tuple[type[Claim[Any, Any]], ...] = (
     ServiceInstance,
     Machine,
     Network,
+    StorageBackend,
     Cluster,
     NodePool,
 )
@@ -95,6 +99,7 @@ def build(
         kind: ClaimController(world, listed.kind) for kind, listed in world.claims.items()
     } | {
         ServiceInstance.names.kind: ServiceInstanceController(world),
+        StorageBackend.names.kind: StorageBackendController(world),
         Cluster.names.kind: ClusterController(world),
         NodePool.names.kind: NodePoolController(world),
     }
@@ -166,7 +171,9 @@ class _Triggers:
             yield Trigger(world.pools.cache, _cluster, gone=True)
             yield Trigger(world.secrets, _owner(Cluster))
             yield Trigger(world.secrets, _by(claims, "secret", _path))
-        if kind is NodePool:
+            yield Trigger(world.claims[StorageBackend.names.kind].cache, _cluster, gone=True)
+            yield Trigger(world.providers.cache, _cluster_of_provider(claims), gone=True)
+        if kind in (NodePool, StorageBackend):
             yield Trigger(world.clusters.cache, _by(claims, "cluster", _path), essence=_joinable)
         yield Trigger(world.offerings.cache, _by(claims, "offering", _name), essence=_status)
         yield Trigger(world.providers.cache, _unready(world, kind, claims), essence=_usable)
@@ -222,13 +229,18 @@ def _instance(obj: Json) -> list[Key]:
 
 
 def _cluster(obj: Json) -> list[Key]:
-    return [(obj["metadata"]["namespace"], obj["spec"]["cluster"])]
+    return [(obj["metadata"]["namespace"], obj["spec"].get("cluster", ""))]
+
+
+def _cluster_of_provider(clusters: Cache) -> Callable[[Json], list[Key]]:
+    """Find the cluster that a Provider leads into."""
+    return lambda obj: clusters.keys_by("uid", _labels(obj).get(CLUSTER_UID, ""))
 
 
 def _joinable(obj: Json) -> object:
     """What a pool takes from its cluster."""
     meta, status = obj["metadata"], obj.get("status", {})
-    facts = ("bootstrapped", "endpoint", "caHash", "version", "outputs")
+    facts = ("bootstrapped", "endpoint", "caHash", "version", "outputs", "ownProvider")
     return meta.get("deletionTimestamp"), [status.get(name) for name in facts]
 
 
@@ -258,8 +270,8 @@ def _mirrored(obj: Json) -> object:
     return wanted, ready, status.get("outputs")
 
 
-def _labels(obj: Json) -> object:
-    return obj["metadata"].get("labels")
+def _labels(obj: Json) -> dict[str, str]:
+    return obj["metadata"].get("labels") or {}
 
 
 def _usable(obj: Json) -> object:
@@ -286,7 +298,7 @@ def _offering(kind: type[AnyClaim]) -> Callable[[Json], list[str]]:
 
 
 def _in_namespace(name: str) -> Callable[[Json], list[str]]:
-    return lambda obj: [f"{obj['metadata']['namespace']}/{obj['spec'][name]}"]
+    return lambda obj: [f"{obj['metadata']['namespace']}/{obj['spec'].get(name, '')}"]
 
 
 def _namespace(obj: Json) -> list[str]:
@@ -321,4 +333,5 @@ def _stack_secrets(obj: Json) -> list[str]:
 _MORE_INDEXES: dict[type[AnyClaim], dict[str, Index]] = {
     Cluster: {"secret": _kubeconfig_secret},
     NodePool: {"cluster": _in_namespace("cluster")},
+    StorageBackend: {"cluster": _in_namespace("cluster")},
 }

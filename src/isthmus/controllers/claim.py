@@ -19,6 +19,7 @@ from isthmus.api.v1alpha1 import (
 from isthmus.controllers.world import World
 from isthmus.core import catalog, selectors
 from isthmus.core.compose.claim import compose
+from isthmus.core.compose.cluster_provider import is_of_cluster
 from isthmus.core.compose.rendered import RENDERED_FROM, Rendered, note_origin, rendered_from
 from isthmus.core.plan import Rendering, Revision
 from isthmus.core.stacks import owner_uid
@@ -153,9 +154,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         if not selectors.matches(selector, self._world.labels_of(namespace)):
             raise Forbidden(f"spec.offering: namespace {namespace!r} may not use {name!r}.")
 
-    def _provider(
-        self, claim: AnyClaim, definition: OfferingSpec, former: Stack | None
-    ) -> Provider:
+    def _provider(self, claim: ClaimT, definition: OfferingSpec, former: Stack | None) -> Provider:
         """Return the Provider asked for, the one in use, or the only one that fits."""
         world, namespace = self._world, claim.metadata.namespace
         asked, used = claim.spec.provider, former.spec.provider if former is not None else ""
@@ -171,6 +170,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
             for provider in world.providers.all()
             if provider.spec.driver in definition.stacks
             and not provider.deleting
+            and not is_of_cluster(provider)
             and selectors.matches(provider.spec.namespace_selector, labels)
         ]
         if not fitting:

@@ -9,6 +9,7 @@ from isthmus.api.meta import ROTATE
 from isthmus.api.v1alpha1 import Cluster, ClusterStatus, NodeCount, NodePool, OfferingSpec
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster_access import kubeconfig, opened, reference
+from isthmus.controllers.cluster_provider import ClusterProvider
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.world import World
 from isthmus.core.compose.cluster import (
@@ -65,8 +66,10 @@ class ClusterController(ClaimController[Cluster]):
             return await self._ask(obj, nodes, progress)
 
     async def release(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
-        """Take down the pools first, then the Stack; the secrets last."""
+        """Take down the pools first, then what is in it, then the Stack; the secrets last."""
         meta = obj.metadata
+        inside = ClusterProvider(self._world, obj)
+        inside.require_free()
         pools = list(self._world.pools.by("cluster", f"{meta.namespace}/{meta.name}"))
         for pool in pools:
             if not pool.deleting:
@@ -76,8 +79,9 @@ class ClusterController(ClaimController[Cluster]):
         if pools:
             names = ", ".join(pool.metadata.name for pool in pools)
             return waiting(f"Its node pools are being deleted first: {names}.", after=_LOOK)
-        if obj.attached:
-            return done()
+        left = await inside.release()
+        if left or obj.attached:
+            return waiting(left, after=_LOOK) if left else done()
         outcome = await super().release(obj, progress)
         if isinstance(outcome, Done):
             for name in (kubeconfig_name(meta.name), secret_name(meta.name)):
@@ -145,9 +149,11 @@ class ClusterController(ClaimController[Cluster]):
         version = await nodes.version()
         found = await nodes.nodes()
         progress.reached("Reachable")
+        own_provider = await ClusterProvider(self._world, obj).have(reference(obj))
         ready = sum(1 for node in found if node.ready)
         update: dict[str, object] = {
             "version": version,
+            "own_provider": own_provider,
             "nodes": NodeCount(total=len(found), ready=ready),
         }
         if obj.attached:

@@ -51,9 +51,10 @@ class World:
     secrets: Cache
 
     def labels_of(self, namespace: str) -> Mapping[str, str]:
-        """Return the labels of a namespace."""
+        """Return the labels of a namespace; its name is one of them."""
         found = self.namespaces.get("", namespace)
-        return found["metadata"].get("labels", {}) if found is not None else {}
+        labels: dict[str, str] = found["metadata"].get("labels", {}) if found is not None else {}
+        return labels | {selectors.NAMESPACE_NAME: namespace}
 
     def owners(self, uid: str) -> Iterator[Key]:
         """Yield namespace and name of the objects of this uid that may own a native stack."""

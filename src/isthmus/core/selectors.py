@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from isthmus.api.meta import LabelRequirement, LabelSelector
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""Label that every namespace bears: its own name."""
+
 
 def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
     """Tell whether labels fit a selector; an absent or empty selector fits all."""

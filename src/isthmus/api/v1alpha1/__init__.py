@@ -69,6 +69,12 @@ from isthmus.api.v1alpha1.stack import (
     StackSpec,
     StackStatus,
 )
+from isthmus.api.v1alpha1.storage_backend import (
+    StorageBackend,
+    StorageBackendSpec,
+    StorageBackendStatus,
+    VolumeClass,
+)
 
 KINDS: tuple[type[Resource[Any, Any]], ...] = (
     Provider,
@@ -78,6 +84,7 @@ KINDS: tuple[type[Resource[Any, Any]], ...] = (
     ServiceBinding,
     Machine,
     Network,
+    StorageBackend,
     Stack,
     Operation,
     Cluster,
@@ -145,7 +152,11 @@ __all__ = [
     "StackSpec",
     "StackStatus",
     "StackTemplate",
+    "StorageBackend",
+    "StorageBackendSpec",
+    "StorageBackendStatus",
     "Taint",
     "Target",
     "UsagePrice",
+    "VolumeClass",
 ]

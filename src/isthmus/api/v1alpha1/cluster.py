@@ -125,6 +125,11 @@ class ClusterStatus(ClaimStatus):
     rotation: str = Field(
         default="", description="Value of the rotate annotation that the kubeconfig answers."
     )
+    own_provider: str = Field(
+        default="",
+        description="Name of the Provider that leads into it: what names that as `spec.provider` "
+        "lands in this cluster.",
+    )
     bootstrapped: bool = Field(
         default=False,
         description="The control plane was ready once: what it needed to start is withdrawn.",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from isthmus.api.meta import Json
 from isthmus.ports import ClusterNodes, Connection, Driver, Endpoint, Finding
 
-_SETTINGS = frozenset({"context", "namespace", "readySeconds"})
+_SETTINGS = frozenset({"context", "kubeconfigKey", "namespace", "readySeconds"})
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from isthmus.drivers.kubernetes.kubeconfig import Target, parse
 from isthmus.errors import InvalidSpec
 from isthmus.ports import Endpoint
 
-KNOWN: Final = frozenset({"context", "namespace", "readySeconds"})
+KNOWN: Final = frozenset({"context", "kubeconfigKey", "namespace", "readySeconds"})
 _READY_SECONDS: Final = 600
 
 
@@ -36,10 +36,11 @@ def read(endpoint: Endpoint) -> Settings:
             f"spec.settings.{unknown[0]}: unknown to driver kubernetes; known are: "
             f"{', '.join(sorted(KNOWN))}."
         )
-    text = endpoint.credentials.get("kubeconfig", "")
+    key = given.get("kubeconfigKey", "") or "kubeconfig"
+    text = endpoint.credentials.get(key, "")
     if not text:
         raise InvalidSpec(
-            "spec.credentialsSecret: name a Secret whose key 'kubeconfig' holds a kubeconfig."
+            f"spec.credentialsSecret: name a Secret whose key {key!r} holds a kubeconfig."
         )
     target = parse(text, given.get("context", ""))
     return Settings(
