@@ -10,6 +10,8 @@ import tarfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,3 +144,18 @@ def test_tokens_have_kubeadms_form():
         assert (head + tail).isascii()
         assert (head + tail).isalnum()
         assert token == token.lower()
+
+
+def test_an_authority_that_others_keep_signs_our_request(authorities):
+    key, request = pki.request_admin()
+    asked = x509.load_pem_x509_csr(request.encode())
+    assert asked.is_signature_valid
+    assert asked.subject.rfc4514_string() == "CN=isthmus-admin,O=system:masters"
+    mine = serialization.load_pem_private_key(key.encode(), None)
+    assert mine.public_key() == asked.public_key()
+    signed = pki.issue_admin(authorities, NOW).certificate
+    got = pki.received(signed, key)
+    assert (got.certificate, got.key) == (signed, key)
+    assert got.expires_at > NOW
+    with pytest.raises(ValueError, match="PEM"):
+        pki.received("nothing", key)

@@ -9,6 +9,7 @@ from isthmus.api.meta import ROTATE
 from isthmus.api.v1alpha1 import Cluster, ClusterStatus, NodeCount, NodePool, OfferingSpec
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster_access import kubeconfig, opened, reference
+from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.world import World
@@ -121,18 +122,21 @@ class ClusterController(ClaimController[Cluster]):
         progress.status = progress.status.model_copy(
             update={"endpoint": endpoint, "kubeconfig": kubeconfig_name(obj.metadata.name)}
         )
-        if AUTHORITY not in keys:
+        if AUTHORITY not in keys and not issued_elsewhere(self._world, obj):
             return  # The blueprint has an authority of its own and brings the Secret itself.
-        origin = digest(endpoint, keys[AUTHORITY], rotation)[:20]
+        origin = digest(endpoint, keys.get(AUTHORITY, ""), rotation)[:20]
         secret = OwnedSecret(self._world, obj, kubeconfig_name(obj.metadata.name))
         found = await secret.read()
         notes = found[1] if found is not None else {}
         expires = _time(notes.get(EXPIRES, ""))
         late = expires is None or expires - progress.now <= pki.RENEW_BEFORE
         if late or notes.get(MADE_FROM) != origin:
-            admin = pki.issue_admin(keys, progress.now)
-            text = pki.kubeconfig(obj.metadata.name, endpoint, keys[AUTHORITY], admin)
-            expires = admin.expires_at
+            if AUTHORITY in keys:
+                admin = pki.issue_admin(keys, progress.now)
+                text = pki.kubeconfig(obj.metadata.name, endpoint, keys[AUTHORITY], admin)
+                expires = admin.expires_at
+            else:
+                text, expires = await issue(self._world, obj, f"{obj.metadata.uid[:18]}-{origin}")
             notes = {MADE_FROM: origin, EXPIRES: expires.isoformat()}
             await secret.write({KUBECONFIG_KEY: text}, notes)
         progress.status = progress.status.model_copy(

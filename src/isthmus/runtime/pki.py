@@ -126,6 +126,38 @@ def issue_admin(
     return Credential(certificate=_pem(certificate), key=_private(key), expires_at=ends)
 
 
+def request_admin(
+    *, user: str = "isthmus-admin", groups: tuple[str, ...] = ("system:masters",)
+) -> tuple[str, str]:
+    """Return a new key and a request for a client certificate, for an authority that others keep.
+
+    Args:
+        user: Common name: the user that the API sees.
+        groups: Organisations: the groups that the API sees.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    subject.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name(subject))
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    )
+    request = builder.sign(key, hashes.SHA256())
+    return _private(key), request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def received(certificate: str, key: str) -> Credential:
+    """Return a certificate that somebody signed for us, with its key.
+
+    Raises:
+        ValueError: It is no certificate.
+    """
+    read = x509.load_pem_x509_certificate(certificate.encode())
+    return Credential(certificate=certificate, key=key, expires_at=read.not_valid_after_utc)
+
+
 def must_renew(certificate: str, now: datetime, *, before: timedelta = RENEW_BEFORE) -> bool:
     """Tell whether less than ``before`` is left of a certificate, or it cannot be read."""
     try:

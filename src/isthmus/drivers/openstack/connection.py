@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from isthmus.drivers.openstack.actions import ApiActions
+from isthmus.drivers.openstack.credentials import MagnumCertificate
 from isthmus.drivers.openstack.engine import Heat
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.settings import parse
@@ -34,7 +35,7 @@ async def connect(endpoint: Endpoint) -> AsyncGenerator[Connection]:
     try:
         yield Connection(
             engine=Heat(cloud),
-            credentials={"static": Static()},
+            credentials={"static": Static(), "magnum-certificate": MagnumCertificate(cloud)},
             actions=ApiActions(cloud),
             probe=probe,
         )
