@@ -50,14 +50,18 @@ class Machines:
     def _pass(self) -> None:
         now = asyncio.get_running_loop().time()
         there: dict[str, tuple[str, Json]] = {}
+        keyless: set[str] = set()
         for name in list(self.cloud.stacks):
             stack = self.cloud.look(name)
             for logical_id, one in (stack.resources if stack is not None else {}).items():
                 if one.type == "Fake::Server":
                     there[one.physical_id] = (logical_id.rpartition("-")[2], one.properties)
+                    if one.properties.get("payload") and not one.labels.get("key"):
+                        keyless.add(one.physical_id)
         for server, (index, properties) in there.items():
             born = self._seen.setdefault(server, now)
-            if server not in self._nodes and now - born >= self.boot_seconds:
+            up = now - born >= self.boot_seconds and server not in keyless
+            if server not in self._nodes and up:
                 self._join(server, index, properties)
         for server in [server for server in self._nodes if server not in there]:
             self._silence(server)
@@ -170,7 +174,6 @@ BLUEPRINT: Json = {
             "kubernetesVersion": _text(updatable=True, default="1.36.0"),
             "caHash": _text(updatable=False),
             "bootstrapPayload": _text(updatable=False, writeOnly=True),
-            "bootstrapKey": _text(updatable=True, writeOnly=True),
         },
     },
     "plans": [{"name": "small", "title": "Small"}],
@@ -188,7 +191,6 @@ BLUEPRINT: Json = {
                             "name": "${isthmus.name}-control",
                             "role": "control-plane",
                             "payload": {"parameter": "Payload"},
-                            "key": {"parameter": "Key"},
                         },
                     },
                 },
@@ -197,7 +199,12 @@ BLUEPRINT: Json = {
                     "NetworkId": "${Network.id}",
                 },
             },
-            "parameters": {"Payload": "${bootstrapPayload}", "Key": "${bootstrapKey}"},
+            "parameters": {"Payload": "${bootstrapPayload}"},
+            "handover": {
+                "to": ["Control-0", "Control-1", "Control-2"],
+                "give": {"id": "${handover.resource}", "label": {"key": "${handover.key}"}},
+                "withdraw": {"id": "${handover.resource}", "label": {"key": ""}},
+            },
         }
     },
 }

@@ -100,8 +100,8 @@ class ActionCall:
 
     token: str
     """The same for every try of the same Operation."""
-    spec: Json
-    """The driver's rendered calls, from the offering."""
+    spec: Json = field(repr=False)
+    """The driver's rendered calls, from the offering. A cluster's key may be in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,16 @@ async def secret(world: Clusters, name: str) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
 
 
+def key_holders(world: Clusters) -> set[str]:
+    """Logical ids of the servers that hold the key."""
+    return {
+        logical_id
+        for stack in world.here.cloud.stacks.values()
+        for logical_id, one in stack.resources.items()
+        if one.labels.get("key")
+    }
+
+
 async def up(world: Clusters, **pool: object) -> None:
     await world.here.apply(a_cluster())
     await world.here.ready(Cluster, "c", within=300)
@@ -39,7 +49,8 @@ async def test_a_cluster_is_made_and_its_key_withdrawn() -> None:
         assert "server" in (await secret(world, "c-kubeconfig"))["kubeconfig"]
         stack = await world.here.ready(Stack, "cluster-c")
         assert stack.spec.parameters["Payload"].secret_key_ref is not None
-        assert stack.spec.parameters["Key"].secret_key_ref is None
+        assert key_holders(world) == set()
+        assert cluster.status.key_holders == ()
         assert len(await world.workers()) == 2
         assert all((await world.nodes()).values())
         pool = await world.here.ready(NodePool, "workers")

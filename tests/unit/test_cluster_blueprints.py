@@ -19,7 +19,7 @@ from tests.golden_files import assert_golden
 from tests.hot_values import Hot
 from tests.kubernetes_lab import why_no_guests, why_no_plane
 
-SECRETS = {"bootstrap_payload": "U2VhbGVk", "bootstrap_key": "b0075" * 12, "join_token": "abcdef.x"}
+SECRETS = {"bootstrap_payload": "U2VhbGVk", "join_token": "abcdef.x"}
 ATTRIBUTES = {
     **{f"control_port_{n}.fixed_ips": f"10.64.0.1{n}" for n in range(3)},
     "api_port.fixed_ips": "10.64.0.5",
@@ -71,7 +71,9 @@ def test_heat_would_know_what_the_template_says(name, plan):
 def test_what_an_offering_declares_is_known_to_the_driver(name):
     stack = offering(name).spec.stacks["openstack"]
     assert all(step["step"] in STEPS for step in stack.pre_delete)
-    for action in stack.actions.values():
+    handover = stack.handover
+    by_handover = [handover.give, handover.withdraw] if handover is not None else []
+    for action in [*stack.actions.values(), *by_handover]:
         calls = [*action["calls"], *action.get("requires", []), action.get("wait")]
         for call in filter(None, calls):
             assert call["operation"] in ALLOWED[call["service"]]
@@ -115,10 +117,21 @@ def test_user_data_fits_into_nova(name, host):
 
 
 @pytest.mark.parametrize("host", ["cloud-init", "ignition"])
-def test_the_key_of_the_authorities_is_not_in_user_data(host):
+def test_the_authorities_are_in_user_data_sealed(host):
     text = user_data("kubernetes-nova", {"hostSystem": host})
     assert SECRETS["bootstrap_payload"] in text
-    assert SECRETS["bootstrap_key"] not in text
+
+
+def test_the_stack_is_never_given_the_key():
+    stack = offering("kubernetes-nova").spec.stacks["openstack"]
+    template = composed("kubernetes-nova", "production").spec.template
+    assert stack.handover is not None
+    assert "handover" not in json.dumps(template)
+    assert set(template["parameters"]) == {"bootstrap_payload"}
+    for number in range(3):
+        properties = template["resources"][f"control_{number}"]["properties"]
+        assert "isthmus-key" not in properties["metadata"]
+        assert f"control_{number}" in stack.handover.to
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "openstack" in offering(n).spec.stacks])
@@ -134,12 +147,11 @@ def test_secrets_are_hidden_and_no_output_repeats_them(name):
     assert not any(parameter in outputs for parameter in carried)
 
 
-def test_a_withdrawn_key_changes_no_server_but_its_metadata():
+def test_other_user_data_replace_no_control_plane():
     template = composed("kubernetes-nova", "production").spec.template
     for number in range(3):
         properties = template["resources"][f"control_{number}"]["properties"]
         assert properties["user_data_update_policy"] == "IGNORE"
-        assert properties["metadata"]["isthmus-key"] == {"get_param": "bootstrap_key"}
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)

@@ -1,27 +1,34 @@
 """Cluster: its secrets, its Stack, its kubeconfig, and what its own API says of it."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import yaml
 
-from isthmus.api.meta import ROTATE
-from isthmus.api.v1alpha1 import Cluster, ClusterStatus, NodeCount, NodePool, OfferingSpec
+from isthmus.api.meta import ROTATE, DeletionPolicy, Management
+from isthmus.api.v1alpha1 import (
+    Cluster,
+    ClusterStatus,
+    NodeCount,
+    NodePool,
+    OfferingSpec,
+)
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster_access import kubeconfig, opened, reference
 from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
+from isthmus.controllers.key_handover import KeyHandover
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.world import World
 from isthmus.core.compose.cluster import (
     KEY,
     KUBECONFIG_KEY,
     PAYLOAD,
-    TOKEN,
     furnished,
     kubeconfig_name,
     secret_name,
-    secrets_of,
+    wants_authorities,
 )
 from isthmus.core.compose.rendered import rendered_from
 from isthmus.core.nodes import ClusterNode
@@ -83,6 +90,9 @@ class ClusterController(ClaimController[Cluster]):
         left = await inside.release()
         if left or obj.attached:
             return waiting(left, after=_LOOK) if left else done()
+        if obj.status.key_holders and obj.spec.deletion_policy is DeletionPolicy.RETAIN:
+            with suppress(NotYet):  # Its Provider is gone: nobody can any more.
+                await KeyHandover(self._world, obj, self.render(obj)).withdraw(progress)
         outcome = await super().release(obj, progress)
         if isinstance(outcome, Done):
             for name in (kubeconfig_name(meta.name), secret_name(meta.name)):
@@ -102,14 +112,22 @@ class ClusterController(ClaimController[Cluster]):
         found = await secret.read()
         keys = found[0] if found is not None else {}
         # Not before the spec is known to fit: nothing is made for what is refused.
-        if not keys and secrets_of(self.render(obj).definition):
+        if not keys and wants_authorities(self.render(obj).definition):
             keys = _new_secrets(progress.now)
             await secret.write(keys)
         if AUTHORITY in keys:
             status = {"ca_hash": pki.ca_hash(keys[AUTHORITY])}
             progress.status = progress.status.model_copy(update=status)
             obj = obj.model_copy(update={"status": obj.status.model_copy(update=status)})
-        return await super().reconcile(obj, progress)
+        outcome = await super().reconcile(obj, progress)
+        settled = obj.status.bootstrapped and not obj.status.key_holders
+        if settled or obj.spec.management is Management.OBSERVE:
+            return outcome
+        # The stack may be waiting for its servers, and they for the key.
+        pending = await KeyHandover(self._world, obj, self.render(obj)).step(progress)
+        if isinstance(outcome, Done) or outcome.troubled:
+            return outcome
+        return waiting(pending or outcome.why, after=_SOON if pending else _LOOK)
 
     async def _hand_out(self, obj: Cluster, progress: Progress[ClusterStatus]) -> None:
         """Write the kubeconfig, where it is missing, about to end, or asked for anew."""
@@ -198,7 +216,7 @@ def _new_secrets(now: datetime) -> dict[str, str]:
     """Make what a new cluster starts with."""
     authorities, key = pki.make_authorities(now), pki.sealing_key()
     sealed = pki.sealed_bundle(authorities, key)
-    return authorities | {PAYLOAD: sealed, KEY: key, TOKEN: pki.join_token()}
+    return authorities | {PAYLOAD: sealed, KEY: key}
 
 
 def _server(kubeconfig: str) -> str:

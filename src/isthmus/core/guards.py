@@ -66,13 +66,19 @@ def require_ours(native: Held, stack: NativeStack) -> None:
 @contextmanager
 def unsaid(stack: NativeStack) -> Generator[None]:
     """Keep secret parameters out of errors, whatever AWS repeats of a request."""
+    with unsaid_values(*(stack.parameters.get(name, "") for name in stack.secret_parameters)):
+        yield
+
+
+@contextmanager
+def unsaid_values(*secrets: str) -> Generator[None]:
+    """Keep these values out of errors, whatever a cloud repeats of a request."""
     try:
         yield
     except IsthmusError as err:
-        for name in stack.secret_parameters:
-            if value := stack.parameters.get(name, ""):
-                err.message = err.message.replace(value, "***")
-                err.detail = err.detail.replace(value, "***")
+        for value in filter(None, secrets):
+            err.message = err.message.replace(value, "***")
+            err.detail = err.detail.replace(value, "***")
         err.args = (err.message,)
         raise
 

@@ -100,16 +100,20 @@ def _keys(path: str, keys: Iterable[str], taken: set[str]) -> Iterator[Finding]:
             yield Finding(path=f"{path}.{key}", message=message, rule="binding")
 
 
-def _stateful(spec: OfferingSpec) -> Iterator[Finding]:
+def _named_resources(spec: OfferingSpec) -> Iterator[Finding]:
     for driver, stack in spec.stacks.items():
         known: Any = stack.template.get("Resources") or stack.template.get("resources")
         if not isinstance(known, dict):
             continue
-        for index, logical_id in enumerate(stack.stateful):
-            if logical_id not in known:
-                path = f"spec.stacks.{driver}.stateful[{index}]"
-                message = f"the template has no resource {logical_id!r}"
-                yield Finding(path=path, message=message, rule="stateful")
+        named = {"stateful": stack.stateful}
+        if stack.handover is not None:
+            named["handover.to"] = stack.handover.to
+        for field, logical_ids in named.items():
+            for index, logical_id in enumerate(logical_ids):
+                if logical_id not in known:
+                    path = f"spec.stacks.{driver}.{field}[{index}]"
+                    message = f"the template has no resource {logical_id!r}"
+                    yield Finding(path=path, message=message, rule="resource")
 
 
 _GIVEN_KEYS = frozenset({"type", "provider", "region"})
@@ -124,5 +128,5 @@ _RULES: tuple[Rule, ...] = (
     lint_templates.secrets,
     _actions,
     _binding,
-    _stateful,
+    _named_resources,
 )

@@ -107,6 +107,7 @@ def _places(spec: OfferingSpec) -> Iterator[_Place]:
         )
         yield from _of_credentials(path, stack, spec, use)
         yield from _of_actions(path, stack, spec, use)
+        yield from _of_handover(path, stack, own | _PROVIDER)
     if spec.binding is not None:
         keys = spec.binding.keys
         known = [own | _PROVIDER | _outputs(stack, spec) for stack in spec.stacks.values()]
@@ -134,6 +135,19 @@ def _of_actions(
         yield _Place(
             path=f"{path}.actions.{name}", node=calls, names=use | own, later=_of_calls(calls)
         )
+
+
+def _of_handover(path: str, stack: StackTemplate, use: set[str]) -> Iterator[_Place]:
+    if stack.handover is None:
+        return
+    take = use | {"handover.resource"}
+    give = take | {"handover.key"}
+    for name, calls, names in (
+        ("give", stack.handover.give, give),
+        ("withdraw", stack.handover.withdraw, take),
+    ):
+        at = f"{path}.handover.{name}"
+        yield _Place(path=at, node=calls, names=names, later=_of_calls(calls))
 
 
 def _outputs(stack: StackTemplate, spec: OfferingSpec) -> set[str]:

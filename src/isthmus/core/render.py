@@ -13,7 +13,7 @@ from isthmus.errors import InvalidSpec
 
 PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _OURS = re.compile(
-    r"^[A-Za-z_][A-Za-z0-9_-]*$|^(isthmus|outputs|provider|credential|action|binding)\."
+    r"^[A-Za-z_][A-Za-z0-9_-]*$|^(isthmus|outputs|provider|credential|action|binding|handover)\."
 )
 
 

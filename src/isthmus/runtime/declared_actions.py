@@ -35,7 +35,7 @@ class DeclaredActions:
         results: Json = {}
         if not under_way:
             for step in cast("list[Json]", call.spec.get("calls", [])):
-                answer = await self._call(step, scope | _as_results(results), call.token)
+                answer = await self._do(step, scope | _as_results(results), call.token)
                 results |= _picked(step.get("result"), answer)
         if not call.spec.get("wait"):
             return ActionState(
@@ -83,6 +83,18 @@ class DeclaredActions:
             done=False, handle=handle, result=results, message=words or as_text(state)
         )
 
+    async def _do(self, step: Json, scope: Json, token: str) -> Json:
+        """Make one of the calls; what it says may be there, or gone, already."""
+        try:
+            return await self._call(step, scope, token)
+        except AlreadyExists:
+            if step.get("exists") != "ok":
+                raise
+        except NotFound:
+            if step.get("absent") != "ok":
+                raise
+        return {}
+
     async def _call(self, step: Json, scope: Json, token: str) -> Json:
         service, operation = str(step.get("service", "")), str(step.get("operation", ""))
         if not service or not operation:
@@ -93,12 +105,7 @@ class DeclaredActions:
                 f"actions: {service}.{operation} uses ${{{sorted(missing)[0]}}}, which no earlier "
                 "call has given."
             )
-        try:
-            return await self._caller(service, operation, cast("Json", filled), token)
-        except AlreadyExists:
-            if step.get("exists") != "ok":
-                raise
-            return {}
+        return await self._caller(service, operation, cast("Json", filled), token)
 
 
 def _scope(call: ActionCall) -> Json:

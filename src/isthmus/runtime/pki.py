@@ -13,7 +13,6 @@ import base64
 import hashlib
 import io
 import secrets
-import string
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +44,6 @@ _AUTHORITIES = {
 }
 """Name of the pair in the Secret, and the subject that kubeadm would give it."""
 _MAGIC = b"Salted__"
-_TOKEN_LETTERS = string.ascii_lowercase + string.digits
 
 PKI_KEYS = frozenset(
     {*(f"{n}.{end}" for n in _AUTHORITIES for end in ("crt", "key")), "sa.key", "sa.pub"}
@@ -201,12 +199,6 @@ def kubeconfig(name: str, server: str, ca_certificate: str, credential: Credenti
         "current-context": name,
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
-
-
-def join_token() -> str:
-    """Return a new bootstrap token, as kubeadm wants it: six and sixteen characters."""
-    letters = [secrets.choice(_TOKEN_LETTERS) for _ in range(22)]
-    return f"{''.join(letters[:6])}.{''.join(letters[6:])}"
 
 
 def sealing_key() -> str:

@@ -134,6 +134,11 @@ class ClusterStatus(ClaimStatus):
         default=False,
         description="The control plane was ready once: what it needed to start is withdrawn.",
     )
+    key_holders: tuple[str, ...] = Field(
+        default=(),
+        description="Servers that may hold the key of the cluster's authorities, by the cloud's "
+        "ids; none once it is withdrawn.",
+    )
 
 
 class Cluster(Claim[ClusterSpec, ClusterStatus]):

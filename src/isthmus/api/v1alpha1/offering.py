@@ -9,7 +9,8 @@ In every template string ``${name}`` is the only substitution. The names that ma
 * ``${isthmus.name}``, ``${isthmus.namespace}``, ``${isthmus.uid}`` of the instance;
 * in bindings, actions and pre-delete steps also ``${outputs.X}`` of the stack and
   ``${provider.region}``; in an action also its own parameters as ``${action.X}``; in the keys of a
-  binding's Secret ``${credential.X}``; in a credential's spec the binding's ``${binding.X}``.
+  binding's Secret ``${credential.X}``; in a credential's spec the binding's ``${binding.X}``; in a
+  handover ``${handover.resource}`` and ``${handover.key}``.
 
 A string that is one placeholder keeps the type of its value. Names with ``::`` or with another dot
 belong to the engine and stay as they are; ``$${`` writes a literal ``${``.
@@ -109,6 +110,21 @@ class CredentialTemplate(Model):
     )
 
 
+class Handover(Model):
+    """How servers are given a cluster's key, past the stack that would remember it."""
+
+    to: tuple[str, ...] = Field(
+        min_length=1,
+        description="Logical ids of the resources that get it. One that the stack does not have, "
+        "or not yet, is passed over.",
+    )
+    give: Json = Field(
+        description="The native calls that give it, as an action's: `${handover.resource}` is the "
+        "cloud's id of the resource, `${handover.key}` the key. Repeated while the cluster starts."
+    )
+    withdraw: Json = Field(description="The native calls that take it away again.")
+
+
 class StackTemplate(Model):
     """How one driver realises the offering."""
 
@@ -128,6 +144,9 @@ class StackTemplate(Model):
     )
     actions: dict[str, Json] = Field(
         default={}, description="The native calls of each of the offering's actions."
+    )
+    handover: Handover | None = Field(
+        default=None, description="Of a blueprint: how its servers get the cluster's key."
     )
     pre_delete: tuple[Json, ...] = Field(
         default=(), description="Steps before the deletion, in order: `{step: empty-bucket, ...}`."

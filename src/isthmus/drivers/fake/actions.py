@@ -1,5 +1,6 @@
-"""Day-2 actions of the fake cloud: a resource goes from one state to another."""
+"""Day-2 actions of the fake cloud: a resource goes from one state to another, or is labelled."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from isthmus.drivers.fake.cloud import FakeCloud, FakeResource, Started
@@ -17,6 +18,9 @@ class FakeActions:
         """See ``Actions``."""
         self._cloud.called("start")
         spec = call.spec
+        if "label" in spec:
+            self._label(spec["id"], spec["label"])
+            return ActionState(done=True)
         if call.token not in self._cloud.started:
             resource = self._resource(spec["stack"], spec["resource"])
             allowed = spec.get("requires", [])
@@ -39,6 +43,17 @@ class FakeActions:
         if handle not in self._cloud.started:
             raise StackFailed("The cloud does not know this action any more.")
         return self._state(handle)
+
+    def _label(self, physical_id: str, labels: Mapping[str, str]) -> None:
+        """Put labels on a resource; an empty one is taken away."""
+        for name in list(self._cloud.stacks):
+            there = self._cloud.look(name)
+            for resource in there.resources.values() if there is not None else ():
+                if resource.physical_id == physical_id:
+                    merged = resource.labels | dict(labels)
+                    resource.labels = {key: value for key, value in merged.items() if value}
+                    return
+        raise NotFound(f"There is no resource with the id {physical_id!r}.")
 
     def _state(self, token: str) -> ActionState:
         started = self._cloud.started[token]

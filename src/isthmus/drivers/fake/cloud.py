@@ -31,6 +31,8 @@ class FakeResource:
     undeletable: str = ""
     state: str = "running"
     status: str = "CREATE_COMPLETE"
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    """What is put on it past the stack."""
 
 
 @dataclass(slots=True)
@@ -212,6 +214,7 @@ class FakeCloud:
             undeletable=spec.get("undeletable", ""),
             state=former.state if former is not None else "running",
             status=f"{verb}_COMPLETE",
+            labels=former.labels if former is not None and keeps else {},
         )
         self.record(stack, change.logical_id, f"{verb}_COMPLETE")
 

@@ -157,6 +157,11 @@ class FakeCluster:
         return sum(1 for pod in self._pods.values() if pod.app == app and self._ready(pod))
 
     @property
+    def joined(self) -> frozenset[str]:
+        """The names of all nodes."""
+        return frozenset(self._nodes)
+
+    @property
     def tokens(self) -> frozenset[str]:
         """The ids of all join tokens."""
         return frozenset(self._tokens)

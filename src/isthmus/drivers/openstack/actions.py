@@ -18,6 +18,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
             "confirm_server_resize",
             "create_server_image",
             "create_volume_attachment",
+            "delete_server_metadata",
             "delete_volume_attachment",
             "get_server",
             "get_server_console_output",
