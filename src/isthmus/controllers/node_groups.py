@@ -22,7 +22,29 @@ from isthmus.core.compose.rendered import Rendered, rendered_from
 from isthmus.core.plan import Rendering
 from isthmus.core.planner.members import Group
 from isthmus.core.stacks import owner_uid
+from isthmus.errors import (
+    AlreadyExists,
+    ApprovalRequired,
+    CapacityExhausted,
+    Forbidden,
+    InvalidSpec,
+    NotFound,
+    StackFailed,
+)
 from isthmus.runtime.kinds import api_of
+
+_REFUSALS = frozenset(
+    error.reason
+    for error in (
+        AlreadyExists,
+        ApprovalRequired,
+        CapacityExhausted,
+        Forbidden,
+        InvalidSpec,
+        NotFound,
+        StackFailed,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +153,23 @@ def group_view(stack: Stack, target: Target | None) -> Group:
         indexes=size_of(stack).indexes,
         servers=servers_of(stack),
         current=current,
-        failed=stack.status.phase is Phase.FAILED,
+        failed=stack.status.phase is Phase.FAILED or refused(stack),
     )
 
 
 def settled(stack: Stack) -> bool:
-    """Tell whether the engine has done, or given up, what the Stack asks for."""
+    """Tell whether the engine has done, or given up, or never begun what the Stack asks for."""
     if stack.deleting:
         return False
+    return stack.ready or refused(stack)
+
+
+def refused(stack: Stack) -> bool:
+    """Tell whether the Stack cannot be as it is: more than its engine can, or wants to, give.
+
+    Then nothing is at work that another spec of it would meet.
+    """
     ready = stack.condition("Ready")
-    seen = ready is not None and ready.observed_generation == stack.metadata.generation
-    return stack.ready or (seen and ready is not None and ready.reason == "StackFailed")
+    if ready is None or ready.observed_generation != stack.metadata.generation:
+        return False
+    return ready.reason in _REFUSALS and stack.status.phase is not Phase.WORKING

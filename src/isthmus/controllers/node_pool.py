@@ -43,7 +43,7 @@ from isthmus.core.planner.nodes import (
 )
 from isthmus.errors import NotFound, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
-from isthmus.runtime.outcome import Happening, Outcome, Progress, done, waiting
+from isthmus.runtime.outcome import Happening, Outcome, Progress, Waiting, done, waiting
 
 _NOW = timedelta(milliseconds=1)
 _SOON = timedelta(seconds=3)
@@ -318,7 +318,8 @@ class NodePoolController(ClaimController[NodePool]):
             after = min(max(step.until - progress.now, _NOW), _SOON)
         blocked = next((s.shown for s in look.seen if s.shown.message), None)
         words = f" {blocked.name}: {blocked.message}" if blocked is not None else ""
-        return _failure(look) or waiting(step.why + words, after=after)
+        failed = _failure(look)
+        return replace(failed, after=after) if failed else waiting(step.why + words, after=after)
 
 
 def _wanted(spec: NodePoolSpec) -> Wanted:
@@ -386,6 +387,6 @@ def _mark(
     return waiting(f"{names}: {why}", after=_NOW)
 
 
-def _failure(look: _Look) -> Outcome | None:
+def _failure(look: _Look) -> Waiting | None:
     failed = next((stack for stack in look.stacks if not stack.ready), None)
     return mirrored(failed.condition("Ready"), "Its stack failed.") if failed is not None else None
