@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, ServiceInstanceSpec, Stack
 from isthmus.core import manifests
@@ -9,9 +10,13 @@ from isthmus.core.compose.claim import compose
 
 FOLDER = Path(__file__).parent.parent / "catalog" / "offerings"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
-
+_CREDENTIAL = {
+    f"applicationCredential{part}": {"secretKeyRef": {"name": "user", "key": part.lower()}}
+    for part in ("Id", "Secret")
+} | {"authUrl": "https://keystone.example.com/v3"}
 
 NEEDED = {
+    **{("storage-cinder", plan): _CREDENTIAL for plan in ("dev", "production", "custom")},
     ("route53", "production"): {"domain": "shop.example.com"},
     ("elb-application", "production"): {
         "certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d"
@@ -43,14 +48,14 @@ def plans() -> list[tuple[str, str]]:
     return [(name, plan.name) for name in NAMES for plan in offering(name).spec.plans]
 
 
-def asked(name: str, plan: str, parameters: dict | None = None) -> ServiceInstanceSpec:
+def asked(name: str, plan: str, parameters: dict[str, Any] | None = None) -> ServiceInstanceSpec:
     """What a tenant asks for: as little as the plan allows."""
     given = NEEDED.get((name, plan), {}) | (parameters or {})
     return ServiceInstanceSpec(offering=name, plan=plan, parameters=given)
 
 
 def composed(
-    name: str, plan: str, parameters: dict | None = None, *, uid: str = "7a1e0c52-uid"
+    name: str, plan: str, parameters: dict[str, Any] | None = None, *, uid: str = "7a1e0c52-uid"
 ) -> Stack:
     definition = offering(name).spec
     driver = next(iter(definition.stacks))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from isthmus.api.v1alpha1 import OfferingSpec, Plan, PriceList
 from isthmus.core import catalog, prices, schemas
 from isthmus.core.render import as_text
@@ -46,7 +48,17 @@ One file each under `catalog/offerings`, realised by Heat. [Blueprints of
 clusters](../explanation/cluster-blueprints.md) says how the clusters work, which of them a test has
 seen running, and what was only created.
 """
-INTROS = {"aws": INTRO, "openstack": OPENSTACK}
+KUBERNETES = """\
+# Catalog: Kubernetes
+
+<!-- Written from catalog/offerings by `GOLDEN=overwrite pytest tests/unit/test_catalog_page.py`;
+change the offerings instead. -->
+
+One file each under `catalog/offerings`: what Isthmus brings into a Kubernetes cluster. Their
+manifests hold to the schemas of a real Kubernetes API in tests; [storage in a
+cluster](../howto/storage-in-a-cluster.md) says what has been seen running.
+"""
+INTROS = {"aws": INTRO, "openstack": OPENSTACK, "kubernetes": KUBERNETES}
 """By driver; each has a page."""
 
 
@@ -68,6 +80,9 @@ def anchor(title: str) -> str:
     return title.lower().replace(" ", "-")
 
 
+_WHOSE = {"aws": "AWS's", "openstack": "OpenStack's", "kubernetes": "Its"}
+
+
 def _strategies(spec: OfferingSpec) -> str:
     return ", ".join(f"`{c.strategy}`" for stack in spec.stacks.values() for c in stack.credentials)
 
@@ -75,8 +90,8 @@ def _strategies(spec: OfferingSpec) -> str:
 def _section(name: str, spec: OfferingSpec) -> str:
     parts = [f"## {spec.title}\n", f"`{name}`. {spec.description}\n"]
     if spec.documentation:
-        cloud = "AWS's" if "aws" in spec.stacks else "OpenStack's"
-        parts.append(f"[{cloud} documentation]({spec.documentation})\n")
+        driver = next(iter(spec.stacks))
+        parts.append(f"[{_WHOSE[driver]} documentation]({spec.documentation})\n")
     parts += [_plans(spec), _parameters(spec), _binding(spec), _actions(spec)]
     parts += [_prices(name, spec, listed) for listed in spec.prices]
     return "\n".join(part for part in parts if part)
@@ -88,7 +103,7 @@ def _plans(spec: OfferingSpec) -> str:
 
 
 def _values(plan: Plan) -> str:
-    shown = [f"`{key}: {as_text(value)}`" for key, value in plan.parameters.items()]
+    shown = [f"`{key}: {_text(value)}`" for key, value in plan.parameters.items()]
     fixed = [f"fixed: {', '.join(f'`{name}`' for name in plan.fixed)}"] if plan.fixed else []
     return "<br>".join(shown + fixed)
 
@@ -115,7 +130,15 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def _default(schema: dict[str, Any]) -> str:
     value = schema.get("default", "")
-    return f"`{as_text(value)}`" if value not in ("", []) else ""
+    return f"`{_text(value)}`" if value not in ("", []) else ""
+
+
+def _text(value: Any) -> str:
+    """A value as somebody would write it."""
+    nested = isinstance(value, dict) or (
+        isinstance(value, list) and any(type(v) is dict for v in value)
+    )
+    return orjson.dumps(value).decode() if nested else as_text(value)
 
 
 def _binding(spec: OfferingSpec) -> str:

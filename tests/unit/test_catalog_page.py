@@ -7,7 +7,11 @@ import pytest
 from tests.catalog_files import FOLDER
 from tests.catalog_page import page
 
-PAGES = {"aws": "catalog.md", "openstack": "openstack-catalog.md"}
+PAGES = {
+    "aws": "catalog.md",
+    "openstack": "openstack-catalog.md",
+    "kubernetes": "kubernetes-catalog.md",
+}
 
 
 @pytest.mark.parametrize(("driver", "name"), PAGES.items())

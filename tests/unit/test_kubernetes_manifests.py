@@ -186,3 +186,58 @@ def test_an_inventory_is_read_as_it_was_written(members: list[Member], message: 
     obj = to_config_map(written)
     obj["metadata"] |= {"uid": "1", "resourceVersion": "7"}
     assert from_config_map(obj) == replace(written, uid="1", version="7")
+
+
+CLASSES: Json = {
+    "$each": [
+        [{"name": "fast", "type": "ssd", "default": True}, {"name": "slow"}],
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {
+                "name": {"$item": "name"},
+                "annotations": {"usual": {"$join": [{"$item": "default"}]}},
+            },
+            "provisioner": "csi.test",
+            "parameters": {"type": {"$item": "type"}},
+        },
+    ]
+}
+
+
+def test_a_list_becomes_an_object_each_and_what_an_item_lacks_is_left_out() -> None:
+    template: Json = {"manifests": [CLASSES], "outputs": {"Classes": {"$names": "StorageClass"}}}
+    assert lint(template) == []
+    fast, slow = manifests.read(template)
+    assert manifests.identify(slow) == "StorageClass/slow"
+    assert fast["parameters"] == {"type": "ssd"}
+    assert slow["parameters"] == {}
+    stack = a_stack(CLASSES)
+    assert manifests.manifest(fast, stack, "").body["metadata"]["annotations"]["usual"] == "true"
+    live = {manifests.identify(obj): obj for obj in (slow, fast)}
+    assert manifests.outputs(template["outputs"], live) == {"Classes": "fast,slow"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [(True, ["a", "b"]), (False, ["c"]), ("", ["c"]), ([], ["c"]), ("text", ["a", "b"])],
+)
+def test_a_condition_chooses_between_manifests(condition: Any, names: list[str]) -> None:
+    chosen = {"$if": [condition, [config_map("a"), config_map("b")], config_map("c")]}
+    found = manifests.read({"manifests": [chosen, {"$if": [False, config_map("never")]}]})
+    assert [obj["metadata"]["name"] for obj in found] == names
+
+
+MISSHAPEN: list[Json] = [
+    {"$if": [True]},
+    {"$if": True},
+    {"$each": [[]]},
+    {"$each": [{}, {}]},
+    {"$item": "name"},
+]
+
+
+@pytest.mark.parametrize("node", MISSHAPEN)
+def test_what_is_no_condition_and_no_list_is_named(node: Json) -> None:
+    ((path, _message),) = lint({"manifests": [config_map("a"), node]})
+    assert path == "manifests[1]"

@@ -12,13 +12,14 @@
         ...
     outputs:
       Url: {$join: ["http://", {$get: [Service/web, "status.loadBalancer.ingress[0].ip"]}]}
+      Classes: {$names: StorageClass}
 
 An object's logical id is its annotation ``isthmus.dev/id``, else ``Kind/name``, with the namespace
-between them where one is written. Secret parameters may stand in Secrets only.
+between them where one is written. Secret parameters may stand in Secrets only. Conditions and lists
+are told in ``expanding``.
 """
 
 import base64
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -27,9 +28,12 @@ import yaml
 
 from isthmus.api.meta import GROUP, Json
 from isthmus.core.documents import without_nulls
+from isthmus.core.render import as_text
 from isthmus.core.stacks import TAG_INSTALLATION, TAG_NAME, TAG_NAMESPACE, TAG_UID, NativeStack
+from isthmus.drivers.kubernetes.expanding import expanded
 from isthmus.drivers.kubernetes.fields import part
 from isthmus.drivers.kubernetes.kube import Ref
+from isthmus.drivers.kubernetes.paths import look_up
 from isthmus.errors import InvalidSpec
 
 ID: Final = f"{GROUP}/id"
@@ -199,7 +203,7 @@ def fill(node: Any, parameters: Mapping[str, str], where: str) -> Any:
             raise InvalidSpec(f"{where}: parameter {name!r} has no value.")
         return parameters[name]
     if "$join" in fields:
-        return "".join(str(part) for part in fill(fields["$join"], parameters, where))
+        return "".join(as_text(part) for part in fill(fields["$join"], parameters, where))
     return {key: fill(value, parameters, where) for key, value in fields.items()}
 
 
@@ -231,7 +235,7 @@ def check_outputs(template: Json, stack: NativeStack, kinds: Mapping[str, str]) 
     Raises:
         InvalidSpec: One is not of this driver's form, or would show a secret.
     """
-    spec = part(template, "outputs")
+    spec = without_nulls(cast("Json", expanded(part(template, "outputs"), "template.outputs")))
     if secret := set(parameters(spec)) & stack.secret_parameters:
         raise InvalidSpec(f"template.outputs: parameter {min(secret)!r} is secret.")
     for name, node in spec.items():
@@ -265,27 +269,26 @@ def _output(node: Any, objects: Mapping[str, Json]) -> str | None:
     if "$join" in fields:
         parts = [_output(part, objects) for part in fields["$join"]]
         return None if None in parts else "".join(part or "" for part in parts)
+    if "$names" in fields:
+        return ",".join(sorted(_names(str(fields["$names"]), objects))) or None
     logical_id, path = fields["$get"]
     value = look_up(objects.get(str(logical_id)), str(path))
     return None if value is None else str(value)
 
 
-def look_up(node: Any, path: str) -> Any:
-    """Follow a path like ``status.loadBalancer.ingress[0].ip``; None where it ends early."""
-    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        if key:
-            node = cast("Json", node).get(key) if isinstance(node, dict) else None
-        elif isinstance(node, list) and int(index) < len(cast("list[Any]", node)):
-            node = cast("list[Any]", node)[int(index)]
-        else:
-            return None
-    return node
+def _names(kind: str, objects: Mapping[str, Json]) -> Iterator[str]:
+    for obj in objects.values():
+        if obj["kind"] == kind:
+            yield str(obj["metadata"]["name"])
 
 
 # The form of a template.
 
 
 def _opened(entry: Any, where: str) -> Iterator[Any]:
+    entry = expanded(entry, where)
+    if entry is None:
+        return
     if isinstance(entry, str):
         try:
             documents = list(yaml.safe_load_all(entry))
@@ -294,9 +297,11 @@ def _opened(entry: Any, where: str) -> Iterator[Any]:
         for document in documents:
             if document is not None:
                 yield from _opened(document, where)
-    elif isinstance(entry, dict) and cast("Json", entry).get("kind") == "List":
-        for item in cast("Json", entry).get("items") or ():
+    elif isinstance(entry, list):
+        for item in cast("list[Any]", entry):
             yield from _opened(item, where)
+    elif isinstance(entry, dict) and cast("Json", entry).get("kind") == "List":
+        yield from _opened(cast("Json", entry).get("items") or [], where)
     else:
         yield entry
 
