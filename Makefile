@@ -67,6 +67,7 @@ test-labs: $(VENV)/.dev test-labs-setup
 test-labs-setup:
 	@sh labs/install-packages.sh
 	@command -v kubectl >/dev/null || $(MAKE) --no-print-directory kubectl-if-go
+	@sh labs/prepare.sh $(PYTHON)
 
 .PHONY: kubectl-if-go
 kubectl-if-go:

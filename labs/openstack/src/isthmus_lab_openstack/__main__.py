@@ -2,6 +2,7 @@
 
 serve      run a lab in the foreground; one JSON line says that it is ready
 up         start one in the background, wait until it serves; does nothing where one runs
+prepare    do once what takes minutes, and keep it in the cache; nothing runs afterwards
 down       end it; what it keeps stays
 reset      end it and remove what it keeps
 status     one line a process: pid, memory, health
@@ -37,8 +38,9 @@ def _do(options: argparse.Namespace) -> int:
     if verb == "serve":
         supervisor.serve(_wished(options), sys.stdout)
         return 0
-    if verb == "up":
-        text = background.up(_wished(options), sys.argv[2:])
+    if verb in ("up", "prepare"):
+        start = {"up": background.up, "prepare": background.prepare}[verb]
+        text = start(_wished(options), sys.argv[2:])
     elif verb in _ORDERS:
         text = background.order(load(options.state), verb, options.names)
     elif verb == "logs":
@@ -76,10 +78,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("serve", "up", "down", "reset", "status", "env", *_ORDERS, "logs"):
+    for verb in ("serve", "up", "prepare", "down", "reset", "status", "env", *_ORDERS, "logs"):
         sub = verbs.add_parser(verb)
         sub.add_argument("--state", type=Path, required=True, help="folder that keeps everything")
-        if verb in ("serve", "up"):
+        if verb in ("serve", "up", "prepare"):
             _add_settings(sub)
         if verb in (*_ORDERS, "logs"):
             sub.add_argument("names", nargs="+", help="processes, as `status` names them")

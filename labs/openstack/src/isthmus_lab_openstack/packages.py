@@ -59,6 +59,11 @@ def missing_programs() -> list[str]:
     return [package for file, package in SYSTEM_PROGRAMS.items() if not file.exists()]
 
 
+def installed() -> bool:
+    """Whether `install` would have nothing to do."""
+    return not missing_programs() and (home() / "venv.done").exists()
+
+
 def install(lab: Settings) -> None:
     """Bring what is missing. Does nothing where all is there.
 

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Fills the caches of the labs: programs that are compiled, databases that are migrated. It takes
+# minutes once and nothing later; with the lowest priority, since other things may be under way.
+# What cannot be made here is said, and the tests that need it are skipped.
+# Usage: prepare.sh PYTHON
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
+run() {
+  lab=$1; shift
+  PYTHONPATH="$here/$lab/src" nice -n 19 "$python" -m "isthmus_lab_$lab" "$@" >/dev/null || true
+}
+
+python=$1
+if command -v go >/dev/null || [ -x /usr/local/go/bin/go ]; then
+  run kubernetes build --release 1.35 --release 1.36
+else
+  echo "labs: there is no go here; the tests that need Kubernetes and its guests are skipped"
+fi
+run openstack prepare --state "$state/openstack"
