@@ -16,6 +16,13 @@ _CREDENTIAL = {
 } | {"authUrl": "https://keystone.example.com/v3"}
 
 NEEDED = {
+    ("pod-network-neutron", "usual"): _CREDENTIAL
+    | {
+        "podCidr": "10.244.0.0/16",
+        "routerId": "0a1b2c3d-0000-4000-8000-000000000000",
+        "subnetId": "0a1b2c3d-0000-4000-8000-000000000001",
+        "clusterId": "shop-7a1e0c52-uid",
+    },
     **{("storage-cinder", plan): _CREDENTIAL for plan in ("dev", "production", "custom")},
     ("route53", "production"): {"domain": "shop.example.com"},
     ("elb-application", "production"): {

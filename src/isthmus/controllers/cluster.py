@@ -20,6 +20,7 @@ from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
 from isthmus.controllers.key_handover import KeyHandover
 from isthmus.controllers.owned_secrets import OwnedSecret
+from isthmus.controllers.pod_network import PodNetworks
 from isthmus.controllers.world import World
 from isthmus.core.compose.cluster import (
     KEY,
@@ -87,7 +88,11 @@ class ClusterController(ClaimController[Cluster]):
         if pools:
             names = ", ".join(pool.metadata.name for pool in pools)
             return waiting(f"Its node pools are being deleted first: {names}.", after=_LOOK)
-        left = await inside.release()
+        left = (
+            await inside.release_storage()
+            or await PodNetworks(self._world).forget(obj)
+            or await inside.release()
+        )
         if left or obj.attached:
             return waiting(left, after=_LOOK) if left else done()
         if obj.status.key_holders and obj.spec.deletion_policy is DeletionPolicy.RETAIN:
@@ -112,7 +117,9 @@ class ClusterController(ClaimController[Cluster]):
         found = await secret.read()
         keys = found[0] if found is not None else {}
         # Not before the spec is known to fit: nothing is made for what is refused.
-        if not keys and wants_authorities(self.render(obj).definition):
+        rendering = self.render(obj)
+        PodNetworks(self._world).check(obj, rendering)
+        if not keys and wants_authorities(rendering.definition):
             keys = _new_secrets(progress.now)
             await secret.write(keys)
         if AUTHORITY in keys:
@@ -183,13 +190,15 @@ class ClusterController(ClaimController[Cluster]):
             update["bootstrapped"] = True  # It is up; its pools may give it its first nodes.
             update["endpoint"] = _server(await kubeconfig(self._world, obj))
         progress.status = progress.status.model_copy(update=update)
+        ours = not obj.attached and obj.spec.management is not Management.OBSERVE
+        network = await PodNetworks(self._world).have(obj, own_provider) if ours else ""
         why = self._missing(obj, found)
         if why:
-            return waiting(why, after=_SOON if not obj.status.bootstrapped else _LOOK)
+            return waiting(network or why, after=_SOON if not obj.status.bootstrapped else _LOOK)
         if not progress.status.bootstrapped:
             progress.status = progress.status.model_copy(update={"bootstrapped": True})
             return waiting("What started it is withdrawn from its servers.", after=_SOON)
-        return done(after=_LOOK)
+        return waiting(network, after=_LOOK) if network else done(after=_LOOK)
 
     def _missing(self, obj: Cluster, nodes: tuple[ClusterNode, ...]) -> str:
         """Say which nodes are not there or not ready; empty: all are."""

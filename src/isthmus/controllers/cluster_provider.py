@@ -64,8 +64,8 @@ class ClusterProvider:
                 f"Stacks live in the cluster: {names}{more}. Delete their owners first."
             )
 
-    async def release(self) -> str:
-        """Have storage backends and the Provider go; say what is left, empty: nothing."""
+    async def release_storage(self) -> str:
+        """Have the storage backends go; say what is left, empty: nothing."""
         namespace = self._cluster.metadata.namespace
         backends = list(self._backends())
         for backend in backends:
@@ -73,9 +73,11 @@ class ClusterProvider:
                 await self._world.store.delete(
                     api_of(StorageBackend), namespace, backend.metadata.name, backend.metadata.uid
                 )
-        if backends:
-            names = ", ".join(sorted(backend.metadata.name for backend in backends))
-            return f"Its storage backends are being deleted first: {names}."
+        names = ", ".join(sorted(backend.metadata.name for backend in backends))
+        return f"Its storage backends are being deleted first: {names}." if backends else ""
+
+    async def release(self) -> str:
+        """Have the Provider go; say what is left, empty: nothing."""
         found = await self._world.look_up(Provider, "", self.name)
         if found is None or not self._is_ours(found):
             return ""

@@ -49,6 +49,12 @@ class ClusterNetwork(Model):
         description="Largest packet of the nodes' network in bytes; absent: the blueprint's "
         "choice (`mtu`).",
     )
+    credentials_secret: str = Field(
+        default="",
+        description="Name of a Secret in the same namespace with the user of the cloud that the "
+        "plugin has need of, with no more rights than that; neutron: the keys "
+        "`application-credential-id` and `application-credential-secret`.",
+    )
 
 
 class ControlPlane(Model):

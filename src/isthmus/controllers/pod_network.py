@@ -1,0 +1,99 @@
+"""The pod network of a Cluster: brought into it as soon as its API answers, by an offering.
+
+Nodes become Ready by it only, so it comes before they are waited for. It dies with its cluster.
+"""
+
+from isthmus.api.meta import DeletionPolicy
+from isthmus.api.v1alpha1 import Cluster, OfferingSpec, Stack
+from isthmus.controllers.claim import ClaimController, mirrored
+from isthmus.controllers.world import World
+from isthmus.core.compose.in_cluster import keys_needed
+from isthmus.core.compose.pod_network import (
+    PLUGIN,
+    PodNetwork,
+    furnished,
+    network_of,
+    offering_of,
+    pod_mtu,
+)
+from isthmus.core.compose.rendered import Rendered, rendered_from
+from isthmus.core.plan import Rendering
+from isthmus.core.stacks import owner_uid
+from isthmus.errors import InvalidSpec
+from isthmus.runtime.kinds import api_of
+
+
+class PodNetworks(ClaimController[PodNetwork]):
+    """Renders and writes the Stacks of pod networks; it reconciles nothing by itself."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, PodNetwork)
+
+    def check(self, cluster: Cluster, rendering: Rendering) -> None:
+        """Refuse what could never become ready, before anything of the cluster is made.
+
+        Raises:
+            InvalidSpec: Names the field.
+        """
+        name = offering_of(rendering.definition, rendering.values)
+        if not name:
+            return
+        pod_mtu(rendering.values)
+        offering = self._world.offerings.get("", name)
+        keys = keys_needed(offering.spec) if offering is not None else ()
+        if keys and not cluster.spec.network.credentials_secret:
+            raise InvalidSpec(
+                f"spec.network.credentialsSecret: plugin {rendering.values[PLUGIN]!r} needs a "
+                f"Secret with the keys {', '.join(keys)}."
+            )
+
+    async def have(self, cluster: Cluster, provider: str) -> str:
+        """Have the network's Stack; say what is missing of it, empty: nothing.
+
+        Args:
+            cluster: The cluster, which answers.
+            provider: Its own Provider.
+        """
+        origin = self._origin(cluster)
+        if origin is None:
+            return ""
+        name = offering_of(self._world.definition(origin.revision), origin.values)
+        if not name:
+            return ""
+        rendering = self.render(network_of(cluster, name, provider))
+        stack = await self._have(rendering.stack, rendering.former)
+        if stack.ready:
+            return ""
+        ready = stack.condition("Ready")
+        return f"Its pod network: {mirrored(ready, 'it is being brought in.').why}"
+
+    async def forget(self, cluster: Cluster) -> str:
+        """Let go of the network of a cluster that goes; say what is left, empty: nothing."""
+        network = network_of(cluster, "none", "none")
+        kept = network.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
+        network = network.model_copy(update={"spec": kept})
+        meta = cluster.metadata
+        stack = await self._world.look_up(Stack, meta.namespace, network.stack_name)
+        if stack is None or owner_uid(stack) != meta.uid:
+            return ""
+        stack = await self._hand_over(network, stack)
+        if not stack.deleting:
+            await self._world.store.delete(
+                api_of(Stack), meta.namespace, stack.metadata.name, stack.metadata.uid
+            )
+        return "Its pod network is let go."
+
+    def furnish(self, claim: PodNetwork, definition: OfferingSpec) -> PodNetwork:
+        """Give it what is known of its cluster."""
+        meta = claim.metadata
+        cluster = self._world.clusters.get(meta.namespace, meta.name)
+        origin = self._origin(cluster) if cluster is not None else None
+        if cluster is None or origin is None:
+            return claim
+        cloud = self._world.providers.get("", cluster.status.provider)
+        return furnished(claim, definition, cluster, origin.values, cloud)
+
+    def _origin(self, cluster: Cluster) -> Rendered | None:
+        """Return what the cluster's own Stack was rendered from."""
+        stack = self._world.stacks.get(cluster.metadata.namespace, cluster.stack_name)
+        return rendered_from(stack) if stack is not None else None
