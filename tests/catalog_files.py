@@ -23,6 +23,12 @@ NEEDED = {
         "subnetId": "0a1b2c3d-0000-4000-8000-000000000001",
         "clusterId": "shop-7a1e0c52-uid",
     },
+    ("pod-network-ovn-kubernetes", "usual"): {
+        "podCidr": "10.244.0.0/16",
+        "serviceCidr": "10.96.0.0/16",
+        "podMtu": 1392,
+        "internalEndpoint": "10.64.0.10:6443",
+    },
     **{("storage-cinder", plan): _CREDENTIAL for plan in ("dev", "production", "custom")},
     ("route53", "production"): {"domain": "shop.example.com"},
     ("elb-application", "production"): {

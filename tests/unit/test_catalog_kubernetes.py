@@ -12,7 +12,7 @@ from tests.catalog_files import NAMES, composed, offering
 
 OFFERINGS = [name for name in NAMES if "kubernetes" in offering(name).spec.stacks]
 PLANS = [(name, plan.name) for name in OFFERINGS for plan in offering(name).spec.plans]
-PINNED = re.compile(r"^[a-z0-9./-]+:v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*$")
+PINNED = re.compile(r"^[a-z0-9./-]+:(v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*|release-[0-9]+\.[0-9]+)$")
 
 
 def sent(name: str, plan: str, parameters: Json | None = None) -> list[Json]:
@@ -64,7 +64,8 @@ def test_what_a_pod_mounts_or_runs_as_is_there(name: str, plan: str) -> None:
         pod = obj.get("spec", {}).get("template", {}).get("spec", {})
         if not pod:
             continue
-        assert ("ServiceAccount", pod["serviceAccountName"]) in there
+        if "serviceAccountName" in pod:
+            assert ("ServiceAccount", pod["serviceAccountName"]) in there
         volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
         for volume in volumes.values():
             if "secret" in volume:
@@ -121,3 +122,21 @@ def test_cinder_brings_no_more_than_it_is_asked_for() -> None:
     assert "VolumeSnapshotClass" not in {obj["kind"] for obj in plain}
     assert "csi-snapshotter" not in {one["name"] for one in containers(plain)}
     assert not named(plain, "CustomResourceDefinition")
+
+
+def test_ovn_is_told_of_packets_that_fit_and_of_the_api_that_nodes_reach() -> None:
+    told = named(sent("pod-network-ovn-kubernetes", "usual"), "ConfigMap")["ovn-config"]["data"]
+    assert told["mtu"] == "1392"
+    assert told["net_cidr"] == "10.244.0.0/16/24"
+    assert told["k8s_apiserver"] == "https://10.64.0.10:6443"
+
+
+def test_neutrons_routes_are_those_of_the_clusters_router() -> None:
+    objects = sent("pod-network-neutron", "usual")
+    config = decoded(named(objects, "Secret")["openstack-cloud-config"])["cloud.conf"]
+    assert '[Route]\nrouter-id="0a1b2c3d-0000-4000-8000-000000000000"\n' in config
+    assert "[LoadBalancer]\nenabled=true\nsubnet-id=" in config
+    assert "ca-file" not in config
+    network = named(objects, "ConfigMap")["kube-flannel-cfg"]["data"]["net-conf.json"]
+    assert '"Network": "10.244.0.0/16"' in network
+    assert '"Type": "alloc"' in network

@@ -26,6 +26,7 @@ def test_a_pods_packet_and_its_headers_fit_into_the_nodes(plugin: str, mtu: int)
     ("plugin", "name"),
     [
         ("flannel", ""),
+        ("ovn-kubernetes", "pod-network-ovn-kubernetes"),
         ("neutron", "pod-network-neutron"),
         ("", ""),
     ],
