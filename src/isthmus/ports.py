@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.core.findings import Finding as Finding
-from isthmus.core.nodes import ClusterNode, ClusterPod, Eviction, JoinToken
+from isthmus.core.nodes import ClusterNode, ClusterPod, ControlPlaneWish, Eviction, JoinToken
 from isthmus.core.stacks import Changes, NativeStack, Observed, Owned, StackName
 
 
@@ -225,6 +225,14 @@ class ClusterNodes(Protocol):
 
     async def revoke_join_token(self, token_id: str) -> None:
         """Make a token worthless. Absent is fine; raises Forbidden for one that is not ours."""
+        ...
+
+    async def ask_control_plane(self, wish: ControlPlaneWish) -> None:
+        """Ask the nodes of the control plane to upgrade themselves, instead of a former wish.
+
+        It returns at once. Each node that ``upgrades_itself`` follows when all before it, by name,
+        have the version and are ready; one that cannot says so in its ``upgrade_failure``.
+        """
         ...
 
 

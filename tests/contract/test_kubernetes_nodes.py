@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from isthmus.api.meta import Json
-from isthmus.core.nodes import ClusterNode, ClusterPod
+from isthmus.core.nodes import ClusterNode, ClusterPod, ControlPlaneWish
 from isthmus.drivers.fake.nodes import Budget, FakeCluster
 from isthmus.drivers.kubernetes import open_cluster
 from isthmus.drivers.kubernetes.kube import Kube, Ref
@@ -28,6 +28,7 @@ PODS = Api("v1", "pods")
 SECRETS = Api("v1", "secrets")
 REPLICA_SETS = Api("apps/v1", "replicasets")
 BUDGETS = Api("policy/v1", "poddisruptionbudgets")
+WISH = Ref("v1", "ConfigMap", "kube-system", "isthmus-control-plane")
 SECONDS = 20.0
 
 MINUTES = timedelta(minutes=30)
@@ -54,6 +55,10 @@ class Subject(Protocol):
         """Return the ids of the join tokens that there are."""
         ...
 
+    async def wish(self) -> ControlPlaneWish | None:
+        """Return what the control plane is asked for."""
+        ...
+
 
 class FakeSubject:
     def __init__(self) -> None:
@@ -71,6 +76,9 @@ class FakeSubject:
 
     async def tokens(self) -> frozenset[str]:
         return self.cluster.tokens
+
+    async def wish(self) -> ControlPlaneWish | None:
+        return self.cluster.wish
 
 
 class RealSubject:
@@ -127,6 +135,15 @@ class RealSubject:
         prefix = "bootstrap-token-"
         return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
+    async def wish(self) -> ControlPlaneWish | None:
+        found = await self._kube.get(WISH)
+        if found is None:
+            return None
+        data: dict[str, str] = found["data"]
+        return ControlPlaneWish(
+            version=data["version"], mirror=data["mirror"], mirror_sha256=data["mirrorSha256"]
+        )
+
     async def _owned(self, ref: Ref) -> bool:
         pod = await self._kube.get(ref)
         return pod is not None and bool(pod["metadata"].get("ownerReferences"))
@@ -157,6 +174,8 @@ class RealSubject:
             await self.nodes.delete_node(node.name)
         for token in await self.tokens():
             await self.nodes.revoke_join_token(token)
+        with suppress(NotFound):
+            await self._kube.send("DELETE", await self._kube.path(WISH))
 
 
 def _typed(api_version: str, kind: str, obj: Json) -> Json:
@@ -290,3 +309,10 @@ async def test_expired_tokens_are_swept_when_a_new_one_is_made(subject: Subject)
 
 async def _left(cluster: ClusterNodes, node: str, uid: str) -> bool:
     return all(pod.uid != uid for pod in await cluster.pods(node))
+
+
+async def test_the_control_plane_is_asked_for_the_newest_wish(subject: Subject) -> None:
+    first = ControlPlaneWish(version="1.36.1", mirror="http://mirror.test", mirror_sha256="ab")
+    for wish in (first, first, ControlPlaneWish(version="1.36.3")):
+        await subject.nodes.ask_control_plane(wish)
+        assert await subject.wish() == wish

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import yaml
 
-from isthmus.api.meta import ROTATE, DeletionPolicy, Management
+from isthmus.api.meta import ROTATE, DeletionPolicy, Json, Management
 from isthmus.api.v1alpha1 import (
     Cluster,
     ClusterStatus,
@@ -18,6 +18,7 @@ from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster_access import kubeconfig, opened, reference
 from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
+from isthmus.controllers.cluster_upgrade import follow
 from isthmus.controllers.key_handover import KeyHandover
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.pod_network import PodNetworks
@@ -33,6 +34,7 @@ from isthmus.core.compose.cluster import (
 )
 from isthmus.core.compose.rendered import rendered_from
 from isthmus.core.nodes import ClusterNode
+from isthmus.core.planner.upgrades import lowest
 from isthmus.core.planner.versions import check_step
 from isthmus.core.stacks import digest
 from isthmus.errors import InvalidSpec, NotYet
@@ -181,7 +183,7 @@ class ClusterController(ClaimController[Cluster]):
         own_provider = await ClusterProvider(self._world, obj).have(reference(obj))
         ready = sum(1 for node in found if node.ready)
         update: dict[str, object] = {
-            "version": version,
+            "version": version if obj.attached else lowest(version, found),
             "own_provider": own_provider,
             "nodes": NodeCount(total=len(found), ready=ready),
         }
@@ -192,6 +194,10 @@ class ClusterController(ClaimController[Cluster]):
         progress.status = progress.status.model_copy(update=update)
         ours = not obj.attached and obj.spec.management is not Management.OBSERVE
         network = await PodNetworks(self._world).have(obj, own_provider) if ours else ""
+        if ours and obj.status.bootstrapped:
+            upgrading = await follow(self._values(obj), nodes, found, version, progress)
+            if upgrading is not None:
+                return upgrading
         why = self._missing(obj, found)
         if why:
             return waiting(network or why, after=_SOON if not obj.status.bootstrapped else _LOOK)
@@ -203,7 +209,8 @@ class ClusterController(ClaimController[Cluster]):
     def _missing(self, obj: Cluster, nodes: tuple[ClusterNode, ...]) -> str:
         """Say which nodes are not there or not ready; empty: all are."""
         bearers = [node for node in nodes if node.control_plane and node.ready]
-        wanted = obj.spec.control_plane.replicas or self._planned(obj)
+        planned = int(self._values(obj).get("controlPlaneReplicas") or 1)
+        wanted = obj.spec.control_plane.replicas or planned
         if not obj.attached and len(bearers) < wanted:
             return f"{len(bearers)} of {wanted} nodes of the control plane are ready."
         if not nodes:
@@ -213,12 +220,11 @@ class ClusterController(ClaimController[Cluster]):
             return f"{unready[0].name} is not ready: {unready[0].message or 'it does not say why'}"
         return ""
 
-    def _planned(self, obj: Cluster) -> int:
-        """Return how many nodes the blueprint's plan gives the control plane."""
+    def _values(self, obj: Cluster) -> Json:
+        """Return what the blueprint's parameters are in its Stack."""
         stack = self._world.stacks.get(obj.metadata.namespace, obj.stack_name)
         origin = rendered_from(stack) if stack is not None else None
-        values = origin.values if origin is not None else {}
-        return int(values.get("controlPlaneReplicas") or 1)
+        return origin.values if origin is not None else {}
 
 
 def _new_secrets(now: datetime) -> dict[str, str]:

@@ -3,6 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+from isthmus.api.meta import GROUP
+
+UPGRADES: Final = f"{GROUP}/upgrades"
+"""Annotation that a control plane's node puts on itself if it upgrades itself."""
+UPGRADE_FAILED: Final = f"{GROUP}/upgrade-failed"
+"""Annotation with version and cause of its last failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,28 @@ class ClusterNode:
     def control_plane(self) -> bool:
         """Whether it bears the control plane."""
         return "node-role.kubernetes.io/control-plane" in self.labels
+
+    @property
+    def upgrades_itself(self) -> bool:
+        """Whether it follows a ``ControlPlaneWish``."""
+        return bool(self.annotations.get(UPGRADES))
+
+    @property
+    def upgrade_failure(self) -> str:
+        """Version and cause of the last try to upgrade it; empty where none failed."""
+        return self.annotations.get(UPGRADE_FAILED, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlaneWish:
+    """What the nodes of a control plane are asked to run; each takes its turn by itself."""
+
+    version: str
+    """Without ``v``, for example ``1.36.3``."""
+    mirror: str = ""
+    """Where they get it, as the blueprint's parameter."""
+    mirror_sha256: str = ""
+    """Pins what is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,12 @@ def minor_of(version: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def number_of(version: str) -> tuple[int, int, int] | None:
+    """Return major, minor and patch, to be compared; None for what is no whole version."""
+    found = _VERSION.match(version)
+    return (int(found[1]), int(found[2]), int(found[3])) if found and found[3] else None
+
+
 def check_step(running: str, wanted: str) -> None:
     """Hold a change of version against what Kubernetes allows of its control plane.
 

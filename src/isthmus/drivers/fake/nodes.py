@@ -1,6 +1,7 @@
 """A Kubernetes cluster in memory whose nodes and pods behave.
 
-Machines ``join`` and become ready after a time; pods with a controller are made anew on another
+Machines ``join`` and become ready after a time; a control plane upgrades itself, one node after the
+other; pods with a controller are made anew on another
 node after they are evicted; budgets refuse; a node's power can be pulled; calls fail on demand.
 Time passes whenever somebody looks, as in ``FakeCloud``.
 """
@@ -13,7 +14,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from isthmus.core.nodes import ClusterNode, ClusterPod, Eviction, JoinToken
+from isthmus.core.nodes import (
+    UPGRADE_FAILED,
+    UPGRADES,
+    ClusterNode,
+    ClusterPod,
+    ControlPlaneWish,
+    Eviction,
+    JoinToken,
+)
 from isthmus.errors import Forbidden, IsthmusError, NotFound, Unavailable
 from isthmus.ports import Clock
 
@@ -34,6 +43,9 @@ class FakeNode:
     address: str
     unschedulable: bool = False
     failure: str = ""
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
+    upgraded_at: datetime | None = None
+    """When the upgrade that it is at will be done."""
 
 
 @dataclass(slots=True)
@@ -78,12 +90,17 @@ class FakeCluster:
         ready_after: How long a node takes from joining to being ready.
         grace: How long an evicted pod takes to end.
         server_version: What the API server calls itself.
+        upgrade_takes: How long one node of the control plane takes to upgrade.
+        upgrade_failure: Why no upgrade succeeds.
     """
 
     clock: Clock
     ready_after: timedelta = timedelta()
     grace: timedelta = timedelta()
     server_version: str = "v1.36.0"
+    upgrade_takes: timedelta = timedelta(seconds=10)
+    upgrade_failure: str = ""
+    wish: ControlPlaneWish | None = None
     reachable: bool = True
     budgets: list[Budget] = field(default_factory=list[Budget])
     calls: Counter[str] = field(default_factory=Counter[str])
@@ -127,6 +144,8 @@ class FakeCluster:
             labels={"kubernetes.io/hostname": name} | dict(labels or {}),
             address=f"10.0.{number // 250}.{number % 250 + 1}",
         )
+        if _bears(self._nodes[name]):
+            self._nodes[name].annotations[UPGRADES] = "in-place"
 
     def run(self, name: str, *, app: str, node: str = "", controller: str = "") -> None:
         """Start a pod; without a node one is chosen as soon as there is one."""
@@ -241,6 +260,12 @@ class FakeCluster:
             raise Forbidden(f"The join token {token_id} is not ours; it stays.")
         self._tokens.pop(token_id, None)
 
+    async def ask_control_plane(self, wish: ControlPlaneWish) -> None:
+        """See ``ClusterNodes``."""
+        self._called("ask_control_plane")
+        self.wish = wish
+        self._pass()
+
     # How it goes on.
 
     def _called(self, call: str) -> None:
@@ -259,10 +284,35 @@ class FakeCluster:
             silent = node is not None and node.failure  # Its kubelet confirms no end.
             if pod.gone_at is not None and pod.gone_at <= now and not silent:
                 self._end(pod)
+        if self.wish is not None:
+            self._upgrade(self.wish, now)
         homes = [n for n in self._nodes.values() if self._up(n) and not n.unschedulable]
         for pod in self._pods.values():
             if not pod.node and homes:
                 pod.node = min(homes, key=lambda n: (self._load(n.name), n.name)).name
+
+    def _upgrade(self, wish: ControlPlaneWish, now: datetime) -> None:
+        """Let the one node upgrade whose turn it is."""
+        version = f"v{wish.version}"
+        for _, node in sorted(self._nodes.items()):
+            if not _bears(node):
+                continue
+            if node.version != version and UPGRADES in node.annotations:
+                self._upgrade_node(node, version, now)
+            if node.version != version or not self._up(node):
+                return
+
+    def _upgrade_node(self, node: FakeNode, version: str, now: datetime) -> None:
+        node.upgraded_at = node.upgraded_at or now + self.upgrade_takes
+        if node.upgraded_at > now:
+            return
+        node.upgraded_at = None
+        if self.upgrade_failure:
+            node.annotations[UPGRADE_FAILED] = f"{version}: {self.upgrade_failure}"
+            return
+        node.annotations.pop(UPGRADE_FAILED, None)
+        self.server_version = node.version = version
+        node.ready_at = now + self.ready_after
 
     def _end(self, pod: FakePod) -> None:
         """A pod ends; a controller makes another in its place, a DaemonSet where its node is."""
@@ -310,6 +360,7 @@ class FakeCluster:
             unschedulable=node.unschedulable,
             version=node.version,
             labels=node.labels,
+            annotations=dict(node.annotations),
         )
 
     def _pod(self, pod: FakePod) -> ClusterPod:
@@ -323,6 +374,10 @@ class FakeCluster:
             controller="" if pod.static else pod.controller,
             static=pod.static,
         )
+
+
+def _bears(node: FakeNode) -> bool:
+    return "node-role.kubernetes.io/control-plane" in node.labels
 
 
 class FakeClusters:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import orjson
 
 from isthmus.api.meta import GROUP, Json
-from isthmus.core.nodes import ClusterNode, ClusterPod, Eviction, JoinToken
+from isthmus.core.nodes import ClusterNode, ClusterPod, ControlPlaneWish, Eviction, JoinToken
 from isthmus.drivers.kubernetes import kube
 from isthmus.drivers.kubernetes.fields import part, parts
 from isthmus.drivers.kubernetes.kube import Kube, Ref, refusal
@@ -33,6 +33,7 @@ _TOKEN_TYPE: Final = "bootstrap.kubernetes.io/token"
 _GROUPS: Final = "system:bootstrappers:kubeadm:default-node-token"
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _MIRROR: Final = "kubernetes.io/config.mirror"
+_WISH: Final = Ref("v1", "ConfigMap", _SYSTEM, "isthmus-control-plane")
 
 
 class KubernetesNodes:
@@ -145,6 +146,21 @@ class KubernetesNodes:
             await self._kube.send("DELETE", path)
         except NotFound:
             return
+
+    async def ask_control_plane(self, wish: ControlPlaneWish) -> None:
+        """See ``ClusterNodes``. The nodes read a ConfigMap."""
+        data = {
+            "version": wish.version,
+            "mirror": wish.mirror,
+            "mirrorSha256": wish.mirror_sha256,
+        }
+        manifest: Json = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": _WISH.name, "namespace": _WISH.namespace},
+            "data": data,
+        }
+        await self._kube.apply(_WISH, manifest)
 
     async def _sweep(self, now: datetime) -> None:
         """Remove expired tokens of ours; the cluster's own cleaner need not run."""
