@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from isthmus.api.meta import Json
 from isthmus.drivers.openstack.errors import QUOTA_NOTE
 from isthmus.drivers.openstack.session import Cloud
-from isthmus.errors import CapacityExhausted
+from isthmus.errors import CapacityExhausted, InvalidSpec
 
 _COMPUTE: Final = {
     "instances": ("maxTotalInstances", "totalInstancesUsed"),
@@ -36,6 +36,8 @@ _NETWORK: Final = {
 _UNITS: Final = {"ram": " MiB", "gigabytes": " GiB"}
 _DEFAULT_RULES: Final = 2
 """Rules that Neutron gives every new security group: everything may go out, by either protocol."""
+_MOST_FLAVORS: Final = 1000
+"""Nova gives no more at once."""
 
 Flavors = Mapping[str, Json]
 
@@ -64,6 +66,16 @@ def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
     return total
 
 
+def unknown_flavor(resources: Iterable[Json], flavors: Flavors) -> str:
+    """Return the first flavor that a server is to have and that is not there; empty: none."""
+    wanted = (
+        cast("Json", resource.get("properties") or {}).get("flavor")
+        for resource in resources
+        if _is_server(resource)
+    )
+    return next((str(f) for f in wanted if isinstance(f, str) and f and f not in flavors), "")
+
+
 def short(needed: Mapping[str, int], rooms: Mapping[str, Room]) -> tuple[str, ...]:
     """Return what is not left, a sentence a quota."""
     return tuple(
@@ -81,11 +93,19 @@ class Quotas:
         self._cloud = cloud
 
     async def lacking(self, resources: Iterable[Json]) -> tuple[str, ...]:
-        """Return what there is not enough of for these resources of a preview."""
+        """Return what there is not enough of for these resources of a preview.
+
+        Raises:
+            InvalidSpec: There is no such flavor.
+        """
         listed = list(resources)
         flavors: Flavors = {}
         if any(_is_server(resource) for resource in listed):
             flavors = await self._flavors()
+            missing = unknown_flavor(listed, flavors)
+            if missing and len(flavors) < _MOST_FLAVORS:
+                names = ", ".join(sorted({str(flavor["name"]) for flavor in flavors.values()}))
+                raise InvalidSpec(f"There is no flavor {missing!r} here; there are: {names}.")
         needed = needs(listed, flavors)
         return short(needed, await self._rooms(frozenset(needed))) if needed else ()
 
@@ -99,7 +119,7 @@ class Quotas:
             raise CapacityExhausted(f"{'; '.join(lacking).capitalize()}; {QUOTA_NOTE}.")
 
     async def _flavors(self) -> Flavors:
-        answer = await self._cloud.get("compute", "/flavors/detail", limit=1000)
+        answer = await self._cloud.get("compute", "/flavors/detail", limit=_MOST_FLAVORS)
         found = cast("list[Json]", answer["flavors"])
         return {flavor["name"]: flavor for flavor in found} | {f["id"]: f for f in found}
 

@@ -1,0 +1,88 @@
+"""What there is in all services and projects of the OpenStack lab; projects for single tests."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.openstack_lab import REGION, OpenStackLab
+
+_ROLES = ("member", "reader", "heat_stack_owner", "load-balancer_member", "creator")
+_LISTS = (
+    ("compute", "/servers?all_tenants=1", "servers"),
+    ("compute", "/os-server-groups?all_projects=true", "server_groups"),
+    ("network", "/v2.0/networks", "networks"),
+    ("network", "/v2.0/subnets", "subnets"),
+    ("network", "/v2.0/ports", "ports"),
+    ("network", "/v2.0/routers", "routers"),
+    ("network", "/v2.0/floatingips", "floatingips"),
+    ("network", "/v2.0/security-groups", "security_groups"),
+    ("block-storage", "/volumes?all_tenants=1", "volumes"),
+    ("block-storage", "/snapshots?all_tenants=1", "snapshots"),
+    ("block-storage", "/types?is_public=None", "volume_types"),
+    ("image", "/v2/images", "images"),
+    ("load-balancer", "/v2/lbaas/loadbalancers", "loadbalancers"),
+    ("container-infra", "/clusters", "clusters"),
+    ("container-infra", "/clustertemplates", "clustertemplates"),
+    ("identity", "/users", "users"),
+    ("identity", "/projects", "projects"),
+    ("identity", "/OS-TRUST/trusts", "trusts"),
+)
+"""Service, path, key of the list: all that an administrator sees, of all projects."""
+
+
+def census(lab: OpenStackLab) -> set[tuple[str, str]]:
+    """Return kind and id of everything; stacks by way of every project, for Heat lists no more."""
+    admin = lab.connect("lab-admin")
+    found = {
+        (kind, str(thing.get("id") or thing.get("uuid")))
+        for service, path, kind in _LISTS
+        for thing in _listed(admin, service, path, kind)
+    }
+    nodes = _listed(admin, "baremetal", "/v1/nodes", "nodes")
+    found |= {("metal", f"{n['uuid']} {n['instance_uuid']}") for n in nodes}
+    for one in admin.identity.user_projects(admin.current_user_id):
+        there = lab.connect("lab-admin", project_name=one.name)
+        stacks = _listed(there, "orchestration", "/stacks?show_nested=true", "stacks")
+        found |= {("stacks", stack["id"]) for stack in stacks}
+        there.close()
+    admin.close()
+    return found
+
+
+def _listed(cloud: Any, service: str, path: str, key: str) -> list[dict[str, Any]]:
+    where = {"service_type": service, "interface": "public", "region_name": REGION}
+    version = "/v3" if service == "identity" else ""
+    headers = {"OpenStack-API-Version": "compute 2.87"} if service == "compute" else {}
+    base = cloud.session.get_endpoint(**where)
+    assert base, f"the catalog has no {service}"
+    if version and not base.rstrip("/").endswith(version):
+        base = base.rstrip("/") + version
+    for known in ("/v2.0", "/v2", "/v1"):
+        if path.startswith(known) and base.rstrip("/").endswith(known):
+            base = base.rstrip("/").removesuffix(known)
+    answer = cloud.session.get(base.rstrip("/") + path, headers=headers)
+    return answer.json()[key]
+
+
+@contextmanager
+def project(lab: OpenStackLab) -> Iterator[str]:
+    """Make a project for the user of the lab, with nothing in it; its name."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    admin = lab.connect("lab-admin")
+    made = admin.identity.create_project(name=name, domain_id="default")
+    roles = {role.name: role.id for role in admin.identity.roles()}
+    user = next(iter(admin.identity.users(name=lab.auth()["username"], domain_id="default")))
+    for role in _ROLES:
+        admin.identity.assign_project_role_to_user(made.id, user.id, roles[role])
+    for role in ("admin", "member", "heat_stack_owner"):
+        admin.identity.assign_project_role_to_user(made.id, admin.current_user_id, roles[role])
+    # Neutron gives a project its default security group when it is first asked.
+    list(lab.connect(project_name=name).network.security_groups())
+    try:
+        yield name
+    finally:
+        for group in admin.network.security_groups(project_id=made.id):
+            admin.network.delete_security_group(group)
+        admin.identity.delete_project(made)
+        admin.close()
