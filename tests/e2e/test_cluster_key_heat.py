@@ -8,30 +8,23 @@ import asyncio
 import base64
 import json
 import subprocess
-import time
-import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import yaml
 
-from isthmus import controllers, drivers
-from isthmus.api.meta import Json, Resource
-from isthmus.api.v1alpha1 import Cluster, Offering, Provider, Stack
+from isthmus.api.meta import Json
+from isthmus.api.v1alpha1 import Cluster, Stack
 from isthmus.drivers.fake.nodes import FakeCluster
-from isthmus.drivers.openstack.connection import connect
 from isthmus.ports import ClusterNodes
 from isthmus.runtime import pki
 from isthmus.runtime.clock import SystemClock
-from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
-from isthmus.runtime.manager import Manager
-from isthmus.runtime.memory import MemoryStore
-from tests.catalog_files import FOLDER
+from isthmus.runtime.kinds import api_of
+from tests.cloud_place import ITEM, Place, place
 from tests.cluster_world import CONTROL
-from tests.openstack_lab import OpenStackLab, sweep
+from tests.openstack_lab import OpenStackLab
 from tests.world import TEAM
 
 pytestmark = [
@@ -40,92 +33,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
 ]
-
-ITEM = "isthmus-key"
-
-
-@dataclass
-class Place:
-    """A store that outlives the controllers, a project, and what its cluster says of itself."""
-
-    store: MemoryStore
-    cloud: Any
-    admin: Any
-    cluster: FakeCluster
-    name: str
-
-    @asynccontextmanager
-    async def life(self) -> AsyncGenerator[None]:
-        """Run all controllers; leaving is their end, wherever they are."""
-
-        @asynccontextmanager
-        async def open_cluster(kubeconfig: str) -> AsyncGenerator[ClusterNodes]:
-            del kubeconfig
-            yield self.cluster
-
-        manager = Manager(self.store, clock=SystemClock())
-        controllers.build(
-            manager, load=drivers.load, installation=self.name, open_cluster=open_cluster
-        )
-        async with manager:
-            yield
-
-    async def get(self, kind: type[Resource[Any, Any]], name: str) -> Any:
-        raw = await self.store.get(api_of(kind), TEAM, name)
-        return None if raw is None else kind.parse(raw)
-
-    async def until(self, read: Callable[[], Any], holds: Callable[[Any], object]) -> Any:
-        deadline = time.monotonic() + 240
-        while not holds(found := await read()):
-            assert time.monotonic() < deadline, found
-            await asyncio.sleep(0.5)
-        return found
-
-    async def keys(self) -> dict[str, str]:
-        """Who holds which key, by the servers' names, as Nova says."""
-        return await asyncio.to_thread(self._keys)
-
-    def _keys(self) -> dict[str, str]:
-        servers = self.cloud.compute.servers(details=True)
-        return {s.name: s.metadata[ITEM] for s in servers if ITEM in s.metadata}
-
-    async def heat(self, path: str) -> Json:
-        answer = await asyncio.to_thread(self.cloud.orchestration.get, path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
-@asynccontextmanager
-async def place(lab: OpenStackLab) -> AsyncGenerator[Place]:
-    cloud = await asyncio.to_thread(lab.connect)
-    admin = await asyncio.to_thread(lab.connect, "lab-admin")
-    name = f"keys-{uuid.uuid4().hex[:8]}"
-    store = MemoryStore()
-    cluster = FakeCluster(SystemClock(), server_version="v1.36.3", reachable=False)
-    await _furnish(store, lab)
-    try:
-        yield Place(store, cloud, admin, cluster, name)
-    finally:
-        async with connect(replace(lab.endpoint(), installation=name)) as connection:
-            await sweep(connection)
-
-
-async def _furnish(store: MemoryStore, lab: OpenStackLab) -> None:
-    endpoint = lab.endpoint()
-    data = {k: base64.b64encode(v.encode()).decode() for k, v in endpoint.credentials.items()}
-    await store.create(NAMESPACES, {"metadata": {"name": TEAM}})
-    secret = {"metadata": {"name": "cloud", "namespace": TEAM}, "data": data}
-    await store.create(SECRETS, secret)
-    provider: Json = {
-        "driver": "openstack",
-        "region": endpoint.region,
-        "settings": dict(endpoint.settings),
-        "credentialsSecret": {"namespace": TEAM, "name": "cloud"},
-    }
-    body: Json = {"metadata": {"name": "lab"}, "spec": provider}
-    await store.create(api_of(Provider), Provider.model_validate(body).dump())
-    offering = yaml.safe_load((FOLDER / "kubernetes-nova.yaml").read_text())
-    await store.create(api_of(Offering), Offering.parse(offering).dump())
 
 
 def a_cluster(**parameters: Any) -> Cluster:
@@ -136,13 +43,6 @@ def a_cluster(**parameters: Any) -> Cluster:
         "parameters": {"image": "cirros", "flavor": "m1.tiny", "waitForNodes": True} | parameters,
     }
     return Cluster.model_validate({"metadata": {"name": "c", "namespace": TEAM}, "spec": spec})
-
-
-async def change(here: Place, cluster: Cluster) -> None:
-    raw = await here.store.get(api_of(Cluster), TEAM, "c")
-    assert raw is not None
-    body = cluster.dump() | {"metadata": raw["metadata"]}
-    await here.store.replace(api_of(Cluster), body)
 
 
 async def files_of(here: Place, server: str) -> Mapping[str, str]:
@@ -184,22 +84,23 @@ def secrets_in(values: Mapping[str, str]) -> Iterator[str]:
             yield text.splitlines()[2]
 
 
-async def told(here: Place) -> dict[str, str]:
-    found = await here.store.get(SECRETS, TEAM, "c-cluster")
-    assert found is not None
-    return {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
-
-
 async def test_the_key_reaches_a_waiting_server_and_leaves_no_trace(
     openstack_lab: OpenStackLab,
 ) -> None:
-    async with place(openstack_lab) as here:
+    cluster_api = FakeCluster(SystemClock(), server_version="v1.36.3", reachable=False)
+
+    @asynccontextmanager
+    async def open_cluster(kubeconfig: str) -> AsyncGenerator[ClusterNodes]:
+        assert kubeconfig
+        yield cluster_api
+
+    async with place(openstack_lab, open_cluster) as here:
         await here.store.create(api_of(Cluster), a_cluster().dump())
         async with here.life():
             held = await here.until(here.keys, lambda found: found)
             stack: Stack = await here.get(Stack, "cluster-c")
             assert stack.status.native_status == "CREATE_IN_PROGRESS"
-            values = await told(here)
+            values = await here.told("c-cluster")
             assert held == {"c-control-0": values["bootstrapKey"]}
             cluster: Cluster = await here.get(Cluster, "c")
             (server,) = cluster.status.key_holders
@@ -215,14 +116,15 @@ async def test_the_key_reaches_a_waiting_server_and_leaves_no_trace(
             )
             await _complete(here, "CREATE_COMPLETE")
         # That life has ended between giving and withdrawing. Another changes the stack first.
-        await change(here, a_cluster(apiCidr="10.0.0.0/8"))
+        parameters = a_cluster(apiCidr="10.0.0.0/8").spec.parameters
+        await here.change(Cluster, "c", parameters=parameters)
         async with here.life():
             await _complete(here, "UPDATE_COMPLETE")
             assert await here.keys() == held
             await asyncio.to_thread(here.cloud.compute.delete, f"/servers/{server}/metadata/{ITEM}")
             await here.until(here.keys, lambda found: found == held)
-            here.cluster.join("c-control-0", labels=CONTROL, provider_id=f"openstack:///{server}")
-            here.cluster.reachable = True
+            cluster_api.join("c-control-0", labels=CONTROL, provider_id=f"openstack:///{server}")
+            cluster_api.reachable = True
             await here.until(lambda: here.get(Cluster, "c"), lambda c: c.ready)
             assert await here.keys() == {}
             cluster = await here.get(Cluster, "c")
