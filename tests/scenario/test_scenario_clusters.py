@@ -322,3 +322,25 @@ async def test_a_plan_shows_what_would_become_of_a_pool() -> None:
         anew = world.here.planning.render(pool.model_copy(update={"spec": other}))
         assert anew.former is None
         assert anew.values["image"] == "debian-14"
+
+
+async def test_a_plan_comes_before_the_secrets_that_are_made_meanwhile() -> None:
+    async with clusters() as world:
+        await up(world)
+        fresh = a_pool("more", image="debian-14")
+        identity = fresh.metadata.model_copy(update={"uid": "0f-uid"})
+        planned = world.here.planning.render(fresh.model_copy(update={"metadata": identity}))
+        changes = await world.here.planning.preview(planned.stack)
+        assert [change.verb for change in changes.changes] == ["create", "create"]
+        assert changes.notes == ("Secret 'more-join' is made meanwhile",)
+
+
+@pytest.mark.parametrize("spec", [{"management": "Observe"}, {"adopt": {"externalName": "x"}}])
+async def test_a_pool_can_only_be_managed(spec: dict[str, object]) -> None:
+    async with clusters() as world:
+        await up(world)
+        await world.here.apply(a_pool("seen", **spec))
+        said = await world.here.refused(NodePool, "seen", "InvalidSpec")
+        assert "spec.management" in said
+        await world.here.delete(NodePool, "seen")
+        await world.here.gone(NodePool, "seen")

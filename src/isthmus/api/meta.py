@@ -161,6 +161,14 @@ class Adopt(Model):
     )
 
 
+def fixed(remedy: str) -> dict[str, Any]:
+    """Return the schema of a field that cannot change, with what to do instead.
+
+    The API holds it: https://kubernetes.io/docs/reference/using-api/cel/
+    """
+    return {"x-kubernetes-validations": [{"rule": "self == oldSelf", "message": remedy}]}
+
+
 class Managed(Model):
     """The fields of every spec that stands for something in a cloud."""
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from isthmus.api.meta import Management
 from isthmus.api.v1alpha1 import (
     Cluster,
     MemberPhase,
@@ -41,7 +42,7 @@ from isthmus.core.planner.nodes import (
     Wanted,
     next_step,
 )
-from isthmus.errors import NotFound, NotYet, Unavailable
+from isthmus.errors import InvalidSpec, NotFound, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
 from isthmus.runtime.outcome import Happening, Outcome, Progress, Waiting, done, waiting
 
@@ -88,6 +89,7 @@ class NodePoolController(ClaimController[NodePool]):
 
     async def reconcile(self, obj: NodePool, progress: Progress[NodePoolStatus]) -> Outcome:
         """Take the one next step."""
+        _check_management(obj)
         cluster = self._cluster(obj)
         target = self._groups.target(obj, cluster)
         rendering = self._groups.rendering(target, Size(count=1))
@@ -106,6 +108,7 @@ class NodePoolController(ClaimController[NodePool]):
 
     def render(self, obj: NodePool) -> Rendering:
         """Return what the newest group would become, at the size that the spec asks for."""
+        _check_management(obj)
         cluster = self._cluster(obj)
         target = self._groups.target(obj, cluster)
         stacks = self._world.stacks
@@ -320,6 +323,15 @@ class NodePoolController(ClaimController[NodePool]):
         words = f" {blocked.name}: {blocked.message}" if blocked is not None else ""
         failed = _failure(look)
         return replace(failed, after=after) if failed else waiting(step.why + words, after=after)
+
+
+def _check_management(pool: NodePool) -> None:
+    """Refuse what has no meaning: a pool's servers are made, counted and replaced by it alone."""
+    if pool.spec.management is not Management.MANAGE or pool.spec.adopt is not None:
+        raise InvalidSpec(
+            "spec.management: a NodePool makes its own servers, so it can only be Manage; servers "
+            "that are there already join by their own means, or are adopted as Machines."
+        )
 
 
 def _wanted(spec: NodePoolSpec) -> Wanted:

@@ -30,6 +30,8 @@ LAST_LOOK = timedelta(seconds=15)
 DRIFT_EVERY = timedelta(minutes=30)
 DRIFT_TAKES = timedelta(seconds=30)
 _EVENTS_KEPT = 20
+_MAKERS_OF_SECRETS = frozenset({"Cluster", "NodePool"})
+"""Kinds whose controllers make Secrets for their Stacks, so that a plan comes before these."""
 
 
 class StackController(Reconciler[Stack]):
@@ -94,14 +96,16 @@ class StackController(Reconciler[Stack]):
     async def preview(self, stack: Stack) -> Changes:
         """Return what the engine would change, and change nothing."""
         provider = self._world.provider(stack.spec.provider, stack.metadata.namespace)
-        native = self._native(stack, await self._values(stack), digest=self._digest(stack))
+        values, later = await self._foreseen(stack)
+        native = self._native(stack, values, digest=self._digest(stack))
         async with self._world.connections.use(provider) as connection:
             observed = await connection.engine.observe(native.name)
             self._check_sight(stack, observed)
             self._check_adoption(stack, observed)
             native = replace(native, former_owner=self._gone(stack, observed))
             changes = await connection.engine.preview(native)
-        return replace(changes, digest=changes.digest or native.digest)
+        notes = (*changes.notes, *(f"Secret {name!r} is made meanwhile" for name in later))
+        return replace(changes, digest=changes.digest or native.digest, notes=notes)
 
     def _check_sight(self, stack: Stack, observed: Observed) -> None:
         """Show nothing of what an object elsewhere owns: its outputs are not this tenant's.
@@ -239,6 +243,19 @@ class StackController(Reconciler[Stack]):
                 raise NotYet(f"spec.parameters: Secret {ref.name!r} has no key {ref.key!r}.")
             values[parameter] = found[ref.name][ref.key]
         return values
+
+    async def _foreseen(self, stack: Stack) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Resolve the secret parameters; empty where a Cluster or NodePool makes the Secret yet."""
+        owner = next(iter(stack.metadata.owner_references), None)
+        if owner is None or owner.kind not in _MAKERS_OF_SECRETS:
+            return await self._values(stack), ()
+        names = sorted(_secret_names(stack))
+        found = [await self._world.store.get(SECRETS, stack.metadata.namespace, n) for n in names]
+        later = {name for name, secret in zip(names, found, strict=True) if secret is None}
+        if not later:
+            return await self._values(stack), ()
+        refs = {n: p.secret_key_ref for n, p in stack.spec.parameters.items() if p.secret_key_ref}
+        return dict.fromkeys(refs, ""), tuple(sorted(later))
 
     async def _verdict(
         self,

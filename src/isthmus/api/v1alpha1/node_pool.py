@@ -21,6 +21,7 @@ from isthmus.api.meta import (
     Model,
     Names,
     Scale,
+    fixed,
 )
 from isthmus.api.v1alpha1.claim import Claim, ClaimSpec, ClaimStatus
 
@@ -69,7 +70,11 @@ class Heal(Model):
 class NodePoolSpec(ClaimSpec):
     """What the tenant asks for."""
 
-    cluster: str = Field(min_length=1, description="Name of a Cluster in the same namespace.")
+    cluster: str = Field(
+        min_length=1,
+        description="Name of a Cluster in the same namespace.",
+        json_schema_extra=fixed("cannot be changed; create another NodePool"),
+    )
     offering: str = Field(
         default="",
         description="Name of the Offering of its nodes. Empty: that of the cluster with `-pool`.",

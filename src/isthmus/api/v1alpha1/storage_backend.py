@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from isthmus.api.meta import AGE, GROUP, MESSAGE, READY_COLUMNS, Column, Model, Names
+from isthmus.api.meta import AGE, GROUP, MESSAGE, READY_COLUMNS, Column, Model, Names, fixed
 from isthmus.api.v1alpha1.claim import Claim, ClaimSpec, ClaimStatus
 
 _NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -50,6 +50,7 @@ class StorageBackendSpec(ClaimSpec):
         default="",
         description="Name of a Cluster in the same namespace that gets the storage. Empty: it "
         "lands on `provider`.",
+        json_schema_extra=fixed("cannot be changed; create another StorageBackend"),
     )
     classes: tuple[VolumeClass, ...] = Field(
         default=(), description="The StorageClasses to make. Empty: those of the plan."

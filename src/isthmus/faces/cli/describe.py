@@ -50,11 +50,20 @@ async def _around(client: Client, kind: Known, obj: Json) -> Json:
     if kind.kind == "Stack":
         found["stack"] = obj
     if stack := stack_of(kind.kind, name):
-        found["stack"] = await _allowed(client.find(STACKS, namespace, stack), None)
+        owned = await _owned(client, namespace, text(obj, "metadata.uid"))
+        main = next((s for s in owned if text(s, "metadata.name") == stack), None)
+        found["stack"] = main
+        found["otherStacks"] = [one for one in owned if one is not main]
     if kind.kind == "ServiceInstance":
         bindings = await _allowed(client.list(BINDINGS, namespace), [])
         found["bindings"] = [b for b in bindings if text(b, "spec.instance") == name]
     return found
+
+
+async def _owned(client: Client, namespace: str, uid: str) -> list[Json]:
+    """Return the Stacks of an object: pools have one a group, clusters one for the pod network."""
+    found = await _allowed(client.list(STACKS, namespace), [])
+    return [s for s in found if any(o["uid"] == uid for o in items(s, "metadata.ownerReferences"))]
 
 
 async def _events(client: Client, obj: Json) -> list[Json]:
@@ -102,7 +111,8 @@ def _tables(found: Json, obj: Json) -> None:
         for c in items(obj, "status.conditions")
     ]
     _table("Conditions", ("TYPE", "STATUS", "REASON", "AGE", "MESSAGE"), conditions)
-    _stack(part(found, "stack"))
+    for stack in (part(found, "stack"), *items(found, "otherStacks")):
+        _stack(stack)
     _table("Bindings", ("NAME", "SECRET", "READY", "CREDENTIAL"), _bindings(found))
     events = [
         (age(_when(e)), e.get("type"), e.get("reason"), e.get("message"))

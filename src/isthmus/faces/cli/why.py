@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from isthmus.api.meta import API_VERSION, Resource
-from isthmus.api.v1alpha1 import KINDS, Claim, NodePool, Operation, ServiceBinding, Stack
+from isthmus.api.meta import API_VERSION, Json, Resource
+from isthmus.api.v1alpha1 import (
+    KINDS,
+    AnyClaim,
+    Claim,
+    Cluster,
+    NodePool,
+    Operation,
+    ServiceBinding,
+    Stack,
+)
 from isthmus.core.why import Link, why
 from isthmus.errors import NotYet
 from isthmus.faces.cli import common
@@ -43,7 +52,9 @@ async def collect(client: Client, kind: str, name: str) -> list[AnyResource]:
     if first is None:
         raise CommandFailed(f"{kind.lower()}/{name}: not found", Exit.NOT_FOUND)
     chain = [first]
-    while (reference := _next(chain[-1])) is not None:
+    seen = {(kind, name)}
+    while (reference := await _next(client, chain[-1])) is not None and reference not in seen:
+        seen.add(reference)
         found = await _get(client, *reference)
         if found is None:
             break
@@ -51,7 +62,7 @@ async def collect(client: Client, kind: str, name: str) -> list[AnyResource]:
     return chain
 
 
-def _next(obj: AnyResource) -> tuple[str, str] | None:
+async def _next(client: Client, obj: AnyResource) -> tuple[str, str] | None:
     """Return kind and name of what the object depends on."""
     match obj:
         case ServiceBinding():
@@ -61,11 +72,35 @@ def _next(obj: AnyResource) -> tuple[str, str] | None:
         case NodePool() if _waits_for_cluster(obj):
             return "Cluster", obj.spec.cluster
         case Claim():
-            return "Stack", obj.stack_name
+            return await _below(client, obj)
         case Stack():
             return "Provider", obj.spec.provider
         case _:
             return None
+
+
+async def _below(client: Client, claim: AnyClaim) -> tuple[str, str]:
+    """Return the Stack that keeps a claim; of a Cluster whose Stacks are well, the NodePool."""
+    meta = claim.metadata
+    troubled = [s for s in await _owned(client, claim) if not s.ready or s.deleting]
+    if isinstance(claim, Cluster) and (claim.deleting or not troubled):
+        pools = [NodePool.parse(body) for body in await _listed(client, NodePool, meta.namespace)]
+        ours = [pool for pool in pools if pool.spec.cluster == meta.name]
+        held = next((pool for pool in ours if not pool.ready or pool.deleting), None)
+        if held is not None:
+            return held.names.kind, held.metadata.name
+    return "Stack", troubled[0].metadata.name if troubled else claim.stack_name
+
+
+async def _owned(client: Client, claim: AnyClaim) -> list[Stack]:
+    """Return the Stacks of a claim, by name."""
+    meta = claim.metadata
+    found = [Stack.parse(body) for body in await _listed(client, Stack, meta.namespace)]
+    return [s for s in found if any(o.uid == meta.uid for o in s.metadata.owner_references)]
+
+
+async def _listed(client: Client, model: type[AnyResource], namespace: str) -> list[Json]:
+    return await client.list(Api(API_VERSION, model.names.plural), namespace)
 
 
 def _waits_for_cluster(pool: NodePool) -> bool:
