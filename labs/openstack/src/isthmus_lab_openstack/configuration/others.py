@@ -153,6 +153,8 @@ def ironic(lab: Settings, _venv: Path) -> Files:
         default_network_interface="noop",
         my_ip=HOST,
         tempdir=lab.var / "ironic",
+        # Else nova's user, an administrator of one project only, sees no node of anybody's.
+        rbac_service_role_elevated_access="true",
         **interfaces,
     )
     sections = {

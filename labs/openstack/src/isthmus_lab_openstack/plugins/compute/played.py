@@ -3,6 +3,7 @@
 Nova loads it as ``nova.virt.lab.played``. A driver that boots real guests subclasses it.
 """
 
+import io
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from isthmus_lab_plugins.faults import Call, Rules
 from nova import context as contexts
 from nova import exception, objects
 from nova.compute import power_state, vm_states
+from nova.image import glance
 from nova.virt import fake
 
 GONE = (vm_states.BUILDING, vm_states.ERROR, vm_states.DELETED, vm_states.SHELVED_OFFLOADED)
@@ -50,3 +52,9 @@ class PlayedDriver(fake.FakeDriverWithoutFakeNodes):
                     reason=rule.get("message", "failed on demand by the lab")
                 )
         super().spawn(context, instance, *args, **kwargs)
+
+    def snapshot(self, context, instance, image_id, update_task_state):
+        super().snapshot(context, instance, image_id, update_task_state)
+        shape = {"disk_format": "raw", "container_format": "bare", "properties": {}}
+        content = io.BytesIO(b"\0" * 65536)
+        glance.API().update(context, image_id, shape, content, purge_props=False)
