@@ -11,7 +11,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PYTEST := $(BIN)/pytest
-PYTEST_ARGS ?= -q -rs -n auto --maxprocesses 4
+# One more than there are cores, for many tests wait for other processes; four are enough.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
+PYTEST_ARGS ?= -q -rs -n $(WORKERS)
 LAB_PYTEST_ARGS ?= -q -rs -p no:randomly --timeout 1800
 LAB_KUBECTL := .cache/bin/kubectl
 KUBECTL_VERSION := v1.32.4
