@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):$(CURDIR)/.cache/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-labs test-labs-setup lint types docs bench crds lock clean
+.PHONY: help demo up test test-labs test-labs-setup test-labs-packages test-labs-caches lint types docs bench crds lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -60,15 +60,21 @@ test: lint types $(VENV)/.dev
 
 # Two runs: first what can share the machine, then what needs the OpenStack lab or guests, which one
 # process takes one after the other. The exit status of the first failure is kept.
-test-labs: $(VENV)/.dev test-labs-setup
+test-labs: $(VENV)/.dev test-labs-packages
 	@$(PYTEST) $(PYTEST_ARGS) -m "labs and not openstack and not guests"; first=$$?; \
+	$(MAKE) --no-print-directory test-labs-caches; \
 	$(PYTEST) $(LAB_PYTEST_ARGS) -m "openstack or guests"; second=$$?; \
 	[ $$first -ne 0 ] && exit $$first; [ $$second -eq 5 ] || exit $$second
 
 # Installs what the labs need where it may, and says what it could not; the tests then skip.
-test-labs-setup:
+test-labs-setup: test-labs-packages test-labs-caches
+
+test-labs-packages:
 	@sh labs/install-packages.sh
 	@command -v kubectl >/dev/null || $(MAKE) --no-print-directory kubectl-if-go
+
+# What takes minutes once and is kept outside the checkout: compiled programs, migrated databases.
+test-labs-caches:
 	@sh labs/prepare.sh $(PYTHON)
 
 .PHONY: kubectl-if-go

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -53,10 +54,13 @@ def up(lab: Settings, arguments: list[str]) -> str:
 
 def prepare(lab: Settings, arguments: list[str]) -> str:
     """Bring programs and databases into the cache: labs to come are up soon. Raises LabError."""
-    if packages.installed() and databases.copy_folder(lab).exists():
-        return "the cache has everything"
-    up(lab, arguments)
-    return reset(lab)
+    packages.home().mkdir(parents=True, exist_ok=True)
+    with (packages.home() / "prepare.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if packages.installed() and databases.copy_folder(lab).exists():
+            return "the cache has everything"
+        up(lab, arguments)
+        return reset(lab)
 
 
 def down(lab: Settings) -> str:
