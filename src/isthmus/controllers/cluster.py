@@ -37,7 +37,7 @@ from isthmus.core.nodes import ClusterNode
 from isthmus.core.planner.upgrades import lowest
 from isthmus.core.planner.versions import check_step
 from isthmus.core.stacks import digest
-from isthmus.errors import InvalidSpec, NotYet
+from isthmus.errors import InvalidSpec, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
 from isthmus.runtime import pki
 from isthmus.runtime.kinds import api_of
@@ -51,6 +51,7 @@ AUTHORITY = "ca.crt"
 ENDPOINT = "Endpoint"
 """The output of a blueprint that says where the cluster's API is: ``https://host:port``."""
 _SOON = timedelta(seconds=3)
+_STARTING = timedelta(seconds=10)
 _LOOK = timedelta(seconds=30)
 
 
@@ -73,8 +74,14 @@ class ClusterController(ClaimController[Cluster]):
                 return outcome
             await self._hand_out(obj, progress)
         progress.reached("Provisioned")
-        async with opened(self._world, obj) as nodes:
-            return await self._ask(obj, nodes, progress)
+        try:
+            async with opened(self._world, obj) as nodes:
+                return await self._ask(obj, nodes, progress)
+        except Unavailable:
+            if obj.attached or obj.status.bootstrapped:
+                raise
+            # Its servers boot. That is no failure to come back from later each time.
+            return waiting("Its API does not answer yet: its servers start.", after=_STARTING)
 
     async def release(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
         """Take down the pools first, then what is in it, then the Stack; the secrets last."""
