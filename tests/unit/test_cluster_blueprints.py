@@ -1,6 +1,7 @@
 """What the blueprints give to servers: the files, in both forms, and no lasting secret."""
 
 import json
+import os
 import shutil
 import subprocess
 from urllib.parse import unquote
@@ -100,6 +101,37 @@ def test_the_script_is_a_script(tmp_path):
     script = tmp_path / "node.sh"
     script.write_text(files(BLUEPRINTS[0])["/etc/isthmus/node.sh"])
     subprocess.run(["bash", "-n", script], check=True)
+
+
+OLD, NEW = "v1.35.4 True", "v1.36.3 True"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("peers", "turn", "reason"),
+    [
+        ((OLD, OLD, OLD), [0], "the first one begins"),
+        ((NEW, OLD, OLD), [0, 1], "the second follows the first"),
+        ((NEW, NEW, OLD), [0, 1, 2], "the last one ends it"),
+        (("v1.36.3 False", OLD, OLD), [0], "one that is not ready holds those after it"),
+        ((OLD, NEW, OLD), [0], "one out of turn changes nothing"),
+    ],
+)
+def test_control_planes_take_turns(peers, turn, reason):
+    script = files(BLUEPRINTS[0])["/etc/isthmus/node.sh"]
+    begin = script.index("our_turn() {")
+    function = script[begin : script.index("\n}\n", begin) + 3]
+    listed = "\n".join(f"control-{number} {peer}" for number, peer in enumerate(peers))
+    found = []
+    for number in range(3):
+        ours = {"NODE": f"control-{number}", "KUBERNETES_VERSION": "1.36.3"}
+        done = subprocess.run(
+            ["bash", "-c", f'{function} our_turn "$0"', listed],
+            env=os.environ | ours,
+            check=False,
+        )
+        found += [number] if done.returncode == 0 else []
+    assert found == turn, reason
 
 
 def test_the_network_manifest_is_manifests():
