@@ -22,11 +22,11 @@ from isthmus.core.stacks import (
 from isthmus.drivers.kubernetes import DRIVER
 from isthmus.drivers.kubernetes.inventory import State
 from isthmus.ports import StackEngine
-from tests.catalog_files import composed
+from tests.catalog_files import composed, offering
 from tests.kubernetes_home import endpoint
 from tests.kubernetes_plane import MARKS
 from tests.polling import eventually
-from tests.unit.test_catalog_kubernetes import PLANS
+from tests.unit.test_catalog_kubernetes import OFFERINGS
 
 pytestmark = [*MARKS]
 
@@ -44,11 +44,9 @@ def a_stack(name: str, plan: str) -> NativeStack:
     )
 
 
-@pytest.mark.parametrize(("name", "plan"), PLANS)
-async def test_a_real_api_takes_all_of_it(kubernetes_plane: str, name: str, plan: str) -> None:
-    if plan == "classes-only":
-        pytest.skip("it needs definitions that are there already")
-    native = a_stack(name, plan)
+@pytest.mark.parametrize("name", OFFERINGS)
+async def test_a_real_api_takes_all_of_it(kubernetes_plane: str, name: str) -> None:
+    native = a_stack(name, offering(name).spec.plans[0].name)
     async with DRIVER.open(endpoint(kubernetes_plane)) as connection:
         engine = connection.engine
         changes = await engine.preview(native)

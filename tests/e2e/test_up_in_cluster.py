@@ -176,6 +176,8 @@ def test_a_cluster_that_bears_somebodys_stack_stays(
     note = {"offering": "notes", "plan": "dev", "provider": "shop.theirs"}
     home.apply(ours("ServiceInstance", "note", note))
     assert there(kubernetes_plane, "v1", "ConfigMap", "note", "default") is not None
+    planned = home.run("plan", "--delete", "cluster/theirs", "-n", "shop", code=9).stdout
+    assert "stacks live in it: note" in planned
     home.run("delete", "cluster/theirs", "-n", "shop", "--no-wait")
     until(lambda: "DeletionBlocked" in str(status(home, "cluster/theirs")))
     assert "note" in str(status(home, "cluster/theirs")["conditions"])

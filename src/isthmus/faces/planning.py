@@ -23,10 +23,12 @@ from isthmus.api.v1alpha1 import (
     KINDS,
     AnyClaim,
     Claim,
+    Cluster,
     Provider,
     ServiceBinding,
     ServiceInstance,
     Stack,
+    StorageBackend,
 )
 from isthmus.core import plan as plans
 from isthmus.core.orphans import Orphan, orphans
@@ -236,6 +238,8 @@ class Planner:
         return changes, (Check(name="cloud", passed=True, message=_accepted(changes)), data)
 
     async def _blockers(self, obj: AnyResource) -> list[Check]:
+        if isinstance(obj, Cluster):
+            return [await self._inhabitants(obj)]
         if not isinstance(obj, ServiceInstance):
             return []
         meta = obj.metadata
@@ -249,6 +253,25 @@ class Planner:
             f"isthmus delete servicebinding/{name} -n {meta.namespace}" for name in sorted(users)
         )
         return [Check(name="bindings", passed=False, message=message, remedy=remedy)]
+
+    async def _inhabitants(self, cluster: Cluster) -> Check:
+        """Say whose stacks live in a cluster; its storage and its pod network go with it."""
+        meta = cluster.metadata
+        listing = await self._store.list(_api(Stack), meta.namespace)
+        stacks = [Stack.parse(item) for item in listing.items]
+        inside = [s for s in stacks if s.spec.provider == cluster.status.own_provider]
+        along = {Cluster.names.kind, StorageBackend.names.kind}
+        others = [
+            s.metadata.name
+            for s in inside
+            if not any(owner.kind in along for owner in s.metadata.owner_references)
+        ]
+        if not others or not cluster.status.own_provider:
+            return Check(name="inhabitants", passed=True, message="nothing of others lives in it")
+        message = f"stacks live in it: {', '.join(sorted(others))}"
+        return Check(
+            name="inhabitants", passed=False, message=message, remedy="delete their owners first"
+        )
 
     async def _stack_of(self, obj: AnyResource) -> Stack | None:
         if isinstance(obj, Stack):
