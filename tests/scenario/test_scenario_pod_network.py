@@ -137,7 +137,7 @@ async def life(outward: Outward) -> None:
 async def test_each_kind_of_call_fails_once(lost_answer: bool) -> None:
     quiet = Outward()
     await life(quiet)
-    for name in ("create", "replace", "delete", "apply"):
+    for name in ("create stacks", "delete stacks", "create providers", "delete providers", "apply"):
         numbers = [n for n, called in enumerate(quiet.calls, 1) if called == name]
         struck = Outward(
             strike=numbers[len(numbers) // 2],

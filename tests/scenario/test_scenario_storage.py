@@ -170,7 +170,7 @@ async def test_a_cluster_with_somebodys_stack_in_it_stays() -> None:
         assert "db" in await world.here.refused(Cluster, "c", "DeletionBlocked")
         assert (await world.here.ready(StorageBackend, "disks")).ready
         await world.here.delete(ServiceInstance, "db")
-        await world.here.gone(Cluster, "c", within=HOUR)
+        await world.here.gone(Cluster, "c", within=30)
 
 
 async def test_somebody_elses_provider_of_that_name_is_left_alone() -> None:
@@ -202,7 +202,13 @@ async def life(outward: Outward) -> None:
 async def test_each_kind_of_call_fails_once(lost_answer: bool) -> None:
     quiet = Outward()
     await life(quiet)
-    for name in ("create", "replace", "delete", "apply"):
+    for name in (
+        "create stacks",
+        "replace stacks",
+        "delete storagebackends",
+        "delete providers",
+        "apply",
+    ):
         numbers = [n for n, called in enumerate(quiet.calls, 1) if called == name]
         struck = Outward(
             strike=numbers[len(numbers) // 2],

@@ -173,6 +173,7 @@ class _Triggers:
             yield Trigger(world.secrets, _by(claims, "secret", _path))
             yield Trigger(world.claims[StorageBackend.names.kind].cache, _cluster, gone=True)
             yield Trigger(world.providers.cache, _cluster_of_provider(claims), gone=True)
+            yield Trigger(world.stacks.cache, _host, gone=True)
         if kind in (NodePool, StorageBackend):
             yield Trigger(world.clusters.cache, _by(claims, "cluster", _path), essence=_joinable)
         yield Trigger(world.offerings.cache, _by(claims, "offering", _name), essence=_status)
@@ -230,6 +231,12 @@ def _instance(obj: Json) -> list[Key]:
 
 def _cluster(obj: Json) -> list[Key]:
     return [(obj["metadata"]["namespace"], obj["spec"].get("cluster", ""))]
+
+
+def _host(obj: Json) -> list[Key]:
+    """Find the cluster that a stack lived in, by the name of its Provider."""
+    namespace, dot, name = obj["spec"]["provider"].partition(".")
+    return [(namespace, name)] if dot else []
 
 
 def _cluster_of_provider(clusters: Cache) -> Callable[[Json], list[Key]]:

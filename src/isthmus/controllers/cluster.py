@@ -99,7 +99,7 @@ class ClusterController(ClaimController[Cluster]):
             return waiting(f"Its node pools are being deleted first: {names}.", after=_LOOK)
         left = (
             await inside.release_storage()
-            or await PodNetworks(self._world).forget(obj)
+            or await PodNetworks(self._world, obj).forget()
             or await inside.release()
         )
         if left or obj.attached:
@@ -127,7 +127,7 @@ class ClusterController(ClaimController[Cluster]):
         keys = found[0] if found is not None else {}
         # Not before the spec is known to fit: nothing is made for what is refused.
         rendering = self.render(obj)
-        PodNetworks(self._world).check(obj, rendering)
+        PodNetworks(self._world, obj).check(rendering)
         if not keys and wants_authorities(rendering.definition):
             keys = _new_secrets(progress.now)
             await secret.write(keys)
@@ -200,7 +200,8 @@ class ClusterController(ClaimController[Cluster]):
             update["endpoint"] = _server(await kubeconfig(self._world, obj))
         progress.status = progress.status.model_copy(update=update)
         ours = not obj.attached and obj.spec.management is not Management.OBSERVE
-        network = await PodNetworks(self._world).have(obj, own_provider) if ours else ""
+        seen = obj.model_copy(update={"status": progress.status})
+        network = await PodNetworks(self._world, seen).have() if ours else ""
         if ours and obj.status.bootstrapped:
             upgrading = await follow(self._values(obj), nodes, found, version, progress)
             if upgrading is not None:

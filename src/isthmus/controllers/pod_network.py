@@ -24,12 +24,18 @@ from isthmus.runtime.kinds import api_of
 
 
 class PodNetworks(ClaimController[PodNetwork]):
-    """Renders and writes the Stacks of pod networks; it reconciles nothing by itself."""
+    """Renders and writes the Stack of a cluster's pod network; it reconciles nothing by itself.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: Where it lives.
+        cluster: The cluster, with its newest status.
+    """
+
+    def __init__(self, world: World, cluster: Cluster) -> None:
         super().__init__(world, PodNetwork)
+        self._cluster = cluster
 
-    def check(self, cluster: Cluster, rendering: Rendering) -> None:
+    def check(self, rendering: Rendering) -> None:
         """Refuse what could never become ready, before anything of the cluster is made.
 
         Raises:
@@ -41,38 +47,34 @@ class PodNetworks(ClaimController[PodNetwork]):
         pod_mtu(rendering.values)
         offering = self._world.offerings.get("", name)
         keys = keys_needed(offering.spec) if offering is not None else ()
-        if keys and not cluster.spec.network.credentials_secret:
+        if keys and not self._cluster.spec.network.credentials_secret:
             raise InvalidSpec(
                 f"spec.network.credentialsSecret: plugin {rendering.values[PLUGIN]!r} needs a "
                 f"Secret with the keys {', '.join(keys)}."
             )
 
-    async def have(self, cluster: Cluster, provider: str) -> str:
-        """Have the network's Stack; say what is missing of it, empty: nothing.
-
-        Args:
-            cluster: The cluster, which answers.
-            provider: Its own Provider.
-        """
-        origin = self._origin(cluster)
+    async def have(self) -> str:
+        """Have the network's Stack; say what is missing of it, empty: nothing."""
+        origin = self._origin()
         if origin is None:
             return ""
         name = offering_of(self._world.definition(origin.revision), origin.values)
         if not name:
             return ""
-        rendering = self.render(network_of(cluster, name, provider))
+        provider = self._cluster.status.own_provider
+        rendering = self.render(network_of(self._cluster, name, provider))
         stack = await self._have(rendering.stack, rendering.former)
         if stack.ready:
             return ""
         ready = stack.condition("Ready")
         return f"Its pod network: {mirrored(ready, 'it is being brought in.').why}"
 
-    async def forget(self, cluster: Cluster) -> str:
+    async def forget(self) -> str:
         """Let go of the network of a cluster that goes; say what is left, empty: nothing."""
-        network = network_of(cluster, "none", "none")
+        network = network_of(self._cluster, "none", "none")
         kept = network.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
         network = network.model_copy(update={"spec": kept})
-        meta = cluster.metadata
+        meta = self._cluster.metadata
         stack = await self._world.look_up(Stack, meta.namespace, network.stack_name)
         if stack is None or owner_uid(stack) != meta.uid:
             return ""
@@ -85,15 +87,13 @@ class PodNetworks(ClaimController[PodNetwork]):
 
     def furnish(self, claim: PodNetwork, definition: OfferingSpec) -> PodNetwork:
         """Give it what is known of its cluster."""
-        meta = claim.metadata
-        cluster = self._world.clusters.get(meta.namespace, meta.name)
-        origin = self._origin(cluster) if cluster is not None else None
-        if cluster is None or origin is None:
-            return claim
-        cloud = self._world.providers.get("", cluster.status.provider)
-        return furnished(claim, definition, cluster, origin.values, cloud)
+        origin = self._origin()
+        cloud = self._world.providers.get("", self._cluster.status.provider)
+        values = origin.values if origin is not None else {}
+        return furnished(claim, definition, self._cluster, values, cloud)
 
-    def _origin(self, cluster: Cluster) -> Rendered | None:
+    def _origin(self) -> Rendered | None:
         """Return what the cluster's own Stack was rendered from."""
+        cluster = self._cluster
         stack = self._world.stacks.get(cluster.metadata.namespace, cluster.stack_name)
         return rendered_from(stack) if stack is not None else None
