@@ -1,5 +1,6 @@
 """What there is in all services and projects of the OpenStack lab; projects for single tests."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,25 +30,34 @@ _LISTS = (
     ("identity", "/OS-TRUST/trusts", "trusts"),
 )
 """Service, path, key of the list: all that an administrator sees, of all projects."""
+_STACK = re.compile(r"/v1/([0-9a-f]{32})/stacks/")
+_OWNERS = ("project_id", "tenant_id", "os-vol-tenant-attr:tenant_id", "owner")
 
 
-def census(lab: OpenStackLab) -> set[tuple[str, str]]:
-    """Return kind and id of everything; stacks by way of every project, for Heat lists no more."""
+def census(lab: OpenStackLab, project: str) -> set[tuple[str, str]]:
+    """Return kind and id of everything there is, but for what somebody else's project owns.
+
+    What has no owner, or is of a project that Heat or Magnum have made for themselves, counts.
+    A stack says only in its link whose it is.
+    """
     admin = lab.connect("lab-admin")
+    others = {one.id for one in admin.identity.projects(domain_id="default") if one.name != project}
     found = {
         (kind, str(thing.get("id") or thing.get("uuid")))
         for service, path, kind in _LISTS
         for thing in _listed(admin, service, path, kind)
+        if not others & {thing["id"] if kind == "projects" else "", *map(thing.get, _OWNERS)}
     }
     nodes = _listed(admin, "baremetal", "/v1/nodes", "nodes")
     found |= {("metal", f"{n['uuid']} {n['instance_uuid']}") for n in nodes}
-    for one in admin.identity.user_projects(admin.current_user_id):
-        there = lab.connect("lab-admin", project_name=one.name)
-        stacks = _listed(there, "orchestration", "/stacks?show_nested=true", "stacks")
-        found |= {("stacks", stack["id"]) for stack in stacks}
-        there.close()
+    stacks = _listed(admin, "orchestration", "/stacks?show_nested=true", "stacks")
+    found |= {("stacks", s["id"]) for s in stacks if not others & set(_STACK.findall(_link(s)))}
     admin.close()
     return found
+
+
+def _link(stack: dict[str, Any]) -> str:
+    return stack["links"][0]["href"]
 
 
 def _listed(cloud: Any, service: str, path: str, key: str) -> list[dict[str, Any]]:

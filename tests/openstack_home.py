@@ -212,6 +212,9 @@ class _Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    async def list(self, api: Api, namespace: str) -> list[Json]:
+        return list((await self._store.list(api, namespace)).items)
+
     async def find(self, api: Api, namespace: str, name: str) -> Json | None:
         return await self._store.get(api, namespace, name)
 
@@ -227,7 +230,7 @@ async def home(lab: OpenStackLab, *, name: str = "", **settings: str) -> AsyncGe
 async def place(lab: OpenStackLab, *, name: str = "", **settings: str) -> AsyncGenerator[Place]:
     """Furnish a project with a store and played nodes; at the end nothing of it may be left."""
     async with _somewhere(lab, name) as chosen:
-        before = await asyncio.to_thread(census, lab)
+        before = await asyncio.to_thread(census, lab, chosen)
         endpoint = replace(
             lab.endpoint(projectName=chosen, **settings),
             installation=f"test-{uuid.uuid4().hex[:8]}",
@@ -245,7 +248,7 @@ async def place(lab: OpenStackLab, *, name: str = "", **settings: str) -> AsyncG
             playing.cancel()
             with suppress(asyncio.CancelledError):
                 await playing
-        left = await _settled(lab, before)
+        left = await _settled(lab, chosen, before)
         await _swept(lab, endpoint)
         assert not left, sorted(left)
 
@@ -304,10 +307,12 @@ async def _somewhere(lab: OpenStackLab, name: str) -> AsyncGenerator[str]:
         await asyncio.to_thread(with_project.__exit__, None, None, None)
 
 
-async def _settled(lab: OpenStackLab, before: set[tuple[str, str]]) -> set[tuple[str, str]]:
+async def _settled(
+    lab: OpenStackLab, chosen: str, before: set[tuple[str, str]]
+) -> set[tuple[str, str]]:
     """Return what is left; some services take a moment to forget what they have removed."""
     deadline = time.monotonic() + 20
-    while left := await asyncio.to_thread(census, lab) - before:
+    while left := await asyncio.to_thread(census, lab, chosen) - before:
         if time.monotonic() > deadline:
             return left
         await asyncio.sleep(1)

@@ -25,7 +25,7 @@ from isthmus.runtime.outcome import Happening, Outcome, Progress, done, waiting
 from isthmus.runtime.worker import RESYNC, Reconciler
 
 FIRST_LOOK = timedelta(seconds=1)
-LAST_LOOK = timedelta(seconds=15)
+LAST_LOOK = timedelta(seconds=10)
 """How soon we look again at a stack in work: quickly at first, then more and more rarely."""
 DRIFT_EVERY = timedelta(minutes=30)
 DRIFT_TAKES = timedelta(seconds=30)
@@ -350,7 +350,7 @@ def _working(stack: Stack, observed: Observed, progress: Progress[StackStatus]) 
     synced = stack.condition("Ready")
     since = synced.last_transition_time if synced is not None and not stack.ready else None
     waited = progress.now - since if since is not None else timedelta()
-    after = min(max(waited / 5, FIRST_LOOK), LAST_LOOK)
+    after = min(max(waited / 10, FIRST_LOOK), LAST_LOOK)
     return waiting(observed.message or observed.native_status or "The engine works.", after=after)
 
 

@@ -74,6 +74,8 @@ def heat(lab: Settings, venv: Path) -> Files:
         stack_user_domain_name="heat",
         auth_encryption_key=HEAT_KEY,
         deferred_auth_method="trusts",
+        # A server that fails is made anew once, not five times: what is to fail, fails soon.
+        action_retry_limit=1,
         max_resources_per_stack=-1,
         max_stacks_per_tenant=10000,
         enable_stack_abandon="true",

@@ -112,7 +112,7 @@ def heat(cloud, _facts):
     wait("heat", up)
 
 
-def ironic(cloud, _facts):
+def ironic(cloud, facts):
     metal = cloud.baremetal
     have = {node.name: node for node in metal.nodes(details=True)}
     nodes = []
@@ -136,6 +136,11 @@ def ironic(cloud, _facts):
         for node in moving:
             metal.set_node_provision_state(node, verb)
         metal.wait_for_nodes_provision_state(moving, goal, timeout=PATIENCE_SECONDS)
+    for node in map(metal.get_node, nodes):
+        if node.power_state is None:  # Unknown at first; nova takes no such node.
+            metal.set_node_power_state(node, "power off")
+    if "nova" in facts["services"]:
+        wait("nova's metal", lambda: names(cloud.compute.hypervisors()) >= {n.id for n in nodes})
 
 
 def wait(what, ready):
