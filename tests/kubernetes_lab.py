@@ -19,7 +19,8 @@ from isthmus_lab_kubernetes.settings import NEWEST, RELEASES, Lab
 from tests.openstack_lab import OpenStackLab
 
 FLAVOR = "m1.guest"
-DRIVER = Path(__file__).parents[1] / "labs" / "kubernetes" / "openstack" / "nova"
+_OPENSTACK = Path(__file__).parents[1] / "labs" / "kubernetes" / "openstack"
+DRIVERS = (_OPENSTACK / "nova",)
 
 
 def image_name(minor: str = NEWEST) -> str:
@@ -46,18 +47,29 @@ class GuestCloud:
         """All of them."""
         return guests(self.lab)
 
-    def prepare(self, minor: str = NEWEST) -> str:
-        """Build a Kubernetes version if need be, and make its image and the flavor; its name."""
+    def left_on_the_host(self) -> list[str]:
+        """Guests' things that this host has: none, seconds after the last guest has gone."""
+        tag = f"il{self.lab.tag}"
+        spaces = [str(path) for path in Path("/run/netns").glob(f"{tag}-*")]
+        groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{tag}*")]
+        mounts = Path("/proc/mounts").read_text().splitlines()
+        ours = [line for line in mounts if str(self.lab.state) in line]
+        return spaces + groups + ours + [guest.name for guest in self.guests()]
+
+    def prepare(self, minor: str = NEWEST, name: str = "") -> str:
+        """Build a Kubernetes version if need be, and make its image and the flavor.
+
+        Returns the image's name, which is `image_name`'s unless another is given.
+        """
         building.release(minor)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openstacksdk's own, about itself.
-            return self._seed(minor)
+            return self._seed(minor, name or image_name(minor))
 
-    def _seed(self, minor: str) -> str:
+    def _seed(self, minor: str, name: str) -> str:
         admin: Any = self.openstack.connect("lab-admin")
         if FLAVOR not in {flavor.name for flavor in admin.compute.flavors()}:
             admin.compute.create_flavor(name=FLAVOR, ram=2560, vcpus=2, disk=10, is_public=True)
-        name = image_name(minor)
         if not list(admin.image.images(name=name)):
             admin.image.create_image(
                 name=name,
@@ -96,7 +108,8 @@ def lab_options() -> list[str]:
     """What makes an OpenStack lab boot guests, where this machine can boot any."""
     if why_no_guests():
         return []
-    return ["--compute-driver", "guests.GuestDriver", "--driver-path", str(DRIVER)]
+    paths = [word for folder in DRIVERS for word in ("--driver-path", str(folder))]
+    return ["--compute-driver", "guests.GuestDriver", *paths]
 
 
 @pytest.fixture

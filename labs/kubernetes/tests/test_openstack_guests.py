@@ -68,19 +68,6 @@ def text(content: str) -> str:
     return base64.b64encode(content.encode()).decode()
 
 
-def left_on_the_host(cloud: GuestCloud) -> list[str]:
-    """Guests' things that this host still has: none, seconds after the last guest has gone."""
-    tag = f"il{cloud.lab.tag}"
-    spaces = [str(path) for path in Path("/run/netns").glob(f"{tag}-*")]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{tag}*")]
-    mounts = [
-        line
-        for line in Path("/proc/mounts").read_text().splitlines()
-        if str(cloud.lab.state) in line
-    ]
-    return spaces + groups + mounts + [guest.name for guest in cloud.guests()]
-
-
 def test_a_cluster_by_heat_is_reached_through_its_floating_address(guest_cloud: GuestCloud) -> None:
     connection = guest_cloud.openstack.connect()
     parameters = {"image": image_name(), "version": RELEASES[NEWEST], "worker_count": 2}
@@ -121,7 +108,7 @@ def test_a_cluster_by_heat_is_reached_through_its_floating_address(guest_cloud: 
         "the stack is not deleted",
         every=2,
     )
-    wait(lambda: left_on_the_host(guest_cloud) == [], 30, "something of the guests is left")
+    wait(lambda: guest_cloud.left_on_the_host() == [], 30, "something of the guests is left")
 
 
 def kubectl_through(guest: Any, address: str, folder: Path) -> Callable[..., str]:
@@ -156,7 +143,7 @@ def network(guest_cloud: GuestCloud) -> Any:
     wait(
         lambda: not list(connection.compute.servers()), 120, "the servers are not deleted", every=1
     )
-    wait(lambda: left_on_the_host(guest_cloud) == [], 30, "something of the guests is left")
+    wait(lambda: guest_cloud.left_on_the_host() == [], 30, "something of the guests is left")
     connection.network.delete_network(made)
 
 

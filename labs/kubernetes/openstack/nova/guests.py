@@ -4,8 +4,7 @@ An OpenStack lab is given it by `--compute-driver guests.GuestDriver --driver-pa
 Only a server whose image says `os_distro=lab-guest` is a guest; all others stay played, as its base
 class has them. The image's `kubernetes_version` (1.35, 1.36) chooses the guest's root.
 
-The guests' state is in the folder `guests` of the lab's own. The environment may say otherwise:
-ISTHMUS_LAB_GUESTS; and ISTHMUS_LAB_KUBERNETES, the folder with the package isthmus_lab_kubernetes.
+ISTHMUS_LAB_KUBERNETES may name the folder with the package isthmus_lab_kubernetes.
 """
 
 import base64
@@ -31,12 +30,11 @@ _SOURCE = os.environ.get("ISTHMUS_LAB_KUBERNETES") or str(
     Path(__file__).resolve().parents[2] / "src"
 )
 sys.path.append(_SOURCE)
+from isthmus_lab_kubernetes.cloud import orders  # noqa: E402
 from isthmus_lab_kubernetes.guests import Guest  # noqa: E402
-from isthmus_lab_kubernetes.settings import NEWEST, Lab  # noqa: E402
+from isthmus_lab_kubernetes.settings import NEWEST, Lab, LabError  # noqa: E402
 
 LOG = log.getLogger(__name__)
-_MARK = "ISTHMUS_OPENSTACK_LAB"
-_STATE = Path(os.environ.get("ISTHMUS_LAB_GUESTS") or Path(os.environ.get(_MARK, "/tmp"), "guests"))
 _WATCH_SECONDS = 2
 
 
@@ -46,7 +44,7 @@ class GuestDriver(PlayedDriver):
     def init_host(self, host):
         """Start the lab's agent, and the watch over guests whose power somebody pulls."""
         super().init_host(host)
-        self._lab = Lab(_STATE)
+        self._lab = Lab(orders.STATE)
         self._agent = None
         self._ensure_agent()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -190,13 +188,10 @@ class GuestDriver(PlayedDriver):
             self._lab_command([verb, instance.uuid, *map(str, options)])
 
     def _lab_command(self, words, request=None):
-        done = subprocess.run(
-            [sys.executable, "-m", "isthmus_lab_kubernetes", "--state", str(_STATE), *words],
-            input=json.dumps(request), text=True, capture_output=True, env=_environment(),
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise exception.InstanceDeployFailure(reason=f"{words[0]}: {done.stderr[-700:]}")
+        try:
+            orders.order(words, request)
+        except LabError as error:
+            raise exception.InstanceDeployFailure(reason=str(error)) from error
 
     def _ensure_agent(self):
         if self._agent is not None and self._agent.poll() is None:
@@ -208,11 +203,11 @@ class GuestDriver(PlayedDriver):
             "password": CONF.neutron.password,
             "project": CONF.neutron.project_name,
         }
-        _STATE.mkdir(parents=True, exist_ok=True)
-        with (_STATE / "agent.log").open("ab") as output:
+        orders.STATE.mkdir(parents=True, exist_ok=True)
+        with (orders.STATE / "agent.log").open("ab") as output:
             self._agent = subprocess.Popen(
-                [sys.executable, "-m", "isthmus_lab_kubernetes", "--state", str(_STATE), "agent"],
-                stdin=subprocess.PIPE, stdout=output, stderr=output, env=_environment(), text=True,
+                orders.command("agent"), env=orders.environment(), text=True,
+                stdin=subprocess.PIPE, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
         self._agent.stdin.write(json.dumps(log_in))
@@ -232,12 +227,6 @@ class GuestDriver(PlayedDriver):
                     self.emit_event(virtevent.LifecycleEvent(uuid, stopped))
             running = now
             time.sleep(_WATCH_SECONDS)
-
-
-def _environment():
-    """The lab kills what bears its mark; guests survive it, and the agent removes them properly."""
-    ours = {name: value for name, value in os.environ.items() if name != _MARK}
-    return {**ours, "PYTHONPATH": _SOURCE}
 
 
 def _is_guest(instance, image_meta):

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from isthmus_lab_kubernetes import building, cgroups, networks
@@ -15,6 +16,8 @@ from isthmus_lab_kubernetes.machines import Machine, Port, host_of
 from isthmus_lab_kubernetes.processes import Process
 from isthmus_lab_kubernetes.settings import Lab, LabError
 
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances"), 8192
+"""Every guest's systemd and kubelet take of it; the kernel's 128 are used up by six guests."""
 _OWN = ("containerd", "kubelet", "etcd")
 """Folders of /var/lib that lie beside the root: an overlay cannot carry containerd's overlays."""
 
@@ -127,6 +130,9 @@ class Guest:
         facts = self.facts
         if not facts:
             raise LabError(f"there is no guest {self.name}")
+        setting, enough = _INOTIFY
+        if int(setting.read_text()) < enough:
+            setting.write_text(str(enough))
         self._mount(facts["layers"])
         namespace = networks.power_on(self.lab, self.name, self.ports)
         if not facts["config_drive"]:

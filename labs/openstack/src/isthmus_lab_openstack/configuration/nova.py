@@ -97,6 +97,8 @@ def _metal(lab: Settings) -> Section:
         log_options="false",
         ssl_only="false",
         force_config_drive="true",
+        # The one that comes with ironic's own packages; Debian's is not needed.
+        mkisofs_cmd="pycdlib-genisoimage",
         vif_plugging_timeout=60,
         reserved_host_memory_mb=0,
         update_resources_interval=20,
