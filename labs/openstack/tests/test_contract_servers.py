@@ -121,6 +121,8 @@ def test_bare_metal_is_available_and_takes_faults(admin: Any, openstack_lab: Ope
 def test_a_server_of_a_bare_metal_flavor_takes_a_node_and_gives_it_back(
     cloud: Any, admin: Any, network: Any, name: str
 ) -> None:
+    nodes = {node.id for node in admin.baremetal.nodes()}
+    until(lambda: {host.name for host in admin.compute.hypervisors()}, nodes.issubset, 180)
     made = cloud.compute.create_server(
         name=name,
         image_id=cloud.image.find_image("cirros").id,

@@ -112,7 +112,7 @@ def heat(cloud, _facts):
     wait("heat", up)
 
 
-def ironic(cloud, facts):
+def ironic(cloud, _facts):
     metal = cloud.baremetal
     have = {node.name: node for node in metal.nodes(details=True)}
     nodes = []
@@ -139,8 +139,6 @@ def ironic(cloud, facts):
     for node in map(metal.get_node, nodes):
         if node.power_state is None:  # Unknown at first; nova takes no such node.
             metal.set_node_power_state(node, "power off")
-    if "nova" in facts["services"]:
-        wait("nova's metal", lambda: names(cloud.compute.hypervisors()) >= {n.id for n in nodes})
 
 
 def wait(what, ready):
