@@ -29,7 +29,6 @@ async def taken(here: Home) -> set[str]:
     return await asyncio.to_thread(read)
 
 
-@pytest.mark.skip(reason="not seen to pass yet")
 async def test_a_cluster_on_metal_is_made_grows_shrinks_and_gives_its_nodes_back(
     openstack_lab: OpenStackLab,
 ) -> None:
