@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import yaml
@@ -88,9 +90,15 @@ class Sandboxed:
         if self._client is None:
             self._client = self._connect()
         try:
-            return ready(self.get("providers", "aws-sandbox", namespace=""))
+            provider = self.get("providers", "aws-sandbox", namespace="")
         except httpx2.TransportError:
             return False
+        # Until it is told the new lab's address it leads to the one that was killed.
+        return (
+            provider is not None
+            and ready(provider)
+            and answers(provider["spec"]["settings"]["endpointUrl"])
+        )
 
     def _connect(self) -> httpx2.Client:
         config = yaml.safe_load(self.kubeconfig.read_text())
@@ -269,6 +277,16 @@ class Sandboxed:
 
 def path_of(plural: str, namespace: str) -> str:
     return f"{GROUP}/namespaces/{namespace}/{plural}" if namespace else f"{GROUP}/{plural}"
+
+
+def answers(url: str) -> bool:
+    """Whether somebody listens there."""
+    where = urlsplit(url)
+    try:
+        socket.create_connection((where.hostname or "", where.port or 0), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 def ready(obj: Json | None) -> bool:
