@@ -85,8 +85,9 @@ async def ran(connection: Connection, spec: Json, token: str = "") -> ActionStat
     return state
 
 
-async def test_a_server_is_stopped_started_and_grown(connection, outputs):
+async def test_a_server_is_stopped_started_and_grown(connection, outputs, openstack_lab):
     server = outputs["server"]
+    larger = openstack_lab.connect().compute.find_flavor("m1.small", ignore_missing=False)
     stop = {
         "requires": [
             on_server("get_server", server)
@@ -107,7 +108,7 @@ async def test_a_server_is_stopped_started_and_grown(connection, outputs):
     with pytest.raises(StateForbids):
         await ran(connection, start)
     resize = {
-        "calls": [on_server("resize_server", server, flavor="2")],
+        "calls": [on_server("resize_server", server, flavor=larger.id)],
         "wait": until(server, "VERIFY_RESIZE"),
     }
     await ran(connection, resize)
