@@ -3,6 +3,7 @@
 #   make demo          the story of the product, told by the product (ONCE=1: ends when proven)
 #   make test          lint, types and every test that needs nothing but this checkout
 #   make test-labs     the tests that need system packages or real servers; installs what it can
+#   make test-clouds   the tests that need the OpenStack lab or Kubernetes guests; compiles what it needs
 #   make crds          writes deploy/crds from the models
 #   make lock          writes requirements/*.txt anew
 
@@ -14,7 +15,7 @@ PYTEST := $(BIN)/pytest
 # One more than there are cores, for many tests wait for other processes; four are enough.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
 PYTEST_ARGS ?= -q -rs -n $(WORKERS)
-LAB_PYTEST_ARGS ?= -q -rs -p no:randomly --timeout 1800
+CLOUDS_PYTEST_ARGS ?= -q -rs -p no:randomly --timeout 1800
 LAB_KUBECTL := .cache/bin/kubectl
 KUBECTL_VERSION := v1.32.4
 KUBECTL_SOURCES := $(wildcard labs/kubernetes/kubectl/*)
@@ -25,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):$(CURDIR)/.cache/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-labs test-labs-setup test-labs-packages test-labs-caches lint types docs bench crds lock clean
+.PHONY: help demo up test test-labs test-clouds test-packages test-clouds-caches lint types docs bench crds lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -58,23 +59,20 @@ up: $(VENV)/.sandbox
 test: lint types $(VENV)/.dev
 	$(PYTEST) $(PYTEST_ARGS) -m "not labs"
 
-# Two runs: first what can share the machine, then what needs the OpenStack lab or guests, which one
-# process takes one after the other. The exit status of the first failure is kept.
-test-labs: $(VENV)/.dev test-labs-packages
-	@$(PYTEST) $(PYTEST_ARGS) -m "labs and not openstack and not guests"; first=$$?; \
-	$(MAKE) --no-print-directory test-labs-caches; \
-	$(PYTEST) $(LAB_PYTEST_ARGS) -m "openstack or guests"; second=$$?; \
-	[ $$first -ne 0 ] && exit $$first; [ $$second -eq 5 ] || exit $$second
+test-labs: $(VENV)/.dev test-packages
+	$(PYTEST) $(PYTEST_ARGS) -m "labs and not openstack and not guests"
+
+# One process, since one lab fills a machine: the tests take it one after the other.
+test-clouds: $(VENV)/.dev test-packages test-clouds-caches
+	$(PYTEST) $(CLOUDS_PYTEST_ARGS) -m "openstack or guests"
 
 # Installs what the labs need where it may, and says what it could not; the tests then skip.
-test-labs-setup: test-labs-packages test-labs-caches
-
-test-labs-packages:
+test-packages:
 	@sh labs/install-packages.sh
 	@command -v kubectl >/dev/null || $(MAKE) --no-print-directory kubectl-if-go
 
 # What takes minutes once and is kept outside the checkout: compiled programs, migrated databases.
-test-labs-caches:
+test-clouds-caches:
 	@sh labs/prepare.sh $(PYTHON)
 
 .PHONY: kubectl-if-go

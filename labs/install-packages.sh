@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that `make test-labs` can use, where we may; says what is missing.
+# Installs the Debian packages that `make test-labs` and `make test-clouds` can use, where we may; says what is missing.
 set -u
 missing=""
 
