@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import orjson
@@ -19,6 +20,7 @@ from isthmus.errors import (
     IsthmusError,
     NotFound,
     NotYet,
+    Throttled,
     Unavailable,
 )
 from isthmus.ports import Api
@@ -32,6 +34,8 @@ _SECONDS: Final = 45.0
 """The longest that one request may take, whatever trickles in."""
 _PAGE: Final = 500
 _AT_ONCE: Final = 8
+_PAUSES: Final = 3
+_PAUSE: Final = timedelta(seconds=1)
 
 Query = tuple[tuple[str, str], ...]
 
@@ -88,7 +92,15 @@ class Kube:
             return None
 
     async def read(self, path: str, query: Query = ()) -> Json:
-        """GET a path. Raises NotFound."""
+        """GET a path. Raises NotFound.
+
+        A cluster that asks for a pause gets a few: it does so for a second after a kind was defined.
+        """
+        for _ in range(_PAUSES):
+            try:
+                return await self.send("GET", path, query=query)
+            except Throttled as exc:
+                await asyncio.sleep(min(exc.after or _PAUSE, _PAUSE).total_seconds())
         return await self.send("GET", path, query=query)
 
     async def list(self, api: Api, namespace: str = "", query: Query = ()) -> list[Json]:
