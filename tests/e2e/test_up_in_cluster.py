@@ -183,6 +183,6 @@ def test_a_cluster_that_bears_somebodys_stack_stays(
     assert "note" in str(status(home, "cluster/theirs")["conditions"])
     home.run("delete", "serviceinstance/note", "-n", "shop", "--timeout", "60")
     assert there(kubernetes_plane, "v1", "ConfigMap", "note", "default") is None
-    home.run("delete", "cluster/theirs", "-n", "shop", "--timeout", "150")
+    until(lambda: home.run("get", "cluster/theirs", "-n", "shop", code=None).returncode == 4)
     assert a_class(kubernetes_plane, "last") is None
     assert home.run("get", "provider/shop.theirs", code=None).returncode != 0
