@@ -94,7 +94,7 @@ class Kube:
     async def read(self, path: str, query: Query = ()) -> Json:
         """GET a path. Raises NotFound.
 
-        A cluster that asks for a pause gets a few: it does so for a second after a kind was defined.
+        A cluster that asks for a pause gets a few: it does so when a kind was just defined.
         """
         for _ in range(_PAUSES):
             try:
