@@ -101,7 +101,28 @@ CASES = {
             a_member(0, state=State.JOINING),
             a_member(1, state=State.NOT_READY, since=NOW - 5 * MINUTE),
         ],
-        Wait(why="2 nodes are not ready yet.", until=NOW + 5 * MINUTE),
+        Wait(why="2 nodes are not ready yet.", until=NOW + 20 * MINUTE),
+    ),
+    "a server has longer to join than a node has to come back": (
+        Wanted(replicas=2, join_within=30 * MINUTE),
+        [
+            a_member(0, state=State.JOINING, since=NOW - 29 * MINUTE),
+            a_member(1, state=State.NOT_READY, since=NOW - 4 * MINUTE),
+        ],
+        Wait(why="2 nodes are not ready yet.", until=NOW + 1 * MINUTE),
+    ),
+    "a server that does not join is replaced": (
+        Wanted(replicas=1),
+        [a_member(state=State.JOINING, since=NOW - 20 * MINUTE)],
+        Remove(
+            members=(a_member(state=State.JOINING, since=NOW - 20 * MINUTE),),
+            why="They have been broken for too long.",
+        ),
+    ),
+    "a server may join for ever": (
+        Wanted(replicas=1, join_within=None),
+        [a_member(state=State.JOINING, since=NOW - 99 * MINUTE)],
+        Wait(why="1 node is not ready yet."),
     ),
     "nobody is healed who must not be": (
         Wanted(replicas=1, heal_after=None),

@@ -335,7 +335,6 @@ def _check_management(pool: NodePool) -> None:
 
 
 def _wanted(spec: NodePoolSpec) -> Wanted:
-    heal = timedelta(seconds=spec.heal.after_seconds) if spec.heal.after_seconds else None
     return Wanted(
         replicas=spec.replicas,
         minimum=spec.min,
@@ -343,7 +342,8 @@ def _wanted(spec: NodePoolSpec) -> Wanted:
         max_surge=spec.rollout.max_surge,
         max_unavailable=spec.rollout.max_unavailable,
         drain_timeout=timedelta(seconds=spec.rollout.drain_timeout_seconds),
-        heal_after=heal,
+        heal_after=timedelta(seconds=spec.heal.after_seconds) or None,
+        join_within=timedelta(seconds=spec.heal.join_seconds) or None,
         heal_at_once=spec.heal.at_once,
     )
 

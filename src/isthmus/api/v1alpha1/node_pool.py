@@ -64,6 +64,12 @@ class Heal(Model):
         ge=0,
         description="How long a node may be broken before it is replaced, in seconds; 0: for ever.",
     )
+    join_seconds: int = Field(
+        default=1200,
+        ge=0,
+        description="How long a new server may take to become a node before it is replaced, in "
+        "seconds; 0, or `afterSeconds: 0`: for ever. Bare metal takes longer than a VM.",
+    )
     at_once: int = Field(default=1, ge=1, description="How many are replaced at the same time.")
 
 
@@ -142,9 +148,9 @@ class PoolMember(Model):
 class NodePoolStatus(ClaimStatus):
     """What was last seen."""
 
-    replicas: int = Field(default=0, description="How many members there are.")
-    ready: int = Field(default=0, description="How many of them run pods.")
-    updated: int = Field(default=0, description="How many are as the spec wants them.")
+    replicas: int | None = Field(default=None, description="How many members there are.")
+    ready: int | None = Field(default=None, description="How many of them run pods.")
+    updated: int | None = Field(default=None, description="How many are as the spec wants them.")
     members: tuple[PoolMember, ...] = Field(default=(), description="All of them.")
     join_token: str = Field(
         default="", description="Id of the join token that is valid now; no secret."

@@ -75,6 +75,8 @@ class Wanted:
     """A member that is not empty by then goes as it is."""
     heal_after: timedelta | None = timedelta(minutes=5)
     """How long a member may be broken before it is replaced; None: for ever."""
+    join_within: timedelta | None = timedelta(minutes=20)
+    """How long a server may take to become a node before it is replaced; None: for ever."""
     heal_at_once: int = 1
 
     @property
@@ -87,6 +89,13 @@ class Wanted:
     def surge(self) -> int:
         """How many more there may be; something must give, or nothing could be exchanged."""
         return self.max_surge if self.max_surge or self.max_unavailable else 1
+
+    def replaced_at(self, member: Member) -> datetime | None:
+        """Return when a member that stays as it is gets replaced; None: never."""
+        if self.heal_after is None or broken_since(member) is None:
+            return None
+        limit = self.join_within if member.state is State.JOINING else self.heal_after
+        return None if limit is None else member.since + limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,9 +173,7 @@ def broken_since(member: Member) -> datetime | None:
 
 def _to_heal(wanted: Wanted, members: Sequence[Member], now: datetime) -> list[Member]:
     """Return the broken members to replace now: those broken longest, a few at once."""
-    if wanted.heal_after is None:
-        return []
-    late = [m for m in members if (since := broken_since(m)) and now - since >= wanted.heal_after]
+    late = [m for m in members if (end := wanted.replaced_at(m)) and end <= now]
     coming = sum(1 for m in members if m.state is State.JOINING and m not in late)
     free = max(wanted.heal_at_once - coming, 0)
     return sorted(late, key=lambda m: (m.since, m.key))[:free]
@@ -226,10 +233,8 @@ def _rest(
     unready = [m for m in members if m.state is not State.READY]
     if not unready:
         return Settled()
-    until = None
-    if wanted.heal_after is not None:
-        ends = [since + wanted.heal_after for m in unready if (since := broken_since(m))]
-        until = min((end for end in ends if end > now), default=None)
+    ends = [end for m in unready if (end := wanted.replaced_at(m)) and end > now]
+    until = min(ends, default=None)
     if all(m.state is State.UNKNOWN for m in unready):
         return Wait(why="The cluster does not answer, so nothing is known of its nodes.")
     return Wait(why=f"{_count(len(unready), 'node')} not ready yet.", until=until)
