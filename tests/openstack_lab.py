@@ -12,16 +12,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from isthmus.core.stacks import TAG_UID, NativeStack, StackName
 from isthmus.ports import Connection, Endpoint
 
+T = TypeVar("T")
 REGION = "RegionOne"
 _SOURCES = Path(__file__).parents[1] / "labs" / "openstack" / "src"
 _PACKAGES = ("/usr/sbin/mariadbd", "/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/bin/memcached")
@@ -131,7 +132,9 @@ async def sweep(connection: Connection) -> None:
         await asyncio.sleep(0.5)
 
 
-def until(read: Any, good: Any, seconds: float = 180, pause: float = 0.5) -> Any:
+def until(
+    read: Callable[[], T], good: Callable[[T], object], seconds: float = 180, pause: float = 0.5
+) -> T:
     """Return what `read` gives once it is `good`; fail with the last reading after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -57,6 +57,9 @@ def test_a_kubeconfig_is_handed_out_and_rotated(home: Installation, tmp_path):
     assert certificate(file.read_text()) == certificate(before)
     home.apply(a_cluster(rotate="now"), wait=False)
     wait_for(lambda: certificate(kubeconfig(home)) != certificate(before), home)
+    second = certificate(kubeconfig(home))
+    home.run("cluster", "kubeconfig", "c", "-n", "shop", "--rotate", "--file", str(file))
+    assert certificate(file.read_text()) == certificate(kubeconfig(home)) != second
     status = home.json("get", "cluster/c", "-n", "shop")["status"]
     assert "PRIVATE KEY" not in str(status)
 
