@@ -8,9 +8,10 @@ Where to look, from the disk to the network:
 - writes: `objects` (create, update, delete), `preconditions`, `patch`, `applied`, `ownership` and
   `fields` (server-side apply), `scale`; afterwards `garbage` and `expiry`;
 - reads: `listing`, `watching`, `selectors`, `jsonpath`, `tables`;
-- who and what: `authn`, `service_accounts`, `rbac`, `reviews`;
+- who and what: `authentication` by `authn`, `service_accounts` and `client_certificates`; `rbac`,
+  `reviews`;
 - the face: `targets` and `handlers` (from a path to its meaning), `http`, `protobuf`, `discovery`,
-  `openapi`, `tls`, `server`.
+  `openapi`, `tls`, `connections`, `listening`, `server`.
 
 It knows no kind beyond Kubernetes' own and whatever CustomResourceDefinitions declare, and imports
 nothing else of this project.

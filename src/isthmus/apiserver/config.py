@@ -44,6 +44,9 @@ class Limits:
         history_bytes: Bytes of bodies kept per resource for the same.
         bookmark_seconds: Time between bookmarks on a quiet watch.
         event_seconds: Time for which an Event is kept after its last change.
+        connections: Connections at a time; fewer where the process may open fewer files.
+        request_seconds: Time in which a request must have arrived, from its first byte on.
+        stalled_seconds: Time after which an answer that nobody takes is broken off.
     """
 
     body_bytes: int = 3 * 1024 * 1024
@@ -52,6 +55,9 @@ class Limits:
     history_bytes: int = 32 * 1024 * 1024
     bookmark_seconds: float = 30.0
     event_seconds: float = 3600.0
+    connections: int = 4096
+    request_seconds: float = 60.0
+    stalled_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class ServerConfig:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         admin_token: A token that acts as `admin` in `system:masters`, besides the token file.
+        client_ca: File with the certificate authorities of client certificates; None: none are
+            accepted.
         extra_routes: ASGI applications by path prefix. They are called for authenticated users
             only, and find the `User` in `scope["isthmus.user"]`.
         metrics: Makes the body of `/metrics` in Prometheus' text format.
@@ -74,6 +82,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 0
     admin_token: str | None = None
+    client_ca: Path | None = None
     extra_routes: Mapping[str, AsgiApp] = field(default_factory=dict[str, AsgiApp])
     metrics: Callable[[], bytes] | None = None
     observer: Callable[[RequestRecord], None] | None = None

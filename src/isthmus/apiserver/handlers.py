@@ -105,7 +105,7 @@ class Handlers:
             action = Action("create", target.group, target.plural, target.namespace)
             self._authorizer.require(request.user, action)
         asked = await request.object()
-        return Response.json(self._reviewer.answer(review, asked, request.user), 201)
+        return Response.json(await self._reviewer.answer(review, asked, request.user), 201)
 
     async def _token(self, request: Request, resource: Resource, target: Target) -> Response:
         record = self._record(resource, target)

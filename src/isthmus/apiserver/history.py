@@ -95,8 +95,14 @@ class History:
         """Forget the flag."""
         self._watchers.discard(flag)
 
-    def since(self, version: int) -> list[Event] | None:
-        """Events after `version`, or None when some of them are forgotten."""
+    def since(self, version: int, most: int | None = None) -> list[Event] | None:
+        """The first events after `version`, or None when some of them are forgotten.
+
+        Args:
+            version: The last version that the watcher knows.
+            most: How many events at most; None: all.
+        """
         if version < self.trimmed:
             return None
-        return self._events[bisect_right(self._events, version, key=_version) :]
+        first = bisect_right(self._events, version, key=_version)
+        return self._events[first : None if most is None else first + most]

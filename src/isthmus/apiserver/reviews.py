@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
@@ -51,11 +51,13 @@ class Reviews:
         authenticate: The user who holds a token.
     """
 
-    def __init__(self, authorizer: Authorizer, authenticate: Callable[[str], User | None]) -> None:
+    def __init__(
+        self, authorizer: Authorizer, authenticate: Callable[[str], Awaitable[User | None]]
+    ) -> None:
         self._authorizer = authorizer
         self._authenticate = authenticate
 
-    def answer(self, review: Review, asked: Json, user: User) -> Json:
+    async def answer(self, review: Review, asked: Json, user: User) -> Json:
         """The object that was created, with its status.
 
         Raises:
@@ -66,7 +68,6 @@ class Reviews:
             "SelfSubjectAccessReview": self._access,
             "SelfSubjectRulesReview": self._rules,
             "SelfSubjectReview": self._self,
-            "TokenReview": self._token,
         }
         answer = answers.get(review.kind, self._other_access)
         out: Json = {
@@ -76,7 +77,10 @@ class Reviews:
         }
         if review.kind != "SelfSubjectReview":
             out["spec"] = {} if review.kind == "TokenReview" else spec
-        out["status"] = answer(spec, user)
+        if review.kind == "TokenReview":
+            out["status"] = await self._token(spec)
+        else:
+            out["status"] = answer(spec, user)
         return out
 
     def _access(self, spec: Json, user: User) -> Json:
@@ -118,9 +122,8 @@ class Reviews:
         del spec
         return {"userInfo": {"username": user.name, "groups": sorted(user.groups)}}
 
-    def _token(self, spec: Json, user: User) -> Json:
-        del user
-        found = self._authenticate(str(spec.get("token") or ""))
+    async def _token(self, spec: Json) -> Json:
+        found = await self._authenticate(str(spec.get("token") or ""))
         if found is None:
             return {"authenticated": False}
         who = {"username": found.name, "groups": sorted(found.groups)}

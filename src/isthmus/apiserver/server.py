@@ -1,17 +1,15 @@
 """The server: opens the data folder, answers ASGI requests, and listens with TLS when asked to."""
 
 import asyncio
-import contextlib
 import gc
 import logging
-import socket
 import time
-from collections.abc import Generator
 
 import orjson
 
 from isthmus.apiserver import crds, defaults, kinds
-from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
+from isthmus.apiserver.authentication import Authentication
+from isthmus.apiserver.authn import TokenFile, User
 from isthmus.apiserver.config import (
     AsgiApp,
     Message,
@@ -29,6 +27,7 @@ from isthmus.apiserver.handlers import Handlers
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response
 from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.listening import Listener
 from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.openapi import OpenApi
 from isthmus.apiserver.rbac import Action, Authorizer
@@ -43,8 +42,6 @@ from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
 _HEALTH = ("/healthz", "/readyz", "/livez")
-_KEEP_ALIVE_SECONDS = 600
-_BACKLOG = 2048
 _COLLECT_AFTER = (20_000, 20, 50)
 """How many new objects, and younger collections, bring a collection of garbage about."""
 _NOBODY = User("", frozenset())
@@ -57,9 +54,10 @@ class ApiServer:
         self._config = config
         self._store = store
         self._tokens = tokens
-        self._accounts = ServiceAccountTokens(store, tokens.key)
+        accounts = ServiceAccountTokens(store, tokens.key)
         self._registry = Registry()
         self._authorizer = Authorizer(store)
+        self._authentication = Authentication(tokens, accounts, self._authorizer)
         rules = builtin_rules(self._authorizer.may_grant)
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
@@ -68,10 +66,10 @@ class ApiServer:
         self._openapi = OpenApi(self._registry)
         self._handlers = Handlers(
             store, self._registry, self._objects, self._authorizer,
-            Reviews(self._authorizer, self._holder), self._accounts, config.limits,
+            Reviews(self._authorizer, self._authentication.holder), accounts, config.limits,
         )  # fmt: skip
         self._stopping = asyncio.Event()
-        self._listening: _Listener | None = None
+        self._listening: Listener | None = None
         self.app: AsgiApp = self._answer
         """The ASGI application, for a server or to be called in-process."""
 
@@ -173,7 +171,7 @@ class ApiServer:
         if path == "/version":
             await Response.json(VERSION).send(exchange.send)
             return
-        user = self._impersonate(exchange.scope, self._authenticate(exchange.scope))
+        user = await self._authentication.user(exchange.scope)
         exchange.user = user
         for prefix, app in self._config.extra_routes.items():
             if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
@@ -206,39 +204,6 @@ class ApiServer:
             return Response(self._config.metrics(), content_type=b"text/plain; version=0.0.4")
         raise unknown_path()
 
-    def _authenticate(self, scope: Scope) -> User:
-        for name, value in scope["headers"]:
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                user = self._holder(value[7:].decode("latin-1").strip())
-                if user is not None:
-                    return user
-        raise ApiError(401, "Unauthorized", "Unauthorized")
-
-    def _holder(self, token: str) -> User | None:
-        """Who holds this token."""
-        user = self._tokens.authenticate(token)
-        if user is None and token.count(".") == 2:
-            return self._accounts.authenticate(token)
-        return user
-
-    def _impersonate(self, scope: Scope, user: User) -> User:
-        """The user as whom an entitled caller wants to act, else the caller.
-
-        Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
-        """
-        name, groups = "", list[str]()
-        for header, value in scope["headers"]:
-            if header == b"impersonate-user":
-                name = value.decode("latin-1")
-            elif header == b"impersonate-group":
-                groups.append(value.decode("latin-1"))
-        if not name:
-            return user
-        self._authorizer.require(user, Action("impersonate", resource="users", name=name))
-        for group in groups:
-            self._authorizer.require(user, Action("impersonate", resource="groups", name=group))
-        return User(name, frozenset((*groups, AUTHENTICATED)))
-
     # --- listening -----------------------------------------------------------------------------
 
     @property
@@ -251,9 +216,9 @@ class ApiServer:
         """The certificate authority that clients must trust."""
         return self._listener().ca_pem
 
-    def _listener(self) -> "_Listener":
+    def _listener(self) -> Listener:
         if self._listening is None:
-            self._listening = _Listener(self._config)
+            self._listening = Listener(self._config)
         return self._listening
 
     async def serve(self) -> None:
@@ -312,58 +277,3 @@ class _Exchange:
         return RequestRecord(
             self.verb, self.resource, self.code, seconds, self.user.name, self.path
         )
-
-
-class _Listener:
-    """The TLS socket, and uvicorn on it. Heavy imports wait until somebody listens."""
-
-    def __init__(self, config: ServerConfig) -> None:
-        from isthmus.apiserver.tls import Certificates
-
-        certificates = Certificates(config.data_dir / "tls", config.host)
-        self._certificates = certificates
-        self.ca_pem = certificates.ca_pem
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((config.host, config.port))
-        self._socket.listen(_BACKLOG)  # who connects before `serve` waits, and is not refused
-        port = self._socket.getsockname()[1]
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        self.url = f"https://{host}:{port}"
-        self._server = None
-
-    async def serve(self, app: AsgiApp) -> None:
-        import uvicorn
-
-        class Server(uvicorn.Server):
-            """Signals belong to the program that embeds us."""
-
-            @contextlib.contextmanager
-            def capture_signals(self) -> Generator[None]:
-                yield
-
-        self._server = Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                interface="asgi3",
-                proxy_headers=False,
-                server_header=False,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=3,
-                ssl_certfile=self._certificates.certificate_path,
-                ssl_keyfile=self._certificates.key_path,
-            )
-        )
-        await self._server.serve(sockets=[self._socket])
-
-    def stop(self) -> None:
-        if self._server is None:
-            self._socket.close()
-        else:
-            self._server.should_exit = True

@@ -9,7 +9,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -25,6 +25,8 @@ from isthmus.apiserver.store import Collection, Store
 from isthmus.apiserver.tables import partial, table
 
 _SHORTEST_SECONDS = 1800
+_AT_ONCE = 64
+"""Events that one watcher holds on to while it is waiting for its caller."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -93,7 +95,7 @@ class Watch:
                 yield line
         while not any(end.done() for end in ends):
             wake.clear()
-            events = self._collection.history.since(self._version)
+            events = self._collection.history.since(self._version, _AT_ONCE)
             if events is None or self._version > self._store.version:
                 yield self._expired()
                 return
@@ -117,16 +119,16 @@ class Watch:
         events = self._collection.history.since(self._version)
         return self._version if events is None or events else self._store.version
 
-    def _present(self) -> list[bytes]:
+    def _present(self) -> Iterator[bytes]:
+        """What there is now; encoded line by line, since the caller may be slow to take it."""
         self._version = self._store.version
         keys = self._collection.within(self._namespace)
         records = [self._collection.records[key] for key in keys]
-        lines = [
-            self._encode("ADDED", record) for record in records if self._selection.fits(record)
-        ]
+        for record in records:
+            if self._selection.fits(record):
+                yield self._encode("ADDED", record)
         if self._send_initial:
-            lines.append(self._bookmark(initial_end=True))
-        return lines
+            yield self._bookmark(initial_end=True)
 
     def _line(self, event: Event) -> bytes | None:
         """The event as this watcher sees it, or None when it is none of its business."""

@@ -37,6 +37,10 @@ def up(
         float | None,
         typer.Option("--lab-scale", min=0, max=1, help="Share of AWS's delays that the lab takes."),
     ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option("--client-ca", help="Authorities whose client certificates log users in."),
+    ] = None,
     log_format: Annotated[
         str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
     ] = "console",
@@ -53,6 +57,7 @@ def up(
         port=port,
         sandbox=sandbox,
         lab_scale=lab_scale,
+        client_ca=client_ca,
         log_json=log_format == "json",
         log_level=log_level.upper(),
         otel_endpoint=otel_endpoint,

@@ -55,6 +55,8 @@ class Settings:
     sandbox: bool = False
     lab_scale: float | None = None
     """Share of AWS's delays that the lab takes; None: the lab's own default."""
+    client_ca: Path | None = None
+    """Authorities of client certificates."""
     log_json: bool = False
     log_level: str = "INFO"
     otel_endpoint: str = ""
@@ -133,6 +135,7 @@ async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
     config = ServerConfig(
         data_dir=settings.data_dir,
         port=port,
+        client_ca=settings.client_ca,
         extra_routes={PREFIX: routes},
         metrics=generate_latest,
         observer=_observe,

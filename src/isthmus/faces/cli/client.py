@@ -1,6 +1,7 @@
 """A connection to the API, as one person, for the length of one command."""
 
 import ssl
+import tempfile
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -105,8 +106,23 @@ def _tls(target: Target) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if target.client_certificate:
-        context.load_cert_chain(*target.client_certificate)
+        _show(context, *target.client_certificate)
     return context
+
+
+def _show(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Load a client certificate; OpenSSL reads files only, so it gets one for a moment."""
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # made with mode 0600
+        file.write(f"{certificate}\n{key}\n".encode())
+        file.flush()
+        try:
+            context.load_cert_chain(file.name)
+        except ssl.SSLError as exc:
+            raise CommandFailed(
+                "the kubeconfig's client certificate and key cannot be read, or do not belong "
+                "together",
+                Exit.USAGE,
+            ) from exc
 
 
 def _unreachable(target: Target, failure: Unavailable) -> str:

@@ -28,7 +28,7 @@ class Target:
     ca_pem: str = ""
     token: str = field(default="", repr=False)
     client_certificate: tuple[str, str] | None = field(default=None, repr=False)
-    """Paths of certificate and key."""
+    """PEM of certificate and key."""
     insecure: bool = False
 
 
@@ -100,15 +100,14 @@ def _target(path: Path, config: Json, context: str, namespace: str) -> Target:
 
 
 def _client_certificate(path: Path, user: Json) -> tuple[str, str] | None:
-    if "client-certificate-data" in user:
+    certificate = _data(path, user, "client-certificate")
+    key = _data(path, user, "client-key")
+    if bool(certificate) != bool(key):
         raise CommandFailed(
-            f"{path}: client-certificate-data is not supported; use a token or client-certificate",
+            f"{path}: client-certificate and client-key belong together: one of them is missing",
             Exit.USAGE,
         )
-    pair = user.get("client-certificate"), user.get("client-key")
-    if not all(pair):
-        return None
-    return str(path.parent / str(pair[0])), str(path.parent / str(pair[1]))
+    return (certificate, key) if certificate else None
 
 
 def _data(path: Path, entry: Json, key: str) -> str:

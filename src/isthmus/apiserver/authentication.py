@@ -1,0 +1,73 @@
+"""Which user a request is of: a bearer token of one sort or another, or a client certificate.
+
+Each way is asked in turn, and the first that knows the caller decides. A token that nobody knows is
+refused even where a certificate would do: who shows the wrong one should hear of it.
+"""
+
+from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
+from isthmus.apiserver.client_certificates import PEER
+from isthmus.apiserver.config import Scope
+from isthmus.apiserver.errors import ApiError
+from isthmus.apiserver.rbac import Action, Authorizer
+from isthmus.apiserver.service_accounts import ServiceAccountTokens
+
+
+class Authentication:
+    """Knows the callers.
+
+    Args:
+        tokens: Static tokens.
+        accounts: Tokens of ServiceAccounts.
+        authorizer: Knows who may act as somebody else.
+    """
+
+    def __init__(
+        self, tokens: TokenFile, accounts: ServiceAccountTokens, authorizer: Authorizer
+    ) -> None:
+        self._tokens = tokens
+        self._accounts = accounts
+        self._authorizer = authorizer
+
+    async def user(self, scope: Scope) -> User:
+        """The user as whom a request is to be carried out.
+
+        Raises:
+            ApiError: 401, nobody knows the caller; 403, they may not act as whom they want to be.
+        """
+        return self._impersonated(scope, await self._caller(scope))
+
+    async def holder(self, token: str) -> User | None:
+        """Who holds this token."""
+        user = self._tokens.authenticate(token)
+        if user is None and token.count(".") == 2:
+            return self._accounts.authenticate(token)
+        return user
+
+    async def _caller(self, scope: Scope) -> User:
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                user = await self.holder(value[7:].decode("latin-1").strip())
+                break
+        else:
+            user = scope.get(PEER)
+        if user is None:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return user
+
+    def _impersonated(self, scope: Scope, user: User) -> User:
+        """The user as whom an entitled caller wants to act, else the caller.
+
+        Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
+        """
+        name, groups = "", list[str]()
+        for header, value in scope["headers"]:
+            if header == b"impersonate-user":
+                name = value.decode("latin-1")
+            elif header == b"impersonate-group":
+                groups.append(value.decode("latin-1"))
+        if not name:
+            return user
+        self._authorizer.require(user, Action("impersonate", resource="users", name=name))
+        for group in groups:
+            self._authorizer.require(user, Action("impersonate", resource="groups", name=group))
+        return User(name, frozenset((*groups, AUTHENTICATED)))

@@ -1,0 +1,126 @@
+"""What one caller may cost: slow, silent and too many callers leave room for the others."""
+
+import asyncio
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.apiserver.config import Limits
+from tests.apiserver_client import Client
+from tests.apiserver_network import CONFIG_MAPS, Connection, listening, trusting
+
+
+async def opened(server: Any) -> Connection:
+    return await Connection.open(server, trusting(server.ca_pem))
+
+
+async def ends(connection: Connection, seconds: float = 20.0) -> None:
+    """Wait until the server has closed the connection."""
+    async with asyncio.timeout(seconds):
+        try:
+            while await connection.reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
+    connection.writer.close()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"GET /api HTT",
+        b"GET /api HTTP/1.1\r\nhost: x\r\nauthorization: ",
+        b"POST " + CONFIG_MAPS.encode() + b" HTTP/1.1\r\nhost: x\r\nauthorization: Bearer admin\r\n"
+        b"content-length: 100000\r\n\r\n{",
+    ],
+    ids=["nothing", "method", "headers", "body"],
+)
+async def test_a_byte_now_and_then_keeps_no_connection(tmp_path: Path, start: bytes) -> None:
+    async with listening(tmp_path, limits=Limits(request_seconds=0.4)) as server:
+        slow = await opened(server)
+        slow.writer.write(start)
+
+        async def drip() -> None:
+            while start:
+                slow.writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        await ends(slow)
+        dripping.cancel()
+
+
+async def test_an_idle_connection_may_wait_between_its_requests(tmp_path: Path) -> None:
+    async with listening(tmp_path, limits=Limits(request_seconds=0.2)) as server:
+        patient = await opened(server)
+        for _ in range(2):
+            assert await patient.send("GET", CONFIG_MAPS) == 200
+            await patient.body()
+            await asyncio.sleep(0.5)
+        await patient.close()
+
+
+async def test_a_watch_that_nobody_reads_ends_and_costs_little(tmp_path: Path) -> None:
+    limits = Limits(stalled_seconds=0.3, history_bytes=2**20)
+    async with listening(tmp_path, limits=limits) as server:
+        api = Client(server, "admin")
+        silent = await opened(server)
+        assert await silent.send("GET", f"{CONFIG_MAPS}?watch=1") == 200
+        silent.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+        async with asyncio.timeout(60):
+            number = 0
+            while _watching(server):
+                body = {"metadata": {"name": f"big-{number}"}, "data": {"x": "y" * 100_000}}
+                assert (await api("POST", CONFIG_MAPS, body)).code == 201
+                number += 1
+                await asyncio.sleep(0.01)
+        silent.writer.transport.abort()
+
+
+def _watching(server: Any) -> bool:
+    store = vars(server)["_store"]
+    return bool(vars(store.collection("/configmaps").history)["_watchers"])
+
+
+async def test_connections_beyond_the_most_are_closed_at_once(tmp_path: Path) -> None:
+    async with listening(tmp_path, limits=Limits(connections=3)) as server:
+        first = [await opened(server) for _ in range(3)]
+        for connection in first:
+            assert await connection.send("GET", CONFIG_MAPS) == 200
+            await connection.body()
+        await ends(await opened(server))
+
+        await first.pop().close()
+        async with asyncio.timeout(10):
+            while True:
+                again = await opened(server)
+                try:
+                    status = await again.send("GET", CONFIG_MAPS)
+                except (ConnectionError, IndexError, ssl.SSLError):
+                    continue
+                assert status == 200
+                await again.body()
+                await again.close()
+                break
+        for connection in first:
+            await connection.close()
+
+
+async def test_a_body_that_is_too_long_is_refused_before_it_has_arrived(tmp_path: Path) -> None:
+    async with listening(tmp_path, limits=Limits(body_bytes=10_000)) as server:
+        sender = await opened(server)
+        head = (
+            f"POST {CONFIG_MAPS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer admin\r\n"
+            "content-type: application/json\r\ncontent-length: 1000000000\r\n\r\n"
+        )
+        sender.writer.write(head.encode() + b"x" * 50_000)
+        async with asyncio.timeout(10):
+            status = await sender.status()
+        assert status == 413
+        assert json.loads(await sender.reader.readexactly(sender.length))["code"] == 413
+        sender.writer.close()
