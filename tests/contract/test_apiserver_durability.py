@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from isthmus.apiserver.config import Limits
+from isthmus.apiserver.database import FORMAT
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.secretbox import SecretBox
-from isthmus.apiserver.store import SCHEMA_VERSION, StorageFailed, Store
+from isthmus.apiserver.store import StorageFailed, Store
 from tests.apiserver_client import running
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ async def test_a_refusing_disk_is_told_and_leaves_everything_as_it_was(tmp_path:
         connection.execute(f"PRAGMA max_page_count={pages + 8}")
 
     loop = asyncio.get_running_loop()
-    connection: Any = vars(store)["_connection"]
+    connection: Any = vars(store)["_database"].connection
     await loop.run_in_executor(vars(store)["_thread"], full, connection)
     before = store.version
     store.stage(things, record(store, "big", b"x" * 1_000_000))
@@ -172,7 +173,7 @@ async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> 
 async def test_a_newer_database_is_not_touched(tmp_path: Path) -> None:
     await (await open_store(tmp_path)).close()
     with sqlite3.connect(tmp_path / "x.sqlite") as connection:
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version={FORMAT + 1}")
     connection.close()
 
     with pytest.raises(StorageFailed, match="newer program"):

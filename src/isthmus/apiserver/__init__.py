@@ -2,7 +2,8 @@
 
 Where to look, from the disk to the network:
 
-- kept: `store` (SQLite, group commit), `history` (what watches read), `secretbox` (encryption);
+- kept: `store` (the image, group commit), `database` (the file), `history` (what watches read),
+  `secretbox` and `key_rotation` (encryption), `backup`, `maintenance`;
 - known kinds: `kinds` and `rules` (built-in), `crds` (anybody's), `resources` (the registry),
   `schema` and `expressions` (validation), `metadata`, `defaults`;
 - writes: `objects` (create, update, delete), `preconditions`, `patch`, `applied`, `ownership` and

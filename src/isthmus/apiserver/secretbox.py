@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
+_KEY_BYTES = 32
 
 
 class UnreadableSecret(Exception):
@@ -34,7 +35,7 @@ class SecretBox:
         """Read the key file, or make one with mode 0600."""
         if not path.exists():
             write_private(path, os.urandom(32).hex().encode() + b"\n")
-        return cls([bytes.fromhex(line) for line in path.read_text().split()])
+        return cls(parse_keys(path.read_bytes()))
 
     def seal(self, place: str, body: bytes) -> bytes:
         """Encrypt `body`, bound to `place`."""
@@ -54,6 +55,18 @@ class SecretBox:
             except InvalidTag:
                 continue
         raise UnreadableSecret(f"{place} cannot be decrypted: is secrets.key the right one?")
+
+
+def parse_keys(content: bytes) -> list[bytes]:
+    """The keys of a key file, the first one first.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    keys = [bytes.fromhex(line) for line in content.decode("ascii").split()]
+    if not keys or any(len(key) != _KEY_BYTES for key in keys):
+        raise ValueError("a key file holds lines of 64 hexadecimal digits")
+    return keys
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ import time
 
 import orjson
 
-from isthmus.apiserver import crds, defaults, kinds
+from isthmus.apiserver import crds, defaults, key_rotation, kinds, maintenance
 from isthmus.apiserver.authentication import Authentication
 from isthmus.apiserver.authn import TokenFile, User
 from isthmus.apiserver.config import (
@@ -28,6 +28,7 @@ from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listening import Listener
+from isthmus.apiserver.maintenance import Download, Maintenance
 from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.openapi import OpenApi
 from isthmus.apiserver.rbac import Action, Authorizer
@@ -62,6 +63,7 @@ class ApiServer:
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
         self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
+        self._maintenance = Maintenance(store, config.data_dir, self._authorizer)
         self._discovery = Discovery(self._registry)
         self._openapi = OpenApi(self._registry)
         self._handlers = Handlers(
@@ -82,9 +84,11 @@ class ApiServer:
         """
         folder = config.data_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        box = SecretBox.open(folder / "secrets.key")
+        key = folder / "secrets.key"
+        box = SecretBox.open(key)
         sealed = frozenset((kinds.SECRET_COLLECTION,))
         store = await Store.open(folder / "objects.sqlite", box, sealed, config.limits)
+        await store.in_thread(lambda database: key_rotation.finish(database, key))
         tokens = TokenFile(folder / "tokens.json", folder / "tokens.key", config.admin_token)
         server = cls(config, store, tokens)
         await server._start()
@@ -184,7 +188,9 @@ class ApiServer:
         else:
             await answer.send(exchange.send)
 
-    async def _dispatch(self, exchange: "_Exchange", request: Request) -> Response | Watch:
+    async def _dispatch(
+        self, exchange: "_Exchange", request: Request
+    ) -> Response | Watch | Download:
         parts = exchange.path[1:].split("/")
         root = parts[0]
         if root in ("api", "apis") and len(parts) <= (2 if root == "api" else 3):
@@ -199,6 +205,8 @@ class ApiServer:
             return await self._handlers.answer(request, target, verb)
         if root == "openapi":
             return self._openapi.answer(request, parts)
+        if root == maintenance.PREFIX:
+            return await self._maintenance.answer(request, exchange.path)
         if root == "metrics" and self._config.metrics is not None:
             self._authorizer.require(request.user, Action("get", path="/metrics"))
             return Response(self._config.metrics(), content_type=b"text/plain; version=0.0.4")

@@ -13,31 +13,17 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
-
-import orjson
+from typing import NamedTuple, TypeVar
 
 from isthmus.apiserver.config import Limits
+from isthmus.apiserver.database import Database, StorageFailed, Written
 from isthmus.apiserver.history import Event, History, Key, Record
 from isthmus.apiserver.secretbox import SecretBox, UnreadableSecret
 
+__all__ = ["Change", "Collection", "StorageFailed", "Store"]
+
 _LOG = logging.getLogger(__name__)
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects(
-    resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
-    uid TEXT NOT NULL, labels TEXT, owners TEXT, body BLOB NOT NULL,
-    UNIQUE(resource, namespace, name));
-CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
-_COLUMNS = 8
-_CHUNKS = (256, 64, 16, 4, 1)
-"""Rows a statement: few distinct statements stay prepared, and each runs without the interpreter's
-lock held from its first row to its last."""
-
-
-class StorageFailed(Exception):
-    """The database refused a write or cannot be opened; nothing acknowledged is lost."""
+Result = TypeVar("Result")
 
 
 class Collection:
@@ -106,21 +92,12 @@ class Store:
     """The database and its image in memory. Open it with `Store.open`.
 
     Args:
-        connection: An opened database.
-        thread: The one thread that uses the connection.
-        box: Encrypts the bodies of the resources in `sealed`.
-        sealed: Names of resources that are encrypted at rest.
+        database: An open database.
+        thread: The one thread that uses it.
         limits: How much history is kept.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        thread: ThreadPoolExecutor,
-        box: SecretBox,
-        sealed: frozenset[str],
-        limits: Limits,
-    ) -> None:
+    def __init__(self, database: Database, thread: ThreadPoolExecutor, limits: Limits) -> None:
         self.version = 0
         """The resourceVersion of the last committed change."""
         self._allocated = 0
@@ -128,10 +105,8 @@ class Store:
         self._homes: dict[str, tuple[Collection, Key]] = {}
         self._dependents: dict[str, set[tuple[str, Key]]] = {}
         self._listeners: list[Callable[[Collection, Event], None]] = []
-        self._connection = connection
+        self._database = database
         self._thread = thread
-        self._box = box
-        self._sealed = sealed
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._open = _Batch(self._loop)
@@ -150,37 +125,25 @@ class Store:
         thread = ThreadPoolExecutor(1, thread_name_prefix="apiserver-store")
         loop = asyncio.get_running_loop()
         try:
-            connection = await loop.run_in_executor(thread, _connect, path)
-        except sqlite3.Error as error:
+            database = await loop.run_in_executor(thread, Database.open, path, box, sealed)
+        except (sqlite3.Error, StorageFailed) as error:
             thread.shutdown()
-            raise StorageFailed(f"{path} cannot be opened: {error}") from error
-        store = cls(connection, thread, box, sealed, limits)
+            raise StorageFailed(_cannot_open(path, error)) from error
+        store = cls(database, thread, limits)
         try:
             await loop.run_in_executor(thread, store._load)
-        except (sqlite3.Error, UnreadableSecret) as error:
+        except (sqlite3.Error, UnreadableSecret, StorageFailed) as error:
             await store.close()
             raise StorageFailed(f"{path} cannot be read: {error}") from error
         return store
 
     def _load(self) -> None:
-        row = self._connection.execute("SELECT value FROM settings WHERE name='version'").fetchone()
-        self.version = self._allocated = int(row[0]) if row else 1
-        rows = self._connection.execute(
-            "SELECT resource, namespace, name, version, uid, labels, owners, body FROM objects"
-            " ORDER BY resource, namespace, name"
-        )
-        for resource, namespace, name, version, uid, labels, owners, body in rows:
-            if resource in self._sealed:
-                body = self._box.open_sealed(f"{resource}/{namespace}/{name}", body)
+        self.version, records = self._database.load()
+        self._allocated = self.version
+        for resource, record in records:
             collection = self.collection(resource)
-            key = (namespace, name)
-            record = Record(
-                key, version, body, uid,
-                orjson.loads(labels) if labels else {},
-                tuple(orjson.loads(owners)) if owners else (),
-            )  # fmt: skip
-            collection.records[key] = record
-            collection.keys.append(key)
+            collection.records[record.key] = record
+            collection.keys.append(record.key)
             self._index(collection, record, None)
 
     def collection(self, name: str) -> Collection:
@@ -253,45 +216,18 @@ class Store:
         self._running = self._flusher = None
 
     def _write(self, changes: list[Change]) -> None:
-        """One transaction; only the last state of each object is written."""
-        latest = {(change.collection.name, change.event.record.key): change for change in changes}
-        gone: list[object] = []
-        rows: list[object] = []
-        for (resource, key), (_, event) in latest.items():
-            if event.type == "DELETED":
-                gone += (resource, *key)
-            else:
-                rows += self._row(resource, event.record)
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
-            for count, values in _chunks(gone, 3):
-                places = ",".join(["(?,?,?)"] * count)
-                execute(
-                    f"DELETE FROM objects WHERE (resource,namespace,name) IN (VALUES {places})",
-                    values,
-                )
-            for count, values in _chunks(rows, _COLUMNS):
-                places = ",".join(["(?,?,?,?,?,?,?,?)"] * count)
-                execute(f"INSERT OR REPLACE INTO objects VALUES {places}", values)
-            execute(
-                "INSERT OR REPLACE INTO settings VALUES('version', ?)",
-                (changes[-1].event.record.version,),
-            )
-            execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
-            raise
+        self._database.write([Written(c.collection.name, c.event) for c in changes])
 
-    def _row(self, resource: str, record: Record) -> tuple[object, ...]:
-        namespace, name = record.key
-        body = record.body
-        if resource in self._sealed:
-            body = self._box.seal(f"{resource}/{namespace}/{name}", body)
-        labels = orjson.dumps(record.labels) if record.labels else None
-        owners = orjson.dumps(record.owners) if record.owners else None
-        return (resource, namespace, name, record.version, record.uid, labels, owners, body)
+    async def in_thread(self, work: Callable[[Database], Result]) -> Result:
+        """Do something else with the database, between two transactions.
+
+        Raises:
+            StorageFailed: The disk refused.
+        """
+        try:
+            return await self._loop.run_in_executor(self._thread, work, self._database)
+        except (sqlite3.Error, OSError, UnreadableSecret) as error:
+            raise StorageFailed(f"the database refused: {error}") from error
 
     def _publish(self, batch: _Batch) -> None:
         touched: dict[str, Collection] = {}
@@ -339,37 +275,13 @@ class Store:
         """Finish what is staged and close the database."""
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
-        await self._loop.run_in_executor(self._thread, self._connection.close)
+        await self._loop.run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
 
 
-def _chunks(values: list[object], width: int) -> Iterator[tuple[int, list[object]]]:
-    """Split flat rows into statements of a few fixed sizes."""
-    start, left = 0, len(values) // width
-    for size in _CHUNKS:
-        while left >= size:
-            yield size, values[start : start + size * width]
-            start += size * width
-            left -= size
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database for this process alone.
-
-    Raises:
-        StorageFailed: It was written by a newer program.
-    """
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=2.0)
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > SCHEMA_VERSION:
-        connection.close()
-        raise StorageFailed(
-            f"{path} has format {found}, this program knows {SCHEMA_VERSION}: use the newer program"
-        )
-    connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    path.chmod(0o600)
-    return connection
+def _cannot_open(path: Path, error: Exception) -> str:
+    if isinstance(error, StorageFailed):
+        return str(error)
+    if "locked" in str(error):
+        return f"{path} cannot be opened: the database is locked by another process; stop that one"
+    return f"{path} cannot be opened: {error}; restore a backup if it is damaged"

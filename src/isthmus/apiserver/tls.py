@@ -16,15 +16,24 @@ _SERVER_DAYS = 365
 _RENEW_DAYS = 30
 
 
+class ClockIsBehind(Exception):
+    """The clock is before the authority was made, so no client would trust it."""
+
+
 class Certificates:
     """Files `ca.crt`, `ca.key`, `server.crt` and `server.key` of one folder.
 
     Args:
         folder: Where they are; made with mode 0700.
         host: Address or name that the server certificate must hold besides loopback's.
+        now: The time; aware. None: the clock's.
+
+    Raises:
+        ClockIsBehind: Everything is left as it is.
     """
 
-    def __init__(self, folder: Path, host: str) -> None:
+    def __init__(self, folder: Path, host: str, now: datetime | None = None) -> None:
+        self._now = now or datetime.now(UTC)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.ca_path = folder / "ca.crt"
         self.certificate_path = folder / "server.crt"
@@ -34,17 +43,30 @@ class Certificates:
         if not (self.ca_path.exists() and self._ca_key_path.exists()):
             self._make_ca()
             self._make_server()
-        elif self._must_renew():
-            self._make_server()
+        else:
+            self._check_clock()
+            if self._must_renew():
+                self._make_server()
         self.ca_pem = self.ca_path.read_text()
+
+    def _check_clock(self) -> None:
+        made = x509.load_pem_x509_certificate(self.ca_path.read_bytes()).not_valid_before_utc
+        if self._now < made:
+            raise ClockIsBehind(
+                f"the clock says {self._now:%Y-%m-%d %H:%M} UTC, and {self.ca_path} is not valid"
+                f" before {made:%Y-%m-%d %H:%M}: set the clock"
+            )
 
     def _must_renew(self) -> bool:
         if not (self.certificate_path.exists() and self.key_path.exists()):
             return True
         certificate = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
-        soon = datetime.now(UTC) + timedelta(days=_RENEW_DAYS)
+        soon = self._now + timedelta(days=_RENEW_DAYS)
         held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return certificate.not_valid_after_utc < soon or set(held) != set(self._names)
+        valid = certificate.not_valid_before_utc <= self._now and (
+            certificate.not_valid_after_utc >= soon
+        )
+        return not valid or set(held) != set(self._names)
 
     def _make_ca(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -56,7 +78,7 @@ class Certificates:
         )  # fmt: skip
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = (
-            _builder(name, name, key.public_key(), _CA_DAYS)
+            _builder(name, name, key.public_key(), _valid(self._now, _CA_DAYS))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(identifier, critical=False)
@@ -73,7 +95,12 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
         builder = (
-            _builder(_name("isthmus"), authority.subject, key.public_key(), _SERVER_DAYS)
+            _builder(
+                _name("isthmus"),
+                authority.subject,
+                key.public_key(),
+                _valid(self._now, _SERVER_DAYS),
+            )
             .add_extension(x509.SubjectAlternativeName(self._names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -89,18 +116,24 @@ def _name(common: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    valid: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(valid[0])
+        .not_valid_after(valid[1])
     )
+
+
+def _valid(now: datetime, days: int) -> tuple[datetime, datetime]:
+    return now - timedelta(minutes=5), now + timedelta(days=days)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -21,6 +21,9 @@ def command() -> typer.Typer:
     app = main.build(Hooks(load_driver=drivers.load, driver_names=drivers.names))
     app.command("up")(up)
     app.command("demo")(demo)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+    app.command("rotate-key")(rotate_key)
     return app
 
 
@@ -74,3 +77,35 @@ def demo(
     from isthmus.app import demo
 
     common.guarded(lambda: demo.run(once=once))
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The backup; must not exist yet.")],
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="Write the keys, without which no Secret is read, here."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Back all objects and users up, whether Isthmus runs or not; Secrets stay encrypted."""
+    from isthmus.app import backups
+
+    common.guarded(lambda: backups.save(file, keys, (data_dir or state_dir()).absolute()))
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
+    keys: Annotated[Path | None, typer.Option("--keys", help="What `backup --keys` wrote.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a state folder of a backup; start it with `up` afterwards."""
+    from isthmus.app import backups
+
+    common.guarded(lambda: backups.restore(file, keys, (data_dir or state_dir()).absolute()))
+
+
+def rotate_key(data_dir: DataDir = None) -> None:
+    """Encrypt all Secrets with a new key, and forget the old one."""
+    from isthmus.app import backups
+
+    common.guarded(lambda: backups.rotate_key((data_dir or state_dir()).absolute()))

@@ -14,6 +14,8 @@ from prometheus_client import Histogram, generate_latest
 
 from isthmus import controllers, drivers
 from isthmus.apiserver import ApiServer, RequestRecord, ServerConfig
+from isthmus.apiserver.database import StorageFailed
+from isthmus.apiserver.tls import ClockIsBehind
 from isthmus.app import install, shipped, tracing
 from isthmus.app.lock import exclusive
 from isthmus.app.sandbox import Sandbox
@@ -140,9 +142,15 @@ async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
         metrics=generate_latest,
         observer=_observe,
     )
-    server = await ApiServer.open(config)
+    try:
+        server = await ApiServer.open(config)
+    except StorageFailed as exc:
+        raise CommandFailed(str(exc), Exit.FAILED) from exc
     try:
         _ = server.url  # Binds the port.
+    except ClockIsBehind as exc:
+        await server.close()
+        raise CommandFailed(str(exc), Exit.FAILED) from exc
     except OSError as exc:
         await server.close()
         raise CommandFailed(

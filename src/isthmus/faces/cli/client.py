@@ -42,7 +42,7 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._transport = HttpTransport(target.server, token=target.token, tls=_tls(target))
+        self._transport = HttpTransport(target.server, token=target.token, tls=tls(target))
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,7 +100,8 @@ class Client:
         return answer.get("items") or []
 
 
-def _tls(target: Target) -> ssl.SSLContext:
+def tls(target: Target) -> ssl.SSLContext:
+    """Return what is trusted, with our certificate where we have one."""
     context = ssl.create_default_context(cadata=target.ca_pem or None)
     if target.insecure:
         context.check_hostname = False
