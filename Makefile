@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):$(CURDIR)/.cache/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-labs test-clouds test-packages test-clouds-caches lint types docs bench crds lock clean
+.PHONY: help demo up test test-labs test-clouds test-packages test-clouds-caches lint types docs bench kills crds lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -99,6 +99,10 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# Kills the API under load again and again; a figure for the release notes, not for every change.
+kills: $(VENV)/.dev
+	PYTHONPATH=src:. $(BIN)/python -m tests.apiserver_kills $(or $(ROUNDS),200)
 
 crds: $(VENV)/.dev
 	GOLDEN=overwrite $(PYTEST) -q tests/unit/test_crd_files.py

@@ -16,6 +16,7 @@ from isthmus.apiserver.history import Record
 from isthmus.apiserver.secretbox import SecretBox
 from isthmus.apiserver.store import StorageFailed, Store
 from tests.apiserver_client import running
+from tests.apiserver_kills import WATCHERS, kills
 
 ROOT = Path(__file__).parents[2]
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -71,6 +72,15 @@ async def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path)
             assert number % 3 == 0, f"{name} is lost"
             assert writes[name] == 2, f"{name} is lost"
     assert int(made["metadata"]["resourceVersion"]) > max(issued)
+
+
+@pytest.mark.labs
+@pytest.mark.timeout(300)
+async def test_killed_ten_times_under_load_watchers_relist_and_agree(tmp_path: Path) -> None:
+    report = await kills(tmp_path, 10)
+
+    assert report.ledger.writes > 200
+    assert report.ledger.relists > WATCHERS
 
 
 async def open_store(path: Path) -> Store:
