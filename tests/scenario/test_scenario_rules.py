@@ -209,6 +209,24 @@ async def test_a_blocked_deletion_names_the_blocker_and_goes_on_without_it() -> 
         assert here.cloud.stacks == {}
 
 
+async def test_what_blocks_a_deletion_stays_named_while_it_is_tried_again() -> None:
+    async with scene() as here:
+        here.cloud.latency_seconds = 20
+        await here.apply(an_offering("full", stacks=database(undeletable="it is not empty")))
+        await here.apply(an_instance(offering="full"))
+        await here.ready(ServiceInstance, "db")
+        await here.delete(ServiceInstance, "db")
+        await here.refused(ServiceInstance, "db", "DeletionBlocked")
+        for _ in range(200):
+            message = await here.refused(ServiceInstance, "db", "DeletionBlocked", within=0)
+            assert "Database (Fake::Database): it is not empty" in message
+            await here.nothing_for(1)
+        assert here.cloud.calls["delete"] <= 30
+        (stack,) = here.cloud.stacks.values()
+        stack.resources["Database"].undeletable = ""
+        await here.gone(ServiceInstance, "db", within=300)
+
+
 async def test_a_pre_delete_step_clears_the_way() -> None:
     async with scene() as here:
         stacks = database(undeletable="it is not empty")

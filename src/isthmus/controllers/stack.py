@@ -21,7 +21,7 @@ from isthmus.ports import StackEngine
 from isthmus.runtime import telemetry
 from isthmus.runtime.connections import secret_values
 from isthmus.runtime.kinds import SECRETS
-from isthmus.runtime.outcome import Happening, Outcome, Progress, done, waiting
+from isthmus.runtime.outcome import Happening, Outcome, Progress, Waiting, done, waiting
 from isthmus.runtime.worker import RESYNC, Reconciler
 
 FIRST_LOOK = timedelta(seconds=1)
@@ -30,6 +30,8 @@ LAST_LOOK = timedelta(seconds=10)
 DRIFT_EVERY = timedelta(minutes=30)
 DRIFT_TAKES = timedelta(seconds=30)
 _EVENTS_KEPT = 20
+_AGAIN = "; it is tried again"
+"""How the message of a blocked deletion ends while the engine has another try."""
 _MAKERS_OF_SECRETS = frozenset({"Cluster", "NodePool"})
 """Kinds whose controllers make Secrets for their Stacks, so that a plan comes before these."""
 
@@ -141,14 +143,20 @@ class StackController(Reconciler[Stack]):
         if observed.owner_uid != stacks.owner_uid(stack):
             return await self._disown(stack, observed, engine, progress)
         _saw(stack, observed, progress)
+        again = _tried_again(stack)
+        if observed.blockers:
+            if again:
+                raise _blocked(observed)
+            again = _blocked(observed).message + _AGAIN
         await engine.delete(self._native(stack, {}, digest=""))
         observed = await engine.observe(name)
         _saw(stack, observed, progress)
         if observed.phase is Phase.ABSENT:
             return done()
         if observed.blockers:
-            raise DeletionBlocked("Deletion is blocked by " + "; ".join(observed.blockers))
-        return _working(stack, observed, progress)
+            raise _blocked(observed)
+        outcome = _working(stack, observed, progress)
+        return replace(outcome, why=again, reason=DeletionBlocked.reason) if again else outcome
 
     async def _disown(
         self,
@@ -345,13 +353,27 @@ def _watched(stack: Stack, observed: Observed) -> Outcome:
     return done(after=timedelta(minutes=1))
 
 
-def _working(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> Outcome:
+def _working(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> Waiting:
     """Look again the sooner, the shorter we have been waiting."""
     synced = stack.condition("Ready")
     since = synced.last_transition_time if synced is not None and not stack.ready else None
     waited = progress.now - since if since is not None else timedelta()
     after = min(max(waited / 10, FIRST_LOOK), LAST_LOOK)
     return waiting(observed.message or observed.native_status or "The engine works.", after=after)
+
+
+def _blocked(observed: Observed) -> DeletionBlocked:
+    return DeletionBlocked("Deletion is blocked by " + "; ".join(observed.blockers))
+
+
+def _tried_again(stack: Stack) -> str:
+    """Return what blocked the deletion before the try that is going on; empty: nothing did.
+
+    While an engine tries again it does not say any more what stopped it the last time.
+    """
+    ready = stack.condition("Ready")
+    known = ready.message if ready is not None else ""
+    return known if known.endswith(_AGAIN) else ""
 
 
 def _cause(observed: Observed) -> str:

@@ -7,6 +7,8 @@ https://docs.openstack.org/api-ref/orchestration/v1/
 """
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
@@ -32,6 +34,9 @@ from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.states import Step
 from isthmus.drivers.openstack.template import Document
 from isthmus.errors import AlreadyExists, InvalidSpec, NotFound, NotYet, StackFailed
+
+_STEP: Final = timedelta(seconds=3)
+"""How soon we look again at what goes before a stack."""
 
 
 class Heat:
@@ -101,8 +106,8 @@ class Heat:
                 outputs=dict(native.outputs),
                 resources=await self._observer.everything(native),
             )
-            if not await predelete.run(self._cloud, stack.pre_delete, target):
-                return
+            if left := await predelete.run(self._cloud, stack.pre_delete, target):
+                raise NotYet(f"What it made goes before its stack: {left}.", after=_STEP)
         try:
             await self._cloud.ask("orchestration", "DELETE", native.path)
         except NotFound:

@@ -11,7 +11,7 @@ from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import Drift, Phase, StackEvent, StackResource
 from isthmus.core.stacks import TAG_INSTALLATION, TAG_NAMESPACE, Observed
 from isthmus.core.why import root_cause
-from isthmus.drivers.openstack import readings, states
+from isthmus.drivers.openstack import blockers, readings, states
 from isthmus.drivers.openstack.readings import Native, Part
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.states import Step
@@ -89,7 +89,7 @@ class Observer:
             resources=_with_failed(resources, below),
             events=tuple(events),
             message=_message(native, state.says, resources, shown) if state.says else "",
-            blockers=_blockers(native, resources, below),
+            blockers=await blockers.named(self._cloud, _stuck(native, resources, below)),
             drift=_drift(native, events, below),
         )
 
@@ -227,15 +227,20 @@ def _causes(below: Sequence[Part]) -> list[StackResource]:
     return [readings.located(part, where) for part in below if not part.nested_id]
 
 
-def _blockers(
+def _stuck(
     native: Native, resources: Sequence[StackResource], below: Sequence[Part]
-) -> tuple[str, ...]:
-    """Name what cannot be deleted, and why."""
+) -> tuple[StackResource, ...]:
+    """Return what a deletion could not remove: resources, or the stack as a whole."""
     if native.status != "DELETE_FAILED":
         return ()
-    stuck = [r for r in _causes(below) or resources if r.status == "DELETE_FAILED"]
-    named = tuple(f"{r.logical_id} ({r.type}): {r.reason or r.status}" for r in stuck)
-    return named or (f"{native.name} ({readings.STACK_TYPE}): {native.reason or native.status}",)
+    stuck = tuple(r for r in _causes(below) or resources if r.status == "DELETE_FAILED")
+    whole = StackResource(
+        logical_id=native.name,
+        type=readings.STACK_TYPE,
+        status=native.status,
+        reason=native.reason,
+    )
+    return stuck or (whole,)
 
 
 def _with_failed(

@@ -2,8 +2,9 @@
 
 A cluster makes things in its cloud that its stack knows nothing of: load balancers, volumes,
 floating IPs. They keep networks from being deleted, and would stay for ever. Each step does a
-bounded piece of work and says whether it is done; the engine repeats it. A step touches only what
-bears the name of the cluster, and that name must hold our uid, so that it can be nobody else's.
+bounded piece of work and names what is still there; the engine repeats it until nothing is. A step
+touches only what bears the name of the cluster, and that name must hold our uid, so that it can be
+nobody else's.
 
 How a cluster marks its things:
 https://github.com/kubernetes/cloud-provider-openstack (load balancers, floating IPs, security
@@ -23,6 +24,8 @@ from isthmus.errors import Conflict, DeletionBlocked, InvalidSpec, NotFound, Sta
 _CLUSTER_OF_VOLUME: Final = "cinder.csi.openstack.org/cluster"
 _SERVER: Final = "OS::Nova::Server"
 _DELETABLE: Final = ("available", "error", "error_deleting")
+_SHOWN: Final = 3
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +43,12 @@ class Target:
         return own | {f"outputs.{k}": v for k, v in self.outputs.items()}
 
 
-Step = Callable[[Cloud, Json, Target], Awaitable[bool]]
+Step = Callable[[Cloud, Json, Target], Awaitable[str]]
+"""Returns what is still there, for the tenant; empty: the step is done."""
 
 
-async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> bool:
-    """Take the steps in order; true once all are done.
+async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> str:
+    """Take the steps in order; return what they still wait for, empty once all are done.
 
     A step whose names the stack does not have any more has nothing to do; nor has one whose
     ``when`` is false.
@@ -60,9 +64,9 @@ async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> bool:
         filled, missing = fill(raw, scope)
         if missing or str(filled.get("when", True)).lower() == "false":
             continue
-        if not await step(cloud, cast("Json", filled), target):
-            return False
-    return True
+        if left := await step(cloud, cast("Json", filled), target):
+            return left
+    return ""
 
 
 def _cluster(spec: Json, target: Target) -> str:
@@ -76,53 +80,53 @@ def _cluster(spec: Json, target: Target) -> str:
     return name
 
 
-async def _stop_servers(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _stop_servers(cloud: Cloud, spec: Json, target: Target) -> str:
     """Stop the stack's servers, so that nothing in them makes anew what is removed."""
-    done = True
+    running: list[Json] = []
     servers = [r.physical_id for r in target.resources if r.type == _SERVER and r.physical_id]
     for server in servers:
         try:
             answer = await cloud.get("compute", f"/servers/{server}")
             if answer["server"]["status"] == "ACTIVE":
-                done = False
+                running.append(cast("Json", answer["server"]))
                 body: Json = {"os-stop": None}
                 await cloud.ask("compute", "POST", f"/servers/{server}/action", body=body)
         except (NotFound, Conflict, StateForbids):
             continue  # It is gone, or stopping already.
-    return done
+    return _named("server", running)
 
 
-async def _delete_load_balancers(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _delete_load_balancers(cloud: Cloud, spec: Json, target: Target) -> str:
     prefix = f"kube_service_{_cluster(spec, target)}_"
     if not await cloud.services() & {"load-balancer", "octavia"}:
-        return True
+        return ""
     answer = await cloud.get("load-balancer", "/v2/lbaas/loadbalancers")
     found = [b for b in cast("list[Json]", answer["loadbalancers"]) if b["name"].startswith(prefix)]
     for balancer in found:
         if balancer["provisioning_status"] in ("ACTIVE", "ERROR"):
             path = f"/v2/lbaas/loadbalancers/{balancer['id']}"
             await _delete(cloud, "load-balancer", path, query={"cascade": "true"})
-    return not found
+    return _named("load balancer", found)
 
 
-async def _delete_floating_ips(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _delete_floating_ips(cloud: Cloud, spec: Json, target: Target) -> str:
     ending = f"from cluster {_cluster(spec, target)}"
     answer = await cloud.get("network", "/floatingips")
     found = _described(answer["floatingips"], ending)
     for address in found:
         await _delete(cloud, "network", f"/floatingips/{address['id']}")
-    return True
+    return ""
 
 
-async def _delete_security_groups(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _delete_security_groups(cloud: Cloud, spec: Json, target: Target) -> str:
     ending = f"in cluster {_cluster(spec, target)}"
     answer = await cloud.get("network", "/security-groups")
     for group in _described(answer["security_groups"], ending):
         await _delete(cloud, "network", f"/security-groups/{group['id']}")
-    return True
+    return ""
 
 
-async def _delete_ports(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _delete_ports(cloud: Cloud, spec: Json, target: Target) -> str:
     """Delete ports that are tagged with the cluster's name, and name those that are in use."""
     answer = await cloud.get("network", "/ports", tags=_cluster(spec, target))
     for port in cast("list[Json]", answer["ports"]):
@@ -131,10 +135,10 @@ async def _delete_ports(cloud: Cloud, spec: Json, target: Target) -> bool:
             path = f"/servers/{port['device_id']}/os-interface/{port['id']}"
             await _delete(cloud, "compute", path)
         await _delete(cloud, "network", f"/ports/{port['id']}")
-    return True
+    return ""
 
 
-async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> bool:
+async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> str:
     """Delete the volumes of the cluster and their snapshots; detach those in use first."""
     cluster = _cluster(spec, target)
     snapshots = await _of_cluster(cloud, "snapshots", cluster)
@@ -142,7 +146,7 @@ async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> bool:
         if snapshot["status"] in _DELETABLE:
             await _delete(cloud, "block-storage", f"/snapshots/{snapshot['id']}")
     if snapshots:
-        return False
+        return _named("snapshot", snapshots)
     volumes = await _of_cluster(cloud, "volumes", cluster)
     for volume in volumes:
         if volume["status"] in _DELETABLE:
@@ -151,16 +155,35 @@ async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> bool:
             if volume["status"] == "in-use" and attachment.get("server_id"):
                 path = f"/servers/{attachment['server_id']}/os-volume_attachments/{volume['id']}"
                 await _delete(cloud, "compute", path)
-    return not volumes
+    return _named("volume", volumes)
 
 
 async def _of_cluster(cloud: Cloud, kind: str, cluster: str) -> list[Json]:
-    answer = await cloud.get("block-storage", f"/{kind}/detail", limit=1000)
-    return [
-        thing
-        for thing in cast("list[Json]", answer[kind])
-        if cast("Json", thing.get("metadata") or {}).get(_CLUSTER_OF_VOLUME) == cluster
+    """Return the volumes or snapshots of the cluster; Cinder gives them in pages."""
+    found: list[Json] = []
+    marker: str | None = None
+    while True:
+        answer = await cloud.get("block-storage", f"/{kind}/detail", limit=_PAGE, marker=marker)
+        page = cast("list[Json]", answer[kind])
+        found += [
+            thing
+            for thing in page
+            if cast("Json", thing.get("metadata") or {}).get(_CLUSTER_OF_VOLUME) == cluster
+        ]
+        if not answer.get(f"{kind}_links"):
+            return found
+        marker = str(page[-1]["id"])
+
+
+def _named(what: str, things: Sequence[Json]) -> str:
+    """Name some of the things with their states."""
+    words = [
+        f"{what} {thing.get('name') or thing['id']} is "
+        f"{thing.get('provisioning_status') or thing.get('status')}"
+        for thing in things[:_SHOWN]
     ]
+    more = len(things) - _SHOWN
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
 
 
 def _described(things: Any, ending: str) -> list[Json]:
