@@ -10,6 +10,7 @@ from isthmus.core import schemas
 from isthmus.core.compose.node_pool import (
     NodeGroup,
     Size,
+    failed_of,
     former_group,
     group_of,
     needs_token,
@@ -152,6 +153,7 @@ def group_view(stack: Stack, target: Target | None) -> Group:
         name=stack.metadata.name.removeprefix(NodeGroup.stack_prefix),
         indexes=size_of(stack).indexes,
         servers=servers_of(stack),
+        broken=failed_of(stack),
         current=current,
         failed=stack.status.phase is Phase.FAILED or refused(stack),
     )

@@ -102,6 +102,16 @@ def servers_of(stack: Stack) -> dict[int, str]:
     return {int(number): str(server) for number, server in pairs if number.isdigit() and server}
 
 
+def failed_of(stack: Stack) -> frozenset[int]:
+    """Return the numbers of the servers that the engine could not make, or lost.
+
+    What belongs to a server has its number in its path, as engines write it: ``nodes/1``.
+    """
+    failed = (r.logical_id for r in stack.status.resources if r.status.upper().endswith("FAILED"))
+    parts = (part for path in failed for part in path.split("/")[1:])
+    return frozenset(int(part) for part in parts if part.isdigit())
+
+
 def token_secret(pool: str) -> str:
     """Return the name of the Secret with the pool's join token."""
     return f"{pool}-join"

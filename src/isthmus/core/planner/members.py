@@ -22,6 +22,8 @@ class Group:
     servers: Mapping[int, str] = field(default_factory=dict[int, str])
     """The cloud's ids by index."""
     current: bool = True
+    broken: frozenset[int] = frozenset()
+    """The numbers of the servers that the engine could not make."""
     failed: bool = False
     """Its engine gave up: a server that is not there is not to be waited for."""
 
@@ -35,7 +37,7 @@ class Seen:
     state: State
     node: ClusterNode | None = None
     awaited: bool = True
-    """Its server is there or on its way."""
+    """Its server is there, on its way, or known to be broken."""
 
 
 def see(
@@ -102,7 +104,8 @@ def _see(
     place = f"{group.name}-{index}"
     names = frozenset({place} | ({former.name} if former is not None else set[str]()))
     node = node_of(nodes or (), server, names)
-    state = _state(node, known=nodes is not None, joined=_joined(former))
+    broken = index in group.broken
+    state = _state(node, known=nodes is not None, joined=_joined(former), broken=broken)
     phase = MemberPhase(state.value)
     if former is not None and former.phase in _CHOSEN:
         phase = former.phase
@@ -116,7 +119,7 @@ def _see(
         since=former.since if former is not None and same else now,
         message=node.message if node is not None and not node.ready else "",
     )
-    awaited = bool(server) or not group.failed
+    awaited = bool(server) or broken or not group.failed
     return Seen(shown=shown, current=group.current, state=state, node=node, awaited=awaited)
 
 
@@ -124,9 +127,11 @@ def _joined(former: PoolMember | None) -> bool:
     return former is not None and former.phase is not MemberPhase.JOINING
 
 
-def _state(node: ClusterNode | None, *, known: bool, joined: bool) -> State:
+def _state(node: ClusterNode | None, *, known: bool, joined: bool, broken: bool) -> State:
     if not known:
         return State.UNKNOWN
+    if node is None and broken:
+        return State.FAILED
     if node is None:
         return State.NOT_READY if joined else State.JOINING
     return State.READY if node.ready else State.NOT_READY
