@@ -67,6 +67,8 @@ def heat(lab: Settings, venv: Path) -> Files:
         "heat",
         region_name_for_services=REGION,
         num_engine_workers=2,
+        # One call makes a group of a hundred servers, and asks Nova about each of them first.
+        rpc_response_timeout=900,
         heat_metadata_server_url=lab.url("heatcfn"),
         heat_waitcondition_server_url=lab.url("heatcfn") + "/v1/waitcondition",
         stack_domain_admin="heat_domain_admin",
