@@ -137,27 +137,27 @@ class Difference:
     """Which fields differ between two versions of an object.
 
     Attributes:
-        changed: Fields that are new or have another value.
-        containers: Maps and lists that are new; they belong to whoever made them.
+        changed: Fields that have another value.
+        grown: Where something is new, and the set of the fields that it brings.
         removed: Fields and containers that are gone.
     """
 
     def __init__(self) -> None:
         self.changed: list[Path] = []
-        self.containers: list[Path] = []
+        self.grown: list[tuple[Path, Json]] = []
         self.removed: list[Path] = []
 
     def __bool__(self) -> bool:
-        return bool(self.changed or self.removed or self.containers)
+        return bool(self.changed or self.grown or self.removed)
 
 
 def compare(old: Json, new: Json, schema: Json) -> Difference:
     """Compare two `owned_part`s; equal parts cost one comparison each."""
     out = Difference()
-    _compare(old, new, schema, (), out)
-    for paths in (out.changed, out.containers, out.removed):
-        if ("f:metadata",) in paths:  # every object has metadata; nobody owns that it does
-            paths.remove(("f:metadata",))
+    metadata, _ = below(schema, "metadata")  # all have it; nobody owns that they do
+    _compare_maps(old["metadata"], new["metadata"], metadata, ("f:metadata",), out)
+    rest_old, rest_new = ({k: v for k, v in o.items() if k != "metadata"} for o in (old, new))
+    _compare_maps(rest_old, rest_new, schema, (), out)
     return out
 
 
@@ -165,21 +165,9 @@ def _compare(old: Any, new: Any, schema: Json, path: Path, out: Difference) -> N
     if isinstance(old, dict) and isinstance(new, dict) and is_granular(schema) and (old and new):
         _compare_maps(cast("Json", old), cast("Json", new), schema, path, out)
     elif isinstance(old, list) and isinstance(new, list) and is_keyed(schema) and (old and new):
-        items_old = {entry(schema, item): item for item in cast("list[Any]", old)}
-        items_new = {entry(schema, item): item for item in cast("list[Any]", new)}
-        inner = schema.get("items") or UNTYPED
-        for element in items_old.keys() - items_new.keys():
-            _walk(items_old[element], inner, (*path, element), out.removed, out.removed)
-        for element, item in items_new.items():
-            here = (*path, element)
-            if element not in items_old:
-                out.containers.append(here)
-                _walk(item, inner, here, out.changed, out.containers)
-            elif items_old[element] != item:
-                _compare(items_old[element], item, inner, here, out)
+        _compare_lists(cast("list[Any]", old), cast("list[Any]", new), schema, path, out)
     else:
-        _walk(old, schema, path, out.removed, out.removed, skip=flatten_paths(new, schema, path))
-        _walk(new, schema, path, out.changed, out.containers)
+        _exchange(set_of(old, schema), set_of(new, schema), path, out)
 
 
 def _compare_maps(old: Json, new: Json, schema: Json, path: Path, out: Difference) -> None:
@@ -187,44 +175,39 @@ def _compare_maps(old: Json, new: Json, schema: Json, path: Path, out: Differenc
         inner, _ = below(schema, name)
         here = (*path, "f:" + name)
         if name not in old:
-            _walk(part, inner, here, out.changed, out.containers)
+            out.grown.append((here, set_of(part, inner)))
         elif old[name] != part:
             _compare(old[name], part, inner, here, out)
     for name, part in old.items():
         if name not in new:
-            _walk(part, below(schema, name)[0], (*path, "f:" + name), out.removed, out.removed)
+            out.removed += members(set_of(part, below(schema, name)[0]), (*path, "f:" + name))
 
 
-def flatten_paths(value: Any, schema: Json, path: Path) -> frozenset[Path]:
-    """Fields and containers of one value that stands at `path`."""
-    found: list[Path] = []
-    _walk(value, schema, path, found, found)
-    return frozenset(found)
-
-
-def _walk(  # noqa: PLR0913 - a recursion that carries its outputs
-    value: Any,
-    schema: Json,
-    path: Path,
-    leaves: list[Path],
-    containers: list[Path],
-    *,
-    skip: frozenset[Path] = frozenset(),
+def _compare_lists(
+    old: list[Any], new: list[Any], schema: Json, path: Path, out: Difference
 ) -> None:
-    """List the leaves and the granular containers of a value."""
-    if isinstance(value, dict) and value and is_granular(schema):
-        if path and path not in skip:
-            containers.append(path)
-        for name, part in cast("Json", value).items():
-            _walk(part, below(schema, name)[0], (*path, "f:" + name), leaves, containers, skip=skip)
-    elif isinstance(value, list) and value and is_keyed(schema):
-        if path not in skip:
-            containers.append(path)
-        for item in cast("list[Any]", value):
-            here = (*path, entry(schema, item))
-            _walk(item, schema.get("items") or UNTYPED, here, leaves, containers, skip=skip)
-    elif path not in skip:
-        leaves.append(path)
+    items_old = {entry(schema, item): item for item in old}
+    items_new = {entry(schema, item): item for item in new}
+    inner = schema.get("items") or UNTYPED
+    for element in items_old.keys() - items_new.keys():
+        out.removed += members(set_of(items_old[element], inner), (*path, element))
+    for element, item in items_new.items():
+        here = (*path, element)
+        if element not in items_old:
+            out.grown.append((here, set_of(item, inner)))
+        elif items_old[element] != item:
+            _compare(items_old[element], item, inner, here, out)
+
+
+def _exchange(before: Json, after: Json, path: Path, out: Difference) -> None:
+    """A value stands where another one stood, or a container where there was none."""
+    if before:
+        stays = set(members(after, path))
+        out.removed += [gone for gone in members(before, path) if gone not in stays]
+    if after:
+        out.grown.append((path, after))
+    else:
+        out.changed.append(path)
 
 
 # --- sets as nested dictionaries ---------------------------------------------------------------
@@ -247,6 +230,22 @@ def _is_element(text: str) -> bool:
     return text.startswith("v:") or (text.startswith("k:") and isinstance(value, dict))
 
 
+def set_of(value: Any, schema: Json) -> Json:
+    """The set of all fields of one value: containers that hold something are members themselves."""
+    if isinstance(value, dict) and value and is_granular(schema):
+        out: Json = {".": {}}
+        for name, part in cast("Json", value).items():
+            out["f:" + name] = set_of(part, below(schema, name)[0])
+        return out
+    if isinstance(value, list) and value and is_keyed(schema):
+        inner = schema.get("items") or UNTYPED
+        entries: Json = {".": {}}
+        for item in cast("list[Any]", value):
+            entries[entry(schema, item)] = set_of(item, inner)
+        return entries
+    return {}
+
+
 def contains(fields: Json, path: Path) -> bool:
     """Whether `path` is a member."""
     node = fields
@@ -267,8 +266,8 @@ def touches(fields: Json, path: Path) -> bool:
     return True
 
 
-def insert(fields: Json, path: Path) -> None:
-    """Make `path` a member."""
+def insert(fields: Json, path: Path, within: Json | None = None) -> None:
+    """Make `path` a member, and those of the set `within` below it."""
     node, fresh = fields, False
     for element in path:
         if not node and not fresh and node is not fields:
@@ -277,6 +276,20 @@ def insert(fields: Json, path: Path) -> None:
         node = node.setdefault(element, {})
     if node and "." not in node:
         node["."] = {}
+    if within:
+        _unite(node, within)
+
+
+def _unite(fields: Json, others: Json) -> None:
+    """Add the members of another set, in which every container is a member."""
+    for element, inner in others.items():
+        if element not in fields:
+            fields[element] = inner
+            continue
+        ours = fields[element]
+        if ours and not inner:
+            ours["."] = {}
+        _unite(ours, inner)
 
 
 def discard(fields: Json, path: Path) -> None:
@@ -299,6 +312,15 @@ def discard(fields: Json, path: Path) -> None:
             return
         if parent:
             return
+
+
+def leaves(fields: Json, path: Path) -> Iterator[Path]:
+    """Every member of the set at `path` that holds no other."""
+    if not fields:
+        yield path
+    for element, inner in fields.items():
+        if element != ".":
+            yield from leaves(inner, (*path, element))
 
 
 def members(fields: Json, path: Path = ()) -> Iterator[Path]:

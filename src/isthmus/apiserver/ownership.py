@@ -112,17 +112,22 @@ def record_update(
     )
     if not difference:
         return managers
-    gains = bool(difference.changed or difference.containers)
+    gains = bool(difference.changed or difference.grown)
     mine = _enter(managers, writer, "Update") if gains else _find(managers, writer, "Update")
+    taken = list(difference.changed)
+    if len(managers) > 1:
+        taken += [path for place, new in difference.grown for path in fields.leaves(new, place)]
     for manager in managers:
         owned: Json = manager.setdefault("fieldsV1", {})
         for path in difference.removed:
             fields.discard(owned, path)
         if manager is not mine:
-            for path in difference.changed:
+            for path in taken:
                 fields.discard(owned, path)
     if mine is not None and gains:
-        for path in (*difference.containers, *difference.changed):
+        for path, new in difference.grown:
+            fields.insert(mine["fieldsV1"], path, new)
+        for path in difference.changed:
             fields.insert(mine["fieldsV1"], path)
         mine["time"] = writer.now
     return _kept(managers)
