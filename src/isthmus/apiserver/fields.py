@@ -70,9 +70,9 @@ def owned_part(obj: Json, without: tuple[str, ...] = (), only: str = "") -> Json
 
 def below(schema: Json, name: str) -> tuple[Json, bool]:
     """Schema of a field, and whether it is declared by name (and not one entry of a map)."""
-    declared = as_map(schema.get("properties")).get(name)
-    if declared is not None:
-        return declared, True
+    declared = schema.get("properties")
+    if declared and name in declared:
+        return declared[name], True
     rest = schema.get("additionalProperties")
     return (cast("Json", rest) if isinstance(rest, dict) else UNTYPED), False
 
@@ -172,12 +172,14 @@ def _compare(old: Any, new: Any, schema: Json, path: Path, out: Difference) -> N
 
 def _compare_maps(old: Json, new: Json, schema: Json, path: Path, out: Difference) -> None:
     for name, part in new.items():
+        if name in old and old[name] == part:
+            continue
         inner, _ = below(schema, name)
         here = (*path, "f:" + name)
-        if name not in old:
-            out.grown.append((here, set_of(part, inner)))
-        elif old[name] != part:
+        if name in old:
             _compare(old[name], part, inner, here, out)
+        else:
+            out.grown.append((here, set_of(part, inner)))
     for name, part in old.items():
         if name not in new:
             out.removed += members(set_of(part, below(schema, name)[0]), (*path, "f:" + name))
@@ -235,7 +237,8 @@ def set_of(value: Any, schema: Json) -> Json:
     if isinstance(value, dict) and value and is_granular(schema):
         out: Json = {".": {}}
         for name, part in cast("Json", value).items():
-            out["f:" + name] = set_of(part, below(schema, name)[0])
+            holds = part and isinstance(part, dict | list)
+            out["f:" + name] = set_of(part, below(schema, name)[0]) if holds else {}
         return out
     if isinstance(value, list) and value and is_keyed(schema):
         inner = schema.get("items") or UNTYPED
