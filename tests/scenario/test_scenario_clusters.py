@@ -308,6 +308,11 @@ async def test_three_bearers_are_waited_for_before_the_key_is_withdrawn() -> Non
         await world.here.apply(a_cluster(parameters={"controlPlaneReplicas": 3}))
         cluster = await world.here.ready(Cluster, "c", within=300)
         assert (cluster.status.nodes.total, cluster.status.nodes.ready) == (3, 3)
+        lost = sorted(await world.nodes())[1]
+        world.cluster.pull_power(lost)
+        message = await world.here.refused(Cluster, "c", "Waiting")
+        assert message.startswith("2 of 3 nodes of the control plane are ready.")
+        assert f"{lost} is not ready: Kubelet stopped posting node status." in message
 
 
 async def test_a_plan_shows_what_would_become_of_a_pool() -> None:

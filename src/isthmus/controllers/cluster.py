@@ -219,14 +219,14 @@ class ClusterController(ClaimController[Cluster]):
         bearers = [node for node in nodes if node.control_plane and node.ready]
         planned = int(self._values(obj).get("controlPlaneReplicas") or 1)
         wanted = obj.spec.control_plane.replicas or planned
+        # Those that bear the API come first: of them depends all else.
+        unready = sorted((n for n in nodes if not n.ready), key=lambda n: not n.control_plane)
+        why = unready[0].message or "it does not say why" if unready else ""
+        first = f"{unready[0].name} is not ready: {why}" if unready else ""
         if not obj.attached and len(bearers) < wanted:
-            return f"{len(bearers)} of {wanted} nodes of the control plane are ready."
-        if not nodes:
-            return "There are no nodes yet."
-        unready = [node for node in nodes if not node.ready]
-        if unready:
-            return f"{unready[0].name} is not ready: {unready[0].message or 'it does not say why'}"
-        return ""
+            count = f"{len(bearers)} of {wanted} nodes of the control plane are ready."
+            return f"{count} {first}".rstrip()
+        return first if nodes else "There are no nodes yet."
 
     def _values(self, obj: Cluster) -> Json:
         """Return what the blueprint's parameters are in its Stack."""
