@@ -198,10 +198,10 @@ def _queueing(trigger: Trigger, queue: Queue) -> Callable[[Change], None]:
     def changed(change: Change) -> None:
         if trigger.gone and change.new is not None:
             return
-        if essence is not None and _same(essence, change):
-            return
-        for key in trigger.keys(change.object):
-            queue.add(key)
+        keys = tuple(trigger.keys(change.object))
+        if keys and (essence is None or not _same(essence, change)):
+            for key in keys:
+                queue.add(key)
 
     return changed
 

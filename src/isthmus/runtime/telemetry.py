@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 import structlog
@@ -92,7 +93,7 @@ def reconcile(controller: str, trace_key: str) -> Generator[Timed, None, None]:
         finally:
             span.set_attribute("outcome", timed.outcome)
             elapsed = time.perf_counter() - started
-            RECONCILES.labels(controller, timed.outcome).observe(elapsed)
+            _series(RECONCILES, controller, timed.outcome).observe(elapsed)
 
 
 @contextmanager
@@ -110,7 +111,14 @@ def driver_call(driver: str, call: str) -> Generator[None, None, None]:
             raise
         finally:
             span.set_attribute("outcome", outcome)
-            DRIVER_CALLS.labels(driver, call, outcome).observe(time.perf_counter() - started)
+            elapsed = time.perf_counter() - started
+            _series(DRIVER_CALLS, driver, call, outcome).observe(elapsed)
+
+
+@cache
+def _series(metric: Histogram, *labels: str) -> Histogram:
+    """Return one series of a metric; finding it takes longer than the observation."""
+    return metric.labels(*labels)
 
 
 def _span(name: str, trace_key: str = "") -> AbstractContextManager[Span]:
