@@ -9,8 +9,8 @@ Where to look, from the disk to the network:
 - writes: `objects` (create, update, delete), `preconditions`, `patch`, `applied`, `ownership` and
   `fields` (server-side apply), `scale`; afterwards `garbage` and `expiry`;
 - reads: `listing`, `watching`, `selectors`, `jsonpath`, `tables`;
-- who and what: `authentication` by `authn`, `service_accounts` and `client_certificates`; `rbac`,
-  `reviews`;
+- who and what: `authentication` by `authn`, `service_accounts`, `oidc` and
+  `client_certificates`; `rbac`, `reviews`; what happened: `audit`;
 - the face: `targets` and `handlers` (from a path to its meaning), `http`, `protobuf`, `discovery`,
   `openapi`, `tls`, `connections`, `listening`, `server`.
 

@@ -8,8 +8,12 @@ from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
 from isthmus.apiserver.client_certificates import PEER
 from isthmus.apiserver.config import Scope
 from isthmus.apiserver.errors import ApiError
+from isthmus.apiserver.oidc import OidcTokens
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
+
+CALLER = "apiserver.caller"
+"""Key in an ASGI scope: the `User` who called, as whomever they act."""
 
 
 class Authentication:
@@ -18,13 +22,19 @@ class Authentication:
     Args:
         tokens: Static tokens.
         accounts: Tokens of ServiceAccounts.
+        oidc: Tokens of other issuers.
         authorizer: Knows who may act as somebody else.
     """
 
     def __init__(
-        self, tokens: TokenFile, accounts: ServiceAccountTokens, authorizer: Authorizer
+        self,
+        tokens: TokenFile,
+        accounts: ServiceAccountTokens,
+        oidc: OidcTokens,
+        authorizer: Authorizer,
     ) -> None:
         self._tokens = tokens
+        self._oidc = oidc
         self._accounts = accounts
         self._authorizer = authorizer
 
@@ -34,13 +44,14 @@ class Authentication:
         Raises:
             ApiError: 401, nobody knows the caller; 403, they may not act as whom they want to be.
         """
-        return self._impersonated(scope, await self._caller(scope))
+        caller = scope[CALLER] = await self._caller(scope)
+        return self._impersonated(scope, caller)
 
     async def holder(self, token: str) -> User | None:
         """Who holds this token."""
         user = self._tokens.authenticate(token)
         if user is None and token.count(".") == 2:
-            return self._accounts.authenticate(token)
+            return self._accounts.authenticate(token) or await self._oidc.authenticate(token)
         return user
 
     async def _caller(self, scope: Scope) -> User:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from isthmus.apiserver.audit_policy import Policy
+from isthmus.apiserver.authentication_config import Issuer
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -61,6 +64,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """Where the audit log is kept and what goes into it.
+
+    Attributes:
+        path: The file; older ones get a number behind their name.
+        policy: What is written.
+        file_bytes: A file that would become longer is put aside.
+        kept_files: How many are kept aside.
+    """
+
+    path: Path
+    policy: Policy = field(default_factory=Policy)
+    file_bytes: int = 100 * 1024 * 1024
+    kept_files: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """Where the server keeps its data and listens, and what else it serves.
 
@@ -71,6 +91,8 @@ class ServerConfig:
         admin_token: A token that acts as `admin` in `system:masters`, besides the token file.
         client_ca: File with the certificate authorities of client certificates; None: none are
             accepted.
+        issuers: Whose OpenID Connect tokens are accepted.
+        audit: The audit log; None: there is none.
         extra_routes: ASGI applications by path prefix. They are called for authenticated users
             only, and find the `User` in `scope["isthmus.user"]`.
         metrics: Makes the body of `/metrics` in Prometheus' text format.
@@ -83,6 +105,8 @@ class ServerConfig:
     port: int = 0
     admin_token: str | None = None
     client_ca: Path | None = None
+    issuers: tuple[Issuer, ...] = ()
+    audit: AuditConfig | None = None
     extra_routes: Mapping[str, AsgiApp] = field(default_factory=dict[str, AsgiApp])
     metrics: Callable[[], bytes] | None = None
     observer: Callable[[RequestRecord], None] | None = None

@@ -32,7 +32,7 @@ class Request:
         limits: Bounds on the body.
     """
 
-    __slots__ = ("_limits", "headers", "method", "path", "query", "receive", "user")
+    __slots__ = ("_limits", "headers", "method", "path", "query", "receive", "sent", "user")
 
     def __init__(self, scope: Scope, receive: Receive, user: User, limits: Limits) -> None:
         self.method: str = scope["method"]
@@ -41,6 +41,8 @@ class Request:
         query: bytes = scope["query_string"]
         self.query: dict[str, str] = dict(parse_qsl(query.decode("latin-1"))) if query else {}
         self.receive = receive
+        self.sent = b""
+        """The body, once it has been read."""
         self.user = user
         self._limits = limits
 
@@ -84,7 +86,8 @@ class Request:
                 )
             parts.append(part)
             if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                self.sent = parts[0] if len(parts) == 1 else b"".join(parts)
+                return self.sent
 
     async def json(self) -> Any:
         """The body as a JSON value, whatever its encoding: JSON, YAML or Kubernetes' protobuf.

@@ -8,7 +8,8 @@ import time
 import orjson
 
 from isthmus.apiserver import crds, defaults, key_rotation, kinds, maintenance
-from isthmus.apiserver.authentication import Authentication
+from isthmus.apiserver.audit import AuditLog, Seen
+from isthmus.apiserver.authentication import CALLER, Authentication
 from isthmus.apiserver.authn import TokenFile, User
 from isthmus.apiserver.config import (
     AsgiApp,
@@ -30,6 +31,7 @@ from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listening import Listener
 from isthmus.apiserver.maintenance import Download, Maintenance
 from isthmus.apiserver.objects import Objects
+from isthmus.apiserver.oidc import OidcTokens
 from isthmus.apiserver.openapi import OpenApi
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry
@@ -38,7 +40,7 @@ from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.secretbox import SecretBox
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
-from isthmus.apiserver.targets import parse_path, verb_of
+from isthmus.apiserver.targets import Target, parse_path, verb_of
 from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +60,9 @@ class ApiServer:
         accounts = ServiceAccountTokens(store, tokens.key)
         self._registry = Registry()
         self._authorizer = Authorizer(store)
-        self._authentication = Authentication(tokens, accounts, self._authorizer)
+        self._authentication = Authentication(
+            tokens, accounts, OidcTokens(config.issuers), self._authorizer
+        )
         rules = builtin_rules(self._authorizer.may_grant)
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
@@ -70,6 +74,7 @@ class ApiServer:
             store, self._registry, self._objects, self._authorizer,
             Reviews(self._authorizer, self._authentication.holder), accounts, config.limits,
         )  # fmt: skip
+        self._audit = AuditLog(config.audit) if config.audit else None
         self._stopping = asyncio.Event()
         self._listening: Listener | None = None
         self.app: AsgiApp = self._answer
@@ -164,6 +169,8 @@ class ApiServer:
         finally:
             if self._config.observer is not None:
                 self._config.observer(exchange.record())
+            if self._audit is not None:
+                self._audit.record(exchange.seen("ResponseComplete"))
 
     async def _route(self, exchange: "_Exchange", receive: Receive) -> None:
         path = exchange.path
@@ -182,8 +189,12 @@ class ApiServer:
                 await app({**exchange.scope, "isthmus.user": user}, receive, exchange.send)
                 return
         request = Request(exchange.scope, receive, user, self._config.limits)
+        exchange.request = request
         answer = await self._dispatch(exchange, request)
         if isinstance(answer, Watch):
+            if self._audit is not None:
+                exchange.code = 200
+                self._audit.record(exchange.seen("ResponseStarted"))
             await answer.respond(exchange.send, self._stopping)
         else:
             await answer.send(exchange.send)
@@ -198,10 +209,7 @@ class ApiServer:
         if root in ("api", "apis"):
             target = parse_path(parts)
             verb = verb_of(request.method, target, watch=request.flag("watch"))
-            exchange.verb, exchange.resource = (
-                verb,
-                target.full + (f".{target.group}" if target.group else ""),
-            )
+            exchange.verb, exchange.target = verb, target
             return await self._handlers.answer(request, target, verb)
         if root == "openapi":
             return self._openapi.answer(request, parts)
@@ -245,6 +253,8 @@ class ApiServer:
         await self._collector.stop()
         await self._expiry.stop()
         await self._store.close()
+        if self._audit is not None:
+            self._audit.close()
         gc.unfreeze()
 
 
@@ -259,16 +269,22 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 class _Exchange:
     """One request and what becomes of it."""
 
-    __slots__ = ("_send", "_started", "code", "path", "resource", "scope", "user", "verb")
+    __slots__ = (
+        "_received", "_send", "_started", "code", "path", "request", "scope", "target", "user",
+        "verb",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, send: Send) -> None:
         path: str = scope["path"]
         self.scope = scope
         self.path = path.rstrip("/") or "/"
         self.user = _NOBODY
-        self.verb = self.resource = ""
+        self.verb = ""
+        self.target: Target | None = None
+        self.request: Request | None = None
         self.code = 0
         self._send = send
+        self._received = time.time()
         self._started = time.perf_counter()
 
     async def send(self, message: Message) -> None:
@@ -282,6 +298,13 @@ class _Exchange:
 
     def record(self) -> RequestRecord:
         seconds = time.perf_counter() - self._started
-        return RequestRecord(
-            self.verb, self.resource, self.code, seconds, self.user.name, self.path
-        )
+        resource = self.target.qualified if self.target else ""
+        return RequestRecord(self.verb, resource, self.code, seconds, self.user.name, self.path)
+
+    def seen(self, stage: str) -> Seen:
+        caller: User = self.scope.get(CALLER, _NOBODY)
+        verb = self.verb or self.scope["method"].lower()
+        return Seen(
+            self.scope, verb, self.target, caller, self.user, self.code, stage, self._received,
+            self.request,
+        )  # fmt: skip

@@ -33,6 +33,11 @@ class Target:
         """Resource with its subresource, as rights name it."""
         return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
+    @property
+    def qualified(self) -> str:
+        """The same with its group, as metrics name it."""
+        return f"{self.full}.{self.group}" if self.group else self.full
+
 
 def parse_path(parts: list[str]) -> Target:
     """The target of a path below `/api` or `/apis`, split into its parts.

@@ -44,6 +44,17 @@ def up(
         Path | None,
         typer.Option("--client-ca", help="Authorities whose client certificates log users in."),
     ] = None,
+    authentication_config: Annotated[
+        Path | None,
+        typer.Option("--authentication-config", help="Issuers of OpenID Connect tokens."),
+    ] = None,
+    audit_log: Annotated[
+        Path | None, typer.Option("--audit-log", help="Write who did what into this file.")
+    ] = None,
+    audit_policy: Annotated[
+        Path | None,
+        typer.Option("--audit-policy", help="What goes into it; else a line for each request."),
+    ] = None,
     log_format: Annotated[
         str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
     ] = "console",
@@ -61,6 +72,9 @@ def up(
         sandbox=sandbox,
         lab_scale=lab_scale,
         client_ca=client_ca,
+        authentication_config=authentication_config,
+        audit_log=audit_log,
+        audit_policy=audit_policy,
         log_json=log_format == "json",
         log_level=log_level.upper(),
         otel_endpoint=otel_endpoint,

@@ -13,7 +13,17 @@ import structlog
 from prometheus_client import Histogram, generate_latest
 
 from isthmus import controllers, drivers
-from isthmus.apiserver import ApiServer, RequestRecord, ServerConfig
+from isthmus.apiserver import (
+    ApiServer,
+    RequestRecord,
+    ServerConfig,
+    audit_policy,
+    authentication_config,
+)
+from isthmus.apiserver.audit_policy import Policy
+from isthmus.apiserver.authentication_config import Issuer
+from isthmus.apiserver.config import AuditConfig
+from isthmus.apiserver.configuration import InvalidConfiguration
 from isthmus.apiserver.database import StorageFailed
 from isthmus.apiserver.tls import ClockIsBehind
 from isthmus.app import install, shipped, tracing
@@ -59,6 +69,10 @@ class Settings:
     """Share of AWS's delays that the lab takes; None: the lab's own default."""
     client_ca: Path | None = None
     """Authorities of client certificates."""
+    authentication_config: Path | None = None
+    """Issuers of OpenID Connect tokens."""
+    audit_log: Path | None = None
+    audit_policy: Path | None = None
     log_json: bool = False
     log_level: str = "INFO"
     otel_endpoint: str = ""
@@ -138,6 +152,8 @@ async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
         data_dir=settings.data_dir,
         port=port,
         client_ca=settings.client_ca,
+        issuers=_issuers(settings),
+        audit=_audit(settings),
         extra_routes={PREFIX: routes},
         metrics=generate_latest,
         observer=_observe,
@@ -159,6 +175,33 @@ async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
             Exit.CONFLICT,
         ) from exc
     return server
+
+
+def _issuers(settings: Settings) -> tuple[Issuer, ...]:
+    if settings.authentication_config is None:
+        return ()
+    try:
+        return authentication_config.load(settings.authentication_config)
+    except InvalidConfiguration as exc:
+        raise CommandFailed(f"--authentication-config: {exc}", Exit.USAGE) from exc
+
+
+def _audit(settings: Settings) -> AuditConfig | None:
+    if settings.audit_log is None:
+        if settings.audit_policy is not None:
+            raise CommandFailed("--audit-policy needs --audit-log FILE", Exit.USAGE)
+        return None
+    try:
+        policy = audit_policy.load(settings.audit_policy) if settings.audit_policy else Policy()
+        os.close(os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except InvalidConfiguration as exc:
+        raise CommandFailed(f"--audit-policy: {exc}", Exit.USAGE) from exc
+    except OSError as exc:
+        raise CommandFailed(
+            f"--audit-log: {settings.audit_log}: {exc.strerror}; name a file that you may write",
+            Exit.USAGE,
+        ) from exc
+    return AuditConfig(settings.audit_log, policy)
 
 
 def _observe(record: RequestRecord) -> None:
