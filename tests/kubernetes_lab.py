@@ -16,11 +16,11 @@ import pytest
 from isthmus_lab_kubernetes import building, cgroups
 from isthmus_lab_kubernetes.guests import Guest, guests
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES, Lab
-from tests.openstack_lab import OpenStackLab
+from tests.openstack_lab import OpenStackLab, until
 
 FLAVOR = "m1.guest"
 _OPENSTACK = Path(__file__).parents[1] / "labs" / "kubernetes" / "openstack"
-DRIVERS = (_OPENSTACK / "nova",)
+DRIVERS = (_OPENSTACK / "nova", _OPENSTACK / "ironic")
 
 
 def image_name(minor: str = NEWEST) -> str:
@@ -66,6 +66,13 @@ class GuestCloud:
             warnings.simplefilter("ignore")  # openstacksdk's own, about itself.
             return self._seed(minor, name or image_name(minor))
 
+    def await_metal(self) -> Any:
+        """Wait until Nova has taken up Ironic's nodes; the administrator's connection."""
+        admin: Any = self.openstack.connect("lab-admin")
+        nodes = {node.id for node in admin.baremetal.nodes()}
+        until(lambda: {host.name for host in admin.compute.hypervisors()}, nodes.issubset, 180)
+        return admin
+
     def _seed(self, minor: str, name: str) -> str:
         admin: Any = self.openstack.connect("lab-admin")
         if FLAVOR not in {flavor.name for flavor in admin.compute.flavors()}:
@@ -105,11 +112,11 @@ def why_no_guests(minor: str = NEWEST) -> str:
 
 
 def lab_options() -> list[str]:
-    """What makes an OpenStack lab boot guests, where this machine can boot any."""
+    """What makes an OpenStack lab boot guests, on metal too, where this machine can boot any."""
     if why_no_guests():
         return []
     paths = [word for folder in DRIVERS for word in ("--driver-path", str(folder))]
-    return ["--compute-driver", "guests.GuestDriver", *paths]
+    return ["--compute-driver", "guests.GuestDriver", "--metal-driver", "lab-guest", *paths]
 
 
 @pytest.fixture

@@ -4,16 +4,19 @@ import base64
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isthmus_lab_kubernetes import images
 from isthmus_lab_kubernetes.artefacts import digest
 from isthmus_lab_kubernetes.building import PROGRAMS
+from isthmus_lab_kubernetes.cloud import servers
+from isthmus_lab_kubernetes.cloud.neutron import plug
 from isthmus_lab_kubernetes.config_drive import drive
 from isthmus_lab_kubernetes.machines import Machine, Port
 from isthmus_lab_kubernetes.processes import Process
-from isthmus_lab_kubernetes.settings import GO_SOURCES, RELEASES, Lab, LabError
+from isthmus_lab_kubernetes.settings import GO_SOURCES, NEWEST, RELEASES, Lab, LabError
 
 
 def test_a_machine_is_read_from_json() -> None:
@@ -23,6 +26,46 @@ def test_a_machine_is_read_from_json() -> None:
     assert machine.hostname == "vm-1"
     assert machine.drive == {"a/b": b"x"}
     assert machine.ports == (Port("p-1", "n-1", "fa:16:3e:00:00:01", ("10.0.0.5/24",)),)
+    assert Machine.read(json.loads(json.dumps(machine.request()))) == machine
+
+
+@pytest.mark.parametrize(
+    ("image", "release"),
+    [
+        ({"os_distro": "debian", "kubernetes_version": "v1.35.4"}, ""),
+        ({"os_distro": "lab-guest"}, NEWEST),
+        ({"os_distro": "lab-guest", "kubernetes_version": "v1.35.4"}, "1.35"),
+        ({"os_distro": "lab-guest", "kubernetes_version": "1.35"}, "1.35"),
+    ],
+)
+def test_an_image_decides_what_boots(image: dict[str, str], release: str) -> None:
+    assert servers.release(image) == release
+
+
+def test_a_card_is_told_what_neutron_knows_of_its_port() -> None:
+    route = {"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}
+    first: dict[str, Any] = {"cidr": "10.0.0.0/24", "ip_version": 4, "gateway_ip": "10.0.0.1"}
+    second: dict[str, Any] = {
+        "cidr": "10.1.0.0/16",
+        "ip_version": 4,
+        "gateway_ip": None,
+        "host_routes": [],
+    }
+    subnets = {"s-1": {**first, "host_routes": [route]}, "s-2": second}
+    fixed = [
+        {"ip_address": "10.1.0.5", "subnet_id": "s-2"},
+        {"ip_address": "10.0.0.5", "subnet_id": "s-1"},
+    ]
+    port = {"id": "p", "network_id": "n", "mac_address": "fa:16:3e:00:00:01", "fixed_ips": fixed}
+    assert plug(port, subnets, 1442) == Port(
+        id="p",
+        network="n",
+        mac="fa:16:3e:00:00:01",
+        addresses=("10.1.0.5/16", "10.0.0.5/24"),
+        gateway="10.0.0.1",
+        mtu=1442,
+        routes=(("10.9.0.0/16", "10.0.0.9"),),
+    )
 
 
 @pytest.mark.parametrize("name", ["../etc", "a b", ""])

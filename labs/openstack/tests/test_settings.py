@@ -76,6 +76,17 @@ def test_each_compute_host_has_a_file_without_a_database(tmp_path: Path, venv: P
         assert not file.has_section("database")
 
 
+def test_nodes_of_another_hardware_type_may_still_be_played(tmp_path: Path, venv: Path) -> None:
+    file = RawConfigParser()
+    lab = load(tmp_path, metal_driver="mine", driver_path=[tmp_path])
+    file.read_string(all_files(lab, venv)["ironic/ironic.conf"].replace("[DEFAULT]", "[default]"))
+    assert file["default"]["enabled_hardware_types"] == "mine"
+    assert file["default"]["enabled_deploy_interfaces"] == "mine,fake"
+    assert file["default"]["enabled_boot_interfaces"] == "fake"
+    (ironic,) = [program for program in apis(lab, BINARIES) if program.name == "ironic"]
+    assert str(tmp_path) in ironic.environment["PYTHONPATH"].split(":")
+
+
 def test_a_list_becomes_a_line_for_each_item() -> None:
     assert ini({"a": {"x": ["1", "2"], "y": 3}}) == "[a]\nx = 1\nx = 2\ny = 3\n"
 

@@ -7,13 +7,14 @@ class has them. The image's `kubernetes_version` (1.35, 1.36) chooses the guest'
 ISTHMUS_LAB_KUBERNETES may name the folder with the package isthmus_lab_kubernetes.
 """
 
-import base64
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from keystoneauth1 import loading
@@ -30,9 +31,9 @@ _SOURCE = os.environ.get("ISTHMUS_LAB_KUBERNETES") or str(
     Path(__file__).resolve().parents[2] / "src"
 )
 sys.path.append(_SOURCE)
-from isthmus_lab_kubernetes.cloud import orders  # noqa: E402
-from isthmus_lab_kubernetes.guests import Guest  # noqa: E402
-from isthmus_lab_kubernetes.settings import NEWEST, Lab, LabError  # noqa: E402
+from isthmus_lab_kubernetes.cloud import orders, servers  # noqa: E402
+from isthmus_lab_kubernetes.machines import Machine, Port  # noqa: E402
+from isthmus_lab_kubernetes.settings import LabError  # noqa: E402
 
 LOG = log.getLogger(__name__)
 _WATCH_SECONDS = 2
@@ -44,7 +45,6 @@ class GuestDriver(PlayedDriver):
     def init_host(self, host):
         """Start the lab's agent, and the watch over guests whose power somebody pulls."""
         super().init_host(host)
-        self._lab = Lab(orders.STATE)
         self._agent = None
         self._ensure_agent()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -58,21 +58,22 @@ class GuestDriver(PlayedDriver):
         """Make and boot the guest; a rebuild and an evacuation come here, too."""
         super().spawn(context, instance, image_meta, injected_files, admin_password, allocations,
                       network_info, block_device_info, power_on, accel_info)  # fmt: skip
-        if not _is_guest(instance, image_meta) or network_info is None:
+        release = servers.release(_image(instance, image_meta))
+        if not release or network_info is None:
             return
         self._ensure_agent()
-        self._command("delete", instance)
-        request = {
-            "id": instance.uuid,
-            "hostname": instance.hostname,
-            "ports": [_port(vif) for vif in network_info],
-            "memory_mib": instance.flavor.memory_mb,
-            "cpus": instance.flavor.vcpus,
-            "release": _release(instance),
-            "config_drive": bool(configdrive.required_by(instance)),
-            "drive": _drive(instance, injected_files, network_info),
-        }
-        self._lab_command(["make", "--request"] if not power_on else ["boot", "--request"], request)
+        machine = Machine(
+            id=instance.uuid,
+            hostname=instance.hostname,
+            ports=tuple(_port(vif) for vif in network_info),
+            memory_mib=instance.flavor.memory_mb,
+            cpus=instance.flavor.vcpus,
+            release=release,
+            config_drive=bool(configdrive.required_by(instance)),
+            drive=_drive(instance, injected_files, network_info),
+        )
+        with _failures():
+            _server(instance).boot(machine, power_on=power_on)
 
     def destroy(self, context, instance, network_info, block_device_info=None,
                 destroy_disks=True, destroy_secrets=True):  # fmt: skip
@@ -103,7 +104,7 @@ class GuestDriver(PlayedDriver):
 
     def get_info(self, instance, use_cache=True):
         """The guest's power as it is, whoever switched it."""
-        guest = self._guest(instance)
+        guest = _server(instance).guest
         if not guest.exists:
             return super().get_info(instance, use_cache)
         return hardware.InstanceInfo(
@@ -157,24 +158,19 @@ class GuestDriver(PlayedDriver):
     def attach_interface(self, context, instance, image_meta, vif):
         """Plug a card into the guest."""
         super().attach_interface(context, instance, image_meta, vif)
-        if self._guest(instance).exists:
-            self._lab_command(["plug", instance.uuid], _port(vif))
+        self._command("plug", instance, request=asdict(_port(vif)))
 
     def detach_interface(self, context, instance, vif):
         """Take a card out of the guest."""
-        if self._guest(instance).exists:
-            self._lab_command(["unplug", instance.uuid, vif["id"]])
+        self._command("unplug", instance, vif["id"])
         super().detach_interface(context, instance, vif)
 
     def get_console_output(self, context, instance):
         """What the guest wrote to its console, and what its cloud-init said."""
-        guest = self._guest(instance)
+        guest = _server(instance).guest
         return guest.console() if guest.exists else super().get_console_output(context, instance)
 
     # --- the lab ----------------------------------------------------------------------------------
-
-    def _guest(self, instance):
-        return Guest(self._lab, instance.uuid)
 
     def _resized(self, instance, power_on):
         flavor = instance.flavor
@@ -182,27 +178,15 @@ class GuestDriver(PlayedDriver):
         if power_on:
             self._command("start", instance)
 
-    def _command(self, verb, instance, *options):
+    def _command(self, verb, instance, *options, request=None):
         """Command a guest; nothing for a server that is none."""
-        if self._guest(instance).exists:
-            self._lab_command([verb, instance.uuid, *map(str, options)])
-
-    def _lab_command(self, words, request=None):
-        try:
-            orders.order(words, request)
-        except LabError as error:
-            raise exception.InstanceDeployFailure(reason=str(error)) from error
+        with _failures():
+            _server(instance).order(verb, *options, request=request)
 
     def _ensure_agent(self):
         if self._agent is not None and self._agent.poll() is None:
             return
         loading.load_auth_from_conf_options(CONF, "neutron")  # Makes the options below known.
-        log_in = {
-            "auth_url": CONF.neutron.auth_url.rstrip("/"),
-            "username": CONF.neutron.username,
-            "password": CONF.neutron.password,
-            "project": CONF.neutron.project_name,
-        }
         orders.STATE.mkdir(parents=True, exist_ok=True)
         with (orders.STATE / "agent.log").open("ab") as output:
             self._agent = subprocess.Popen(
@@ -210,7 +194,7 @@ class GuestDriver(PlayedDriver):
                 stdin=subprocess.PIPE, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-        self._agent.stdin.write(json.dumps(log_in))
+        self._agent.stdin.write(json.dumps(orders.log_in(CONF.neutron)))
         self._agent.stdin.close()
 
     def _watch(self):
@@ -219,7 +203,7 @@ class GuestDriver(PlayedDriver):
         while True:
             now = set()
             for uuid in list(self.instances):
-                guest = Guest(self._lab, uuid)
+                guest = servers.Server(uuid).guest
                 if guest.exists and guest.leader:
                     now.add(uuid)
                 elif guest.exists and uuid in running:
@@ -229,15 +213,28 @@ class GuestDriver(PlayedDriver):
             time.sleep(_WATCH_SECONDS)
 
 
-def _is_guest(instance, image_meta):
-    properties = image_meta.properties if image_meta is not None else {}
-    named = instance.system_metadata.get("image_os_distro")
-    return "lab-guest" in (named, properties.get("os_distro") if properties else None)
+@contextmanager
+def _failures():
+    """What the lab cannot do is a failure that Nova knows."""
+    try:
+        yield
+    except LabError as error:
+        raise exception.InstanceDeployFailure(reason=str(error)) from error
 
 
-def _release(instance):
-    wished = instance.system_metadata.get("image_kubernetes_version") or NEWEST
-    return ".".join(wished.removeprefix("v").split(".")[:2])
+def _server(instance):
+    return servers.Server(instance.uuid)
+
+
+def _image(instance, image_meta):
+    """The properties of the server's image that the lab cares for."""
+    known = instance.system_metadata
+    properties = image_meta.properties if image_meta is not None else None
+    named = properties.get("os_distro") if properties else None
+    return {
+        "os_distro": named or known.get("image_os_distro"),
+        "kubernetes_version": known.get("image_kubernetes_version"),
+    }
 
 
 def _port(vif):
@@ -249,22 +246,22 @@ def _port(vif):
         routes += [(str(r["cidr"]), r["gateway"]["address"]) for r in subnet["routes"]]
         if subnet["version"] == 4 and not gateway:
             gateway = (subnet["gateway"] or {}).get("address") or ""
-    return {
-        "id": vif["id"],
-        "network": network["id"],
-        "mac": vif["address"],
-        "addresses": addresses,
-        "gateway": gateway,
-        "routes": routes,
-        "mtu": network["meta"].get("mtu") or 1500,
-    }
+    return Port(
+        id=vif["id"],
+        network=network["id"],
+        mac=vif["address"],
+        addresses=tuple(addresses),
+        gateway=gateway,
+        mtu=network["meta"].get("mtu") or 1500,
+        routes=tuple(routes),
+    )
 
 
 def _drive(instance, injected_files, network_info):
     built = metadata.InstanceMetadata(
         instance, content=injected_files or [], network_info=network_info
     )
-    files = {}
-    for path, data in built.metadata_for_config_drive():
-        files[path] = base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
-    return files
+    return {
+        path: data.encode() if isinstance(data, str) else data
+        for path, data in built.metadata_for_config_drive()
+    }

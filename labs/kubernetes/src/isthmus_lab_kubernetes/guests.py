@@ -21,6 +21,9 @@ _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances"), 8192
 _OWN = ("containerd", "kubelet", "etcd")
 """Folders of /var/lib that lie beside the root: an overlay cannot carry containerd's overlays."""
 
+_PATIENCE = "datasource: {OpenStack: {max_wait: 240, timeout: 30, retries: 8}}"
+"""For cloud-init: else one slow answer of a busy host means a guest without user data."""
+
 
 class Guest:
     """One guest by its name; its folder knows all, so any process may command it."""
@@ -75,7 +78,8 @@ class Guest:
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         self.write_drive(machine.drive)
         source = "ConfigDrive" if machine.config_drive else "OpenStack"
-        put(self.home / "upper/etc/cloud/cloud.cfg.d/99-lab.cfg", f"datasource_list: [{source}]\n")
+        text = f"datasource_list: [{source}]\n{_PATIENCE}\n"
+        put(self.home / "upper/etc/cloud/cloud.cfg.d/99-lab.cfg", text)
         self._write(
             name=self.name,
             hostname=machine.hostname,

@@ -2,7 +2,7 @@
 
 import base64
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from isthmus_lab_kubernetes.settings import NEWEST, LabError
@@ -75,6 +75,11 @@ class Machine:
             config_drive=bool(data.get("config_drive", True)),
             drive={path: base64.b64decode(text) for path, text in data.get("drive", {}).items()},
         )
+
+    def request(self) -> dict[str, Any]:
+        """Return its JSON form, as `read` takes it."""
+        drive = {path: base64.b64encode(data).decode() for path, data in self.drive.items()}
+        return asdict(self) | {"drive": drive}
 
 
 def host_of(address: str) -> str:

@@ -67,6 +67,7 @@ def _wished(options: argparse.Namespace) -> Settings:
         services=options.services.split(",") if options.services else None,
         compute_driver=options.compute_driver,
         driver_path=options.driver_path,
+        metal_driver=options.metal_driver,
         compute_environment=environment or None,
     )
 
@@ -94,6 +95,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--services", help="comma list; what is not named does not run")
     parser.add_argument("--compute-driver", help="MODULE.Class, found in --driver-path")
     parser.add_argument("--driver-path", type=Path, action="append", help="folder of drivers")
+    parser.add_argument("--metal-driver", help="ironic's hardware type, found in --driver-path")
     parser.add_argument(
         "--compute-environment", action="append", metavar="NAME=VALUE", help="for the driver"
     )

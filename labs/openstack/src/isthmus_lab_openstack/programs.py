@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isthmus_lab_openstack.configuration import nova
-from isthmus_lab_openstack.settings import HOST, INSIDE, Settings
+from isthmus_lab_openstack.settings import HOST, INSIDE, PLUGINS, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,11 @@ def _ironic(lab: Settings, binaries: Path) -> Program:
     return Program(
         name="ironic",
         command=(binaries / "python", INSIDE / "ironic_with_faults.py", *configuration),
-        environment={"ISTHMUS_LAB_SERVICE": "ironic"},
+        environment={
+            **lab.compute_environment,
+            "ISTHMUS_LAB_SERVICE": "ironic",
+            "PYTHONPATH": ":".join(map(str, (PLUGINS, *lab.driver_path))),
+        },
         health=lab.url("ironic") + "/",
     )
 

@@ -45,7 +45,8 @@ def register(lab: Settings) -> None:
 
 def seed(lab: Settings) -> None:
     """Make what tests start from, and wait until every service says that it is up."""
-    _run(lab, SEED, {"services": list(lab.services), "computes": lab.computes})
+    facts = {"computes": lab.computes, "metalDriver": lab.metal_driver}
+    _run(lab, SEED, {"services": list(lab.services), **facts})
 
 
 def _run(lab: Settings, program: Path, facts: dict[str, Any]) -> None:

@@ -32,6 +32,9 @@ STANDARD_PORTS = {
     "epmd": 4369, "memcached": 11211,
 }  # fmt: skip
 
+PLAYED_METAL = "fake-hardware"
+"""Ironic's own hardware type, behind which is nothing."""
+
 
 class LabError(Exception):
     """The lab cannot do what it was asked; the message says why and what helps."""
@@ -49,8 +52,11 @@ class Settings:
     compute_driver: str = "played.PlayedDriver"
     """Module and class, looked up in `driver_path` and then among the lab's own drivers."""
     driver_path: tuple[Path, ...] = ()
+    metal_driver: str = PLAYED_METAL
+    """The hardware type of ironic's nodes. One that is not ironic's own has its entry points in a
+    folder of `driver_path`, and there deploy and power interfaces of the same name."""
     compute_environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Variables that the compute services see besides their own, for a driver's settings."""
+    """Variables that nova-compute and ironic see besides their own, for a driver's settings."""
 
     @property
     def etc(self) -> Path:

@@ -1,10 +1,11 @@
 """Read from Neutron's API what is wanted of the networks on which guests are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from isthmus_lab_kubernetes.cloud.identity import Session
 from isthmus_lab_kubernetes.cloud.wanted import Card, Leg, Router, Rule, Wanted
+from isthmus_lab_kubernetes.machines import Port
 
 _Json = dict[str, Any]
 _ROUTER_LEGS = ("network:router_interface", "network:router_interface_distributed")
@@ -36,6 +37,40 @@ def read(session: Session, networks: Iterable[str]) -> Wanted:
         groups=_groups(session, groups),
         routers=made,
         outside=_outside(made, subnets),
+    )
+
+
+def plugs(session: Session, ports: Sequence[str]) -> tuple[Port, ...]:
+    """What DHCP would tell a machine about its cards: these ports, in this order.
+
+    Raises:
+        LabError: Neutron does not answer.
+    """
+    if not ports:
+        return ()
+    found = {port["id"]: port for port in _list(session, "ports", id=list(ports))}
+    used = {port["network_id"] for port in found.values()}
+    subnets = _subnets(session, used)
+    mtus = {item["id"]: item.get("mtu") for item in _list(session, "networks", id=sorted(used))}
+    return tuple(
+        plug(found[port], subnets, mtus[found[port]["network_id"]])
+        for port in ports
+        if port in found
+    )
+
+
+def plug(port: _Json, subnets: dict[str, _Json], mtu: int | None) -> Port:
+    """The card that a port of Neutron's stands for; its first gateway is the default one."""
+    mine = [subnets[ip["subnet_id"]] for ip in port["fixed_ips"]]
+    gateways = [s["gateway_ip"] for s in mine if s["ip_version"] == 4 and s["gateway_ip"]]
+    return Port(
+        id=port["id"],
+        network=port["network_id"],
+        mac=port["mac_address"],
+        addresses=_leg(port, subnets).addresses,
+        gateway=gateways[0] if gateways else "",
+        mtu=mtu or 1500,
+        routes=tuple((r["destination"], r["nexthop"]) for s in mine for r in s["host_routes"]),
     )
 
 

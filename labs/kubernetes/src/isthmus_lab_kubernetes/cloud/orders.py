@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from isthmus_lab_kubernetes.settings import PACKAGE, LabError
 
@@ -31,6 +32,16 @@ def environment() -> dict[str, str]:
     """
     ours = {name: value for name, value in os.environ.items() if name != _MARK}
     return {**ours, "PYTHONPATH": str(PACKAGE.parent)}
+
+
+def log_in(section: Any) -> dict[str, str]:
+    """How a service of the cloud logs in at others, by a section of its configuration."""
+    return {
+        "auth_url": section.auth_url.rstrip("/"),
+        "username": section.username,
+        "password": section.password,
+        "project": section.project_name,
+    }
 
 
 def order(words: Sequence[str], request: object = None) -> None:

@@ -19,7 +19,7 @@ from isthmus_lab_openstack.configuration.common import (
     service_user,
     token_check,
 )
-from isthmus_lab_openstack.settings import HOST, PASSWORD, REGION, Settings
+from isthmus_lab_openstack.settings import HOST, PASSWORD, PLAYED_METAL, REGION, Settings
 
 HEAT_KEY = "Yx6PLjmZ0T1aVb7cNd8eRf9gUh2iWj3k"
 """Heat encrypts its hidden parameters with it; it must have 32 characters."""
@@ -146,12 +146,15 @@ _IRONIC_INTERFACES = {
 
 
 def ironic(lab: Settings, _venv: Path) -> Files:
-    """Bare metal with fake-hardware: API and conductor are one process, without a broker."""
-    interfaces = {f"enabled_{k}_interfaces": v for k, v in _IRONIC_INTERFACES.items()}
+    """Bare metal without machines: API and conductor are one process, without a broker."""
+    known = dict(_IRONIC_INTERFACES)
+    if lab.metal_driver != PLAYED_METAL:
+        known |= {kind: f"{lab.metal_driver},{known[kind]}" for kind in ("deploy", "power")}
+    interfaces = {f"enabled_{kind}_interfaces": names for kind, names in known.items()}
     default = basics(
         lab,
         "ironic",
-        enabled_hardware_types="fake-hardware",
+        enabled_hardware_types=lab.metal_driver,
         rpc_transport="none",
         auth_strategy="keystone",
         default_network_interface="noop",

@@ -1,6 +1,7 @@
 """Gives a new cloud what tests start from, one thread a service. Does nothing twice.
 
-Reads {"services": [...], "computes": 2} from standard input; ends once every service is up.
+Reads {"services": [...], "computes": 2, "metalDriver": "fake-hardware"} from standard input; ends
+once every service is up.
 """
 
 import json
@@ -112,7 +113,7 @@ def heat(cloud, _facts):
     wait("heat", up)
 
 
-def ironic(cloud, _facts):
+def ironic(cloud, facts):
     metal = cloud.baremetal
     have = {node.name: node for node in metal.nodes(details=True)}
     nodes = []
@@ -120,7 +121,7 @@ def ironic(cloud, _facts):
         name = f"bm-{index}"
         node = have.get(name) or metal.create_node(
             name=name,
-            driver="fake-hardware",
+            driver=facts["metalDriver"],
             resource_class="baremetal",
             properties={"cpus": 32, "memory_mb": 131072, "local_gb": 900, "cpu_arch": "x86_64"},
         )

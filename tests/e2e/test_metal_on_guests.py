@@ -1,0 +1,105 @@
+"""A cluster on Ironic whose machines boot: nodes Ready in a real Kubernetes, and given back.
+
+What is played is the metal: a node's machine is a guest, which its deployment boots with the
+server's config drive and its fixed address.
+"""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.api.meta import Json, Resource
+from isthmus.api.v1alpha1 import Cluster, NodePool
+from isthmus.drivers.kubernetes import open_cluster
+from isthmus.runtime.kinds import api_of
+from isthmus_lab_kubernetes import building
+from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
+from tests.cloud_place import Place, place
+from tests.kubernetes_lab import GuestCloud, image_name
+from tests.openstack_census import census
+from tests.openstack_lab import until
+from tests.world import TEAM
+
+pytestmark = [
+    pytest.mark.labs,
+    pytest.mark.openstack,
+    pytest.mark.guests,
+    pytest.mark.timeout(1200),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
+]
+
+BUSYBOX = "docker.io/library/busybox:1.35"
+API = "kubernetes.default.svc.cluster.local"
+NAME = "metal"
+
+
+def a_cluster() -> Cluster:
+    spec: Json = {
+        "offering": "kubernetes-nova",
+        "plan": "bare-metal",
+        "provider": "lab",
+        "kubernetesVersion": RELEASES[NEWEST].removeprefix("v"),
+        "parameters": {"image": image_name(), "ignorePreflightErrors": ["all"]},
+    }
+    return Cluster.model_validate({"metadata": {"name": NAME, "namespace": TEAM}, "spec": spec})
+
+
+def a_pool() -> NodePool:
+    spec: Json = {"cluster": NAME, "plan": "bare-metal", "rollout": {"drainTimeoutSeconds": 30}}
+    return NodePool.model_validate({"metadata": {"name": NAME, "namespace": TEAM}, "spec": spec})
+
+
+async def test_nodes_of_ironic_become_nodes_of_kubernetes(
+    guest_cloud: GuestCloud, tmp_path: Path
+) -> None:
+    guest_cloud.await_metal()
+    lab = guest_cloud.openstack
+    project = lab.auth()["project_name"]
+    before = census(lab, project)
+    async with place(lab, open_cluster) as here, here.life():
+        for wanted in (a_cluster(), a_pool()):
+            await here.store.create(api_of(type(wanted)), wanted.dump())
+        await here.until(ready(here, Cluster), bool, within=400)
+        await here.until(ready(here, NodePool), bool, within=300)
+        assert deployed(here) == {guest.name for guest in guest_cloud.guests()}
+        config = tmp_path / "config"
+        config.write_text((await here.told(f"{NAME}-kubeconfig"))["kubeconfig"])
+        run_a_pod(config)
+        await here.store.delete(api_of(Cluster), TEAM, NAME)
+        await here.until(lambda: here.get(Cluster, NAME), lambda found: found is None, within=240)
+        until(lambda: left(guest_cloud, before, project), lambda found: not found, 60)
+
+
+def ready(here: Place, kind: type[Resource[Any, Any]]) -> Callable[[], Any]:
+    async def read() -> bool:
+        return (await here.get(kind, NAME)).ready
+
+    return read
+
+
+def deployed(here: Place) -> set[str | None]:
+    """The servers that nodes of Ironic are deployed for, with their power on."""
+    nodes = here.admin.baremetal.nodes(details=True)
+    taken = [node for node in nodes if node.provision_state == "active"]
+    assert {node.power_state for node in taken} == {"power on"}
+    return {node.instance_id for node in taken}
+
+
+def run_a_pod(config: Path) -> None:
+    """On the node of the pool, for the control plane takes none; the cluster's DNS answers it."""
+
+    def kubectl(*words: str) -> str:
+        command = [building.kube(NEWEST), "kubectl", "--kubeconfig", config, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    assert kubectl("get", "nodes").count(" Ready ") == 2
+    kubectl("run", "hello", f"--image={BUSYBOX}", "--restart=OnFailure", "--", "nslookup", API)
+    phase = ("get", "pod", "hello", "-o", "jsonpath={.status.phase}")
+    until(lambda: kubectl(*phase), lambda said: said == "Succeeded", 90)
+
+
+def left(cloud: GuestCloud, before: set[tuple[str, str]], project: str) -> list[Any]:
+    return [*(census(cloud.openstack, project) - before), *cloud.left_on_the_host()]
