@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):$(CURDIR)/.cache/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-labs test-clouds test-packages test-clouds-caches lint types docs bench kills crds lock clean
+.PHONY: help demo up test test-labs test-clouds test-packages test-clouds-caches lint types docs bench kills fuzz crds lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -103,6 +103,11 @@ bench: $(VENV)/.dev
 # Kills the API under load again and again; a figure for the release notes, not for every change.
 kills: $(VENV)/.dev
 	PYTHONPATH=src:. $(BIN)/python -m tests.apiserver_kills $(or $(ROUNDS),200)
+
+# Eight tests; an example of theirs holds one to four inputs, 13 together: 100,000 in all.
+fuzz: $(VENV)/.dev
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),7700) $(PYTEST) -q --timeout 7200 --durations 8 \
+	  tests/unit/test_apiserver_fuzz.py tests/contract/test_apiserver_fuzz.py
 
 crds: $(VENV)/.dev
 	GOLDEN=overwrite $(PYTEST) -q tests/unit/test_crd_files.py

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.apiserver_client import DEFINITIONS, WIDGETS, running, widget, widget_definition
+from tests.fuzzing import Memory, examples
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 PATHS = (
@@ -89,13 +90,13 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api() -> Any:
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner, Memory():
         api = Api(runner, Path(folder))
         yield api
         api.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(300)
 @given(REQUESTS)
 def test_odd_requests_are_answered_or_refused(api: Api, wanted: Any) -> None:
     method, path, kind, query, body = wanted

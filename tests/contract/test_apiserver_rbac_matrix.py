@@ -1,0 +1,171 @@
+"""RBAC, systematically: each verb, on each resource, at each scope, is granted alone.
+
+What was granted is then allowed, and everything beside it refused: the same resource with other
+verbs and in other places, and the same verb on every other resource.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.apiserver.kinds import builtin_resources
+from tests.apiserver_client import DEFINITIONS, Answer, Client, running, widget, widget_definition
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+METHODS = {
+    "get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT",
+    "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE",
+}  # fmt: skip
+ON_COLLECTIONS = frozenset(("list", "watch", "create", "deletecollection"))
+MINE, OTHERS, EVERYWHERE = "mine", "others", ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A resource or subresource, and what can be done to it."""
+
+    group: str
+    version: str
+    full: str
+    namespaced: bool
+    verbs: tuple[str, ...]
+
+    def path(self, verb: str, namespace: str) -> str:
+        plural, _, subresource = self.full.partition("/")
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root, *(["namespaces", namespace] if namespace else []), plural]
+        if subresource or verb not in ON_COLLECTIONS:
+            parts.append("a")
+        if subresource:
+            parts.append(subresource)
+        query = "watch=1&timeoutSeconds=1" if verb == "watch" else "dryRun=All"
+        return "/".join(parts) + f"?{query}"
+
+    def places(self, verb: str) -> tuple[str, ...]:
+        """Namespaces in which it can be tried; an empty one is the whole cluster."""
+        if not self.namespaced:
+            return (EVERYWHERE,)
+        across = verb in ("list", "watch")
+        return (MINE, OTHERS, EVERYWHERE) if across else (MINE, OTHERS)
+
+
+def kinds() -> Iterator[Kind]:
+    """Everything built in, and a kind of a definition with its subresources."""
+    for resource in builtin_resources():
+        verbs = tuple(METHODS)
+        yield Kind(resource.group, resource.version, resource.plural, resource.namespaced, verbs)
+        for name in resource.subresources:
+            some = ("create",) if name == "token" else ("get", "update", "patch")
+            full = f"{resource.plural}/{name}"
+            yield Kind(resource.group, resource.version, full, resource.namespaced, some)
+    yield Kind("example.com", "v1", "widgets", True, tuple(METHODS))
+    for name in ("status", "scale"):
+        yield Kind("example.com", "v1", f"widgets/{name}", True, ("get", "update", "patch"))
+
+
+KINDS = tuple(kinds())
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One verb on one resource, in one namespace or (empty) everywhere."""
+
+    kind: Kind
+    verb: str
+    namespace: str
+
+    def allows(self, kind: Kind, verb: str, place: str) -> bool:
+        if (kind, verb) != (self.kind, self.verb):
+            return False
+        return self.namespace == EVERYWHERE or (kind.namespaced and place == self.namespace)
+
+
+async def give(admin: Client, grant: Grant, user: str) -> None:
+    where = f"{RBAC}/namespaces/{grant.namespace}" if grant.namespace else RBAC
+    prefix = "" if grant.namespace else "cluster"
+    rule = {
+        "apiGroups": [grant.kind.group], "resources": [grant.kind.full], "verbs": [grant.verb]
+    }  # fmt: skip
+    kind = "Role" if grant.namespace else "ClusterRole"
+    role: Any = {"metadata": {"name": user}, "rules": [rule]}
+    binding: Any = {
+        "metadata": {"name": user},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": user},
+    }
+    for plural, body in ((f"{prefix}roles", role), (f"{prefix}rolebindings", binding)):
+        made = await admin("POST", f"{where}/{plural}", body)
+        assert made.code == 201, made.body
+
+
+def attempts(grant: Grant) -> Iterator[tuple[Kind, str, str]]:
+    for verb in grant.kind.verbs:
+        for place in grant.kind.places(verb):
+            yield grant.kind, verb, place
+    for kind in KINDS:
+        if kind is not grant.kind and grant.verb in kind.verbs:
+            yield kind, grant.verb, MINE if kind.namespaced else EVERYWHERE
+
+
+def lacks(answer: Answer, user: str, verb: str) -> bool:
+    """Whether a right was missing; a 403 may have other reasons, too."""
+    return answer.code == 403 and f'User "{user}" cannot {verb} ' in answer.json["message"]
+
+
+@pytest.mark.parametrize("namespace", [EVERYWHERE, MINE], ids=["cluster", "namespace"])
+async def test_a_right_is_that_right_and_no_other(tmp_path: Path, namespace: str) -> None:
+    async with running(tmp_path) as (server, admin):
+        await admin("POST", DEFINITIONS, widget_definition())
+        for name in (MINE, OTHERS):
+            await admin("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+            await admin("POST", f"/apis/example.com/v1/namespaces/{name}/widgets", widget())
+        grants = [Grant(kind, verb, namespace) for kind in KINDS for verb in kind.verbs]
+        users = [f"u{number}" for number in range(len(grants))]
+        for grant, user in zip(grants, users, strict=True):
+            await give(admin, grant, user)
+        wrong: list[str] = []
+        for grant, user in zip(grants, users, strict=True):
+            someone = Client(server, "admin")
+            someone.headers.append((b"impersonate-user", user.encode()))
+            for kind, verb, place in attempts(grant):
+                path = kind.path(verb, place)
+                answer = await someone(METHODS[verb], path, {"metadata": {"name": "a"}})
+                if lacks(answer, user, verb) is grant.allows(kind, verb, place):
+                    wrong.append(f"{grant} and {METHODS[verb]} {path}: {answer.code}")
+        assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.mark.parametrize("verb", METHODS)
+async def test_a_right_to_one_name_is_no_right_to_another(tmp_path: Path, verb: str) -> None:
+    """Requests that name no object are not covered by `resourceNames`, but for lists of one."""
+    async with running(tmp_path) as (server, admin):
+        rule: Any = {
+            "apiGroups": [""], "resources": ["configmaps"], "verbs": [verb], "resourceNames": ["a"]
+        }  # fmt: skip
+        role = {"metadata": {"name": "r"}, "rules": [rule]}
+        await admin("POST", f"{RBAC}/clusterroles", role)
+        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "anna"}
+        reference = {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r"
+        }  # fmt: skip
+        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
+        await admin("POST", f"{RBAC}/clusterrolebindings", binding)
+        anna = Client(server, server.issue_token("anna", []))
+        path = "/api/v1/namespaces/default/configmaps"
+        body = {"metadata": {"name": "a"}}
+
+        async def code(suffix: str) -> int:
+            return (await anna(METHODS[verb], path + suffix, body)).code
+
+        query = "?watch=1&timeoutSeconds=1" if verb == "watch" else "?dryRun=All"
+        if verb in ON_COLLECTIONS:
+            assert await code(query) == 403
+            if verb != "create":
+                assert await code(f"{query}&fieldSelector=metadata.name%3Da") != 403
+                assert await code(f"{query}&fieldSelector=metadata.name%3Db") == 403
+        else:
+            assert await code(f"/a{query}") != 403
+            assert await code(f"/b{query}") == 403
