@@ -141,3 +141,26 @@ def test_strategic_patch_deletes() -> None:
     }
 
     assert strategic_patch(target, patch) == {"data": {"b": "2"}, "metadata": {"finalizers": ["b"]}}
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"metadata": {"ownerReferences": [None]}},
+        {"metadata": {"ownerReferences": ["a"]}},
+        {"secrets": [[]]},
+        {"$deleteFromPrimitiveList/finalizers": None},
+        {"$deleteFromPrimitiveList/finalizers": "abc"},
+    ],
+)
+def test_a_strategic_patch_of_the_wrong_shape_is_refused(patch: Any) -> None:
+    with pytest.raises(ApiError, match="must be") as caught:
+        strategic_patch({"metadata": {"ownerReferences": ["odd"]}, "finalizers": ["a"]}, patch)
+    assert caught.value.code == 400
+
+
+def test_copies_of_copies_come_to_an_end() -> None:
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/{n}"} for n in range(60)]
+
+    with pytest.raises(ApiError, match="copies at most"):
+        json_patch({"a": {"x": "y" * 100}}, doubling)

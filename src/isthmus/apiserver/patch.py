@@ -7,10 +7,14 @@ https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kub
 import copy
 from typing import Any, cast
 
-from isthmus.apiserver.errors import unprocessable
-from isthmus.apiserver.jsonvalues import Json, as_list
+import orjson
+
+from isthmus.apiserver.errors import bad_request, unprocessable
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
 MAX_JSON_PATCH_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
+"""Of all copies of one JSON patch together; copies of copies double what they copy."""
 _MERGE_KEYS: dict[str, str | None] = {
     "ownerReferences": "uid",
     "finalizers": None,
@@ -44,13 +48,22 @@ def json_patch(target: Any, operations: Any) -> Any:
     steps = cast("list[Any]", operations)
     if len(steps) > MAX_JSON_PATCH_OPERATIONS:
         raise unprocessable(f"a JSON patch has at most {MAX_JSON_PATCH_OPERATIONS} operations")
-    document = copy.deepcopy(target)
+    document, copied = copy.deepcopy(target), 0
     for step in steps:
         try:
+            copied += _copied_bytes(document, step)
+            if copied > MAX_COPIED_BYTES:
+                raise unprocessable(f"a JSON patch copies at most {MAX_COPIED_BYTES} bytes")
             document = _operate(document, step)
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise unprocessable(f"JSON patch: {_describe(step)} is not possible here") from error
     return document
+
+
+def _copied_bytes(document: Any, step: Json) -> int:
+    if step["op"] != "copy":
+        return 0
+    return len(orjson.dumps(_resolve(document, _pointer(step["from"]))))
 
 
 def _describe(step: Any) -> str:
@@ -140,7 +153,8 @@ def strategic_patch(target: Any, patch: Json) -> Json:
     for name, value in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.split("/", 1)[1]
-            out[field] = [item for item in as_list(out.get(field)) if item not in value]
+            gone = _items(name, value)
+            out[field] = [item for item in as_list(out.get(field)) if item not in gone]
         elif name.startswith("$"):
             continue  # orders and retained keys only matter for lists that are merged
         elif value is None:
@@ -166,7 +180,11 @@ def _strategic_list(current: list[Any], patch: list[Any], name: str) -> list[Any
     if key is None:
         return out + [item for item in patch if item not in out]
     for item in patch:
-        place = next((i for i, old in enumerate(out) if old.get(key) == item.get(key)), None)
+        if not isinstance(item, dict):
+            raise bad_request(f"{name}: every item of the patch must be an object with {key!r}")
+        item = cast("Json", item)
+        places = (i for i, old in enumerate(out) if as_map(old).get(key) == item.get(key))
+        place = next(places, None)
         if item.get("$patch") == "delete":
             if place is not None:
                 del out[place]
@@ -175,3 +193,9 @@ def _strategic_list(current: list[Any], patch: list[Any], name: str) -> list[Any
         else:
             out[place] = strategic_patch(out[place], item)
     return out
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise bad_request(f"{name}: must be a list")
+    return cast("list[Any]", value)
