@@ -38,16 +38,16 @@ SCHEMA = "spec.versions.0.schema"
         ("spec.versions", [], "spec.versions"),
         ("spec.versions.0.storage", False, "spec.versions"),
         ("spec.versions.0.name", "V_1", "spec.versions[0].name"),
-        (SCHEMA, {}, "spec.versions[0].schema.openAPIV3Schema"),
+        (SCHEMA, {}, "spec.validation.openAPIV3Schema"),
         (f"{SCHEMA}.openAPIV3Schema", {"type": "string"},
-         "spec.versions[0].schema.openAPIV3Schema.type"),
+         "spec.validation.openAPIV3Schema.type"),
         (f"{SCHEMA}.openAPIV3Schema.properties.spec", {"description": "no type"},
-         "spec.versions[0].schema.openAPIV3Schema.properties[spec].type"),
+         "spec.validation.openAPIV3Schema.properties[spec].type"),
         (f"{SCHEMA}.openAPIV3Schema.properties.spec", {"type": "object", "$ref": "#/x"},
-         "spec.versions[0].schema.openAPIV3Schema.properties[spec].$ref"),
+         "spec.validation.openAPIV3Schema.properties[spec].$ref"),
         (f"{SCHEMA}.openAPIV3Schema.properties.spec.x-kubernetes-validations",
          [{"rule": "self =="}],
-         "spec.versions[0].schema.openAPIV3Schema.properties[spec]"
+         "spec.validation.openAPIV3Schema.properties[spec]"
          ".x-kubernetes-validations[0].rule"),
         ("spec.conversion", {"strategy": "Webhook"}, "spec.conversion.strategy"),
     ],
@@ -68,7 +68,7 @@ async def test_definition_is_served_at_once_and_established(api: Client) -> None
     assert conditions == {"NamesAccepted": "True", "Established": "True"}
     assert (await api("POST", WIDGETS, widget())).code == 201
     listed = (await api("GET", "/apis/example.com/v1")).json["resources"]
-    assert [r["name"] for r in listed] == ["widgets", "widgets/scale", "widgets/status"]
+    assert [r["name"] for r in listed] == ["widgets", "widgets/status", "widgets/scale"]
 
 
 async def test_definition_survives_a_restart(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ async def test_kind_that_is_going_takes_nothing_new(api: Client) -> None:
     await api("POST", WIDGETS, held)
     await api("DELETE", f"{DEFINITIONS}/widgets.example.com")
 
-    assert (await api("POST", WIDGETS, widget("late"))).code == 405
+    assert (await api("POST", WIDGETS, widget("late"))).code == 403
     await api("PATCH", f"{WIDGETS}/a", {"metadata": {"finalizers": None}}, kind=MERGE)
     await eventually(api, f"{DEFINITIONS}/widgets.example.com", gone)
 

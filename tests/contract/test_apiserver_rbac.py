@@ -69,6 +69,8 @@ async def test_each_verb_needs_its_own_right(
 ) -> None:
     every = [request[0] for request in REQUESTS if request[0] != verb]
     await grant(admin, "mine", resources=["widgets"], verbs=every)
+    if verb == "update":
+        body = (await admin("GET", MINE + path)).json
     refused = await tenant(method, MINE + path, body, kind=MERGE)
     assert refused.code == 403
 
@@ -186,7 +188,7 @@ async def test_reviews_agree_with_what_is_enforced(admin: Client, tenant: Client
     rules = await tenant(
         "POST", f"{reviews}/selfsubjectrulesreviews", {"spec": {"namespace": "mine"}}
     )
-    assert rules.json["status"]["resourceRules"][0]["verbs"] == ["get"]
+    assert ["get"] in [rule["verbs"] for rule in rules.json["status"]["resourceRules"]]
 
 
 async def test_who_am_i(tenant: Client) -> None:
@@ -194,7 +196,7 @@ async def test_who_am_i(tenant: Client) -> None:
 
     info = (await tenant("POST", path, {})).json["status"]["userInfo"]
 
-    assert info == {"username": "tenant", "groups": ["system:authenticated", "tenants"]}
+    assert info == {"username": "tenant", "groups": ["tenants", "system:authenticated"]}
 
 
 async def test_without_a_token_nothing_is_answered_but_health(

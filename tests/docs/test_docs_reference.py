@@ -10,8 +10,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from isthmus.app import home
 from isthmus.app.commands import command
 from isthmus.runtime import telemetry
+from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.docs import cli_reference, reference
 from tests.docs.blocks import ROOT, blocks, pages
+from tests.oracle.page import page as oracle_page
 
 COMMAND = typer.main.get_command(command())
 VERBS = [path for path, _ in cli_reference.leaves(COMMAND)]
@@ -31,6 +33,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "kinds.md": reference.kinds_page,
     "metrics.md": metrics_page,
     "errors.md": reference.errors_page,
+    "embedded-api-differences.md": lambda: oracle_page(RELEASES[NEWEST]),
 }
 
 

@@ -112,7 +112,7 @@ def test_json_patch_never_fails_in_another_way(target: Any, operations: Any) -> 
     try:
         json_patch(target, operations)
     except ApiError as error:
-        assert error.code == 422  # noqa: PT017 - not raising is right as well
+        assert error.code in (400, 422)  # noqa: PT017 - not raising is right as well
 
 
 def test_strategic_patch_merges_owners_and_finalizers() -> None:

@@ -4,10 +4,12 @@ Where to look, from the disk to the network:
 
 - kept: `store` (the image, group commit), `database` (the file), `history` (what watches read),
   `secretbox` and `key_rotation` (encryption), `backup`, `maintenance`;
-- known kinds: `kinds` and `rules` (built-in), `crds` (anybody's), `resources` (the registry),
-  `schema` and `expressions` (validation), `metadata`, `defaults`;
-- writes: `objects` (create, update, delete), `preconditions`, `patch`, `applied`, `ownership` and
-  `fields` (server-side apply), `scale`; afterwards `garbage` and `expiry`;
+- known kinds: `kinds` and `rules` (built-in; `rbacrules`, `secretrules`), `crds` and `crdchecks`
+  (anybody's), `resources` (the registry), `schema`, `refusals` and `expressions` (validation),
+  `metadata`, `defaults`;
+- writes: `objects` (create, update, delete), `parameters`, `preconditions`, `deletion`, `patch`,
+  `applied`, `typedcheck`, `ownership` and `fields` (server-side apply), `scale`, `quotas`;
+  afterwards `garbage`, `namespaces`, `aggregation` (by `chores`) and `expiry`;
 - reads: `listing`, `watching`, `selectors`, `jsonpath`, `tables`;
 - who and what: `authentication` by `authn`, `service_accounts`, `oidc` and
   `client_certificates`; `rbac`, `reviews`; what happened: `audit`;

@@ -22,6 +22,7 @@ class Options:
         validation: What happens to unknown fields: `Ignore`, `Warn` or `Strict`.
         subresource: Empty, `status` or `scale`.
         patched: Whether the object is the outcome of a patch.
+        duplicates: Fields that the body says more than once.
     """
 
     user: User
@@ -30,6 +31,7 @@ class Options:
     validation: str = "Warn"
     subresource: str = ""
     patched: bool = False
+    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

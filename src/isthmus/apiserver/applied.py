@@ -7,6 +7,7 @@ from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import prune
 from isthmus.apiserver.targets import Target
+from isthmus.apiserver.typedcheck import mismatches
 
 _STATUS_PARTS = ("apiVersion", "kind", "metadata", "status")
 
@@ -27,15 +28,13 @@ def applied_configuration(resource: Resource, target: Target, value: Any) -> Jso
     wanted = {name: part for name, part in cast("Json", value).items() if part is not None}
     said = (wanted.get("apiVersion"), wanted.get("kind"))
     if said != (resource.group_version, resource.kind):
-        raise bad_request(
-            f"the applied configuration must be a {resource.kind} of {resource.group_version}"
-        )
+        raise bad_request(f"invalid object type: {said[0] or '/'}, Kind={said[1] or ''}")
     wanted["metadata"] = _metadata(resource, target, wanted.get("metadata", {}))
     if target.subresource == "status":
         wanted = {name: part for name, part in wanted.items() if name in _STATUS_PARTS}
     elif resource.has_status:
         wanted.pop("status", None)
-    _refuse_unknown(resource, target, wanted)
+    _refuse_untyped(resource, target, wanted)
     return wanted
 
 
@@ -45,22 +44,29 @@ def _metadata(resource: Resource, target: Target, value: Any) -> Json:
     metadata = cast("Json", value)
     if metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
-    if metadata.setdefault("name", target.name) != target.name:
-        raise bad_request("the name of the object does not match the name on the URL")
+    name = metadata.setdefault("name", target.name)
+    if name != target.name:
+        raise bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+        )
     if resource.namespaced and metadata.setdefault("namespace", target.namespace) != (
         target.namespace
     ):
-        raise bad_request("the namespace of the object does not match the namespace on the URL")
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     return metadata
 
 
-def _refuse_unknown(resource: Resource, target: Target, wanted: Json) -> None:
-    """An applied field that the schema does not know could be neither owned nor kept."""
+def _refuse_untyped(resource: Resource, target: Target, wanted: Json) -> None:
+    """What the schema does not know, or knows otherwise, can be neither owned nor merged."""
     unknown: list[str] = []
     prune(wanted, resource.schema.raw, unknown, whole=True)
-    if unknown:
+    wrong = [f".{field}: field not declared in schema" for field in unknown]
+    wrong += mismatches(wanted, resource.schema.merging)
+    if wrong:
         place = f"{target.namespace}/{target.name}; {resource.group_version}"
-        listed = ", ".join(f".{field}: field not declared in schema" for field in unknown)
         raise bad_request(
-            f"failed to create typed patch object ({place}, Kind={resource.kind}): {listed}"
+            f"failed to create typed patch object ({place}, Kind={resource.kind}): "
+            + (wrong[0] if len(wrong) == 1 else "errors:\n  " + "\n  ".join(wrong))
         )

@@ -62,19 +62,49 @@ _CLUSTER_ROLES = (
         ("admin",),
     ),
 )
-_CLUSTER_ADMIN_BINDING: Json = {
-    "metadata": {"name": "cluster-admin"},
-    "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-    "subjects": [{"kind": "Group", "apiGroup": RBAC, "name": MASTERS}],
-}
+_PUBLIC_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_DISCOVERY_PATHS = [
+    "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
+    "/readyz", "/version", "/version/",
+]  # fmt: skip
+_EVERYBODY = (
+    _role("system:discovery", [{"nonResourceURLs": _DISCOVERY_PATHS, "verbs": ["get"]}]),
+    _role("system:public-info-viewer", [{"nonResourceURLs": _PUBLIC_PATHS, "verbs": ["get"]}]),
+    _role(
+        "system:basic-user",
+        [
+            {
+                "apiGroups": ["authorization.k8s.io"],
+                "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+                "verbs": ["create"],
+            },
+            {
+                "apiGroups": ["authentication.k8s.io"],
+                "resources": ["selfsubjectreviews"],
+                "verbs": ["create"],
+            },
+        ],
+    ),
+)
+"""What every user may do, bound to all who are authenticated."""
+
+
+def _binding(role: str, group: str) -> Json:
+    return {
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "Group", "apiGroup": RBAC, "name": group}],
+    }
 
 
 def ensure(objects: Objects) -> None:
     """Stage what is missing; what is there stays as somebody may have changed it."""
     wanted = [("", "namespaces", {"metadata": {"name": name}})
               for name in ("default", "kube-system", "kube-public")]  # fmt: skip
-    wanted += [(RBAC, "clusterroles", role) for role in _CLUSTER_ROLES]
-    wanted.append((RBAC, "clusterrolebindings", _CLUSTER_ADMIN_BINDING))
+    wanted += [(RBAC, "clusterroles", role) for role in (*_CLUSTER_ROLES, *_EVERYBODY)]
+    bindings = [_binding("cluster-admin", MASTERS)]
+    bindings += [_binding(role["metadata"]["name"], AUTHENTICATED) for role in _EVERYBODY]
+    wanted += [(RBAC, "clusterrolebindings", binding) for binding in bindings]
     for group, plural, template in wanted:
         resource = objects.registry.get(group, "v1", plural)
         name: str = template["metadata"]["name"]

@@ -3,6 +3,8 @@
 Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 
+import base64
+import hashlib
 from collections.abc import Sequence
 
 from isthmus.apiserver.crds import version_priority
@@ -17,6 +19,11 @@ _FOREIGN_KINDS: dict[str, Json] = {
     "scale": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
     "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
 }
+
+_CUSTOM_VERBS = (
+    "delete", "deletecollection", "get", "list", "patch", "create", "update", "watch",
+)  # fmt: skip
+"""In the order in which Kubernetes lists those of custom kinds."""
 
 VERSION: Json = {
     "major": "1",
@@ -90,10 +97,10 @@ class Discovery:
                 "singularName": resource.singular or resource.kind.lower(),
                 "namespaced": resource.namespaced,
                 "kind": resource.kind,
-                "verbs": list(resource.verbs),
+                "verbs": list(_CUSTOM_VERBS if resource.custom else resource.verbs),
             }
-            entries.append({**entry, **_naming(resource)})
-            for name in sorted(resource.subresources):
+            entries.append({**entry, **_naming(resource), "storageVersionHash": _hash(resource)})
+            for name in sorted(resource.subresources, reverse=True):
                 kind = _subresource_kind(resource, name)
                 entries.append({
                     "name": f"{resource.plural}/{name}",
@@ -158,7 +165,7 @@ def _aggregated_entry(resource: Resource) -> Json:
         "responseKind": _gvk(resource),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular or resource.kind.lower(),
-        "verbs": list(resource.verbs),
+        "verbs": list(_CUSTOM_VERBS if resource.custom else resource.verbs),
         **_naming(resource),
         "subresources": [
             {
@@ -166,9 +173,15 @@ def _aggregated_entry(resource: Resource) -> Json:
                 "responseKind": _subresource_kind(resource, name),
                 "verbs": _subresource_verbs(name),
             }
-            for name in sorted(resource.subresources)
+            for name in sorted(resource.subresources, reverse=True)
         ],
     }
+
+
+def _hash(resource: Resource) -> str:
+    """Changes when objects are stored in another version; all versions of a kind share one here."""
+    stored = f"{resource.group}/{resource.stored_version}/{resource.kind}"
+    return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 
 def _gvk(resource: Resource) -> Json:

@@ -55,10 +55,17 @@ class Cause:
             "FieldValueForbidden": "Forbidden",
             "FieldValueNotSupported": "Unsupported value",
             "FieldValueTooLong": "Too long",
+            "FieldValueTooMany": "Too many",
+            "FieldValueDuplicate": "Duplicate value",
         }.get(self.reason, "Invalid value")
         return (
             f"{self.field}: {label}: {self.message}" if self.message else f"{self.field}: {label}"
         )
+
+    def shown(self) -> Json:
+        """The cause within the `details` of a Status."""
+        message = self.sentence().removeprefix(self.field + ": ")
+        return {"reason": self.reason, "message": message, "field": self.field}
 
 
 class ApiError(Exception):
@@ -88,9 +95,14 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            "details": self.details,
+            **self._details(),
             "code": self.code,
         }
+
+    def _details(self) -> Json:
+        """What clients find under `details`, without what is empty there."""
+        told = {name: value for name, value in self.details.items() if value}
+        return {"details": told} if told or self.reason == "Invalid" else {}
 
 
 def _details(resource: Named, name: str) -> Json:
@@ -100,6 +112,13 @@ def _details(resource: Named, name: str) -> Json:
 def bad_request(message: str) -> ApiError:
     """The request cannot be understood."""
     return ApiError(400, "BadRequest", message)
+
+
+def not_supported(resource: Named, verb: str) -> ApiError:
+    """The resource exists, and this cannot be done with it."""
+    message = f'{verb} is not supported on resources of kind "{resource.qualified}"'
+    details: Json = {"group": resource.group, "kind": resource.plural}
+    return ApiError(405, "MethodNotAllowed", message, details)
 
 
 def unknown_path() -> ApiError:
@@ -135,23 +154,23 @@ def forbidden(resource: Named, name: str, why: str) -> ApiError:
     return ApiError(403, "Forbidden", message, _details(resource, name))
 
 
-def invalid(resource: Named, name: str, causes: Sequence[Cause]) -> ApiError:
-    """The object breaks its schema or a rule of its kind."""
+def invalid(resource: Named, name: str, causes: Sequence[Cause], *, named: str = "") -> ApiError:
+    """The object breaks its schema or a rule of its kind.
+
+    Args:
+        resource: The kind.
+        name: The object.
+        causes: What is wrong.
+        named: What is said to be invalid, where that is not the kind.
+    """
     sentences = [cause.sentence() for cause in causes]
     listed = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
-    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    kind = named or (f"{resource.kind}.{resource.group}" if resource.group else resource.kind)
     details: Json = {
         "name": name,
         "group": resource.group,
-        "kind": resource.kind,
-        "causes": [
-            {
-                "reason": cause.reason,
-                "message": cause.sentence().removeprefix(cause.field + ": "),
-                "field": cause.field,
-            }
-            for cause in causes
-        ],
+        "kind": resource.plural if named else resource.kind,
+        "causes": [cause.shown() for cause in causes],
     }
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details)
 

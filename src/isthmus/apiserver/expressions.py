@@ -13,6 +13,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, cast
 
+import orjson
+
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
@@ -27,6 +29,8 @@ class _Rule:
     """One rule of a schema."""
 
     declared: Json
+    hidden: bool = False
+    """Whether the value that it is about may not be shown."""
 
     @property
     def text(self) -> str:
@@ -58,7 +62,10 @@ class _Rule:
         except _EVALUATION_ERRORS as error:
             return Cause(path, f"rule {self.text!r} cannot be evaluated: {type(error).__name__}")
         text = said or self.declared.get("message") or f"failed rule: {self.text}"
-        return Cause(path, str(text), str(self.declared.get("reason") or "FieldValueInvalid"))
+        reason = str(self.declared.get("reason") or "FieldValueInvalid")
+        if reason == "FieldValueInvalid" and not isinstance(value, dict | list):
+            text = f"{'<hidden>' if self.hidden else orjson.dumps(value).decode()}: {text}"
+        return Cause(path, str(text), reason)
 
 
 def _compile(text: str) -> Callable[[Json], Any]:
@@ -102,13 +109,22 @@ class Rules:
                 yield from inner.check(item, before.get(name, _MISSING), place)
 
 
-def rules_of(schema: Json) -> Rules:
-    """The rules that a structural schema declares."""
-    properties = {name: rules_of(part) for name, part in as_map(schema.get("properties")).items()}
+def rules_of(schema: Json, *, hidden: bool = False) -> Rules:
+    """The rules that a structural schema declares.
+
+    Args:
+        schema: The schema.
+        hidden: Whether it is part of a value that may not be shown.
+    """
+    hidden = hidden or schema.get("format") == "password" or bool(schema.get("writeOnly"))
+    properties = {
+        name: rules_of(part, hidden=hidden)
+        for name, part in as_map(schema.get("properties")).items()
+    }
     items = schema.get("items") or schema.get("additionalProperties")
-    entries = rules_of(as_map(items)) if items else Rules()
+    entries = rules_of(as_map(items), hidden=hidden) if items else Rules()
     return Rules(
-        [_Rule(as_map(rule)) for rule in as_list(schema.get(_RULES))],
+        [_Rule(as_map(rule), hidden) for rule in as_list(schema.get(_RULES))],
         {name: part for name, part in properties.items() if part},
         entries or None,
     )

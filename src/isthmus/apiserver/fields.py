@@ -38,7 +38,7 @@ METADATA: Final[Json] = {
 UNTYPED: Final[Json] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _SYSTEM_FIELDS = frozenset((
     "name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation",
-    "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName",
+    "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds",
 ))  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from collections.abc import Callable
 import orjson
 
 from isthmus.apiserver import crds
+from isthmus.apiserver.deletion import FOREGROUND, ORPHAN
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.history import Event, Record
 from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
-from isthmus.apiserver.objects import FOREGROUND, ORPHAN, Objects
+from isthmus.apiserver.namespaces import tell_what_is_left
+from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 
 _LOG = logging.getLogger(__name__)
@@ -155,14 +157,22 @@ class Collector:
         return False
 
     def _empty_namespace(self, collection: Collection, record: Record) -> bool:
-        left, name = 0, record.key[1]
+        name, left = record.key[1], dict[str, list[Record]]()
         for home in self._store.collections():
             for key in list(home.within(name))[:_AT_ONCE]:
-                left += 1
-                if b'"deletionTimestamp":' not in home.records[key].body:
-                    self._delete(home, home.records[key], "Background")
+                found = home.records[key]
+                left.setdefault(home.name, []).append(found)
+                if b'"deletionTimestamp":' not in found.body:
+                    self._delete(home, found, "Background")
         if not left:
             self._finish_namespace(collection, record)
+        else:
+            held = {
+                home: [r for r in found if b'"finalizers":' in r.body]
+                for home, found in left.items()
+            }
+            if any(held.values()):
+                self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, held))
         return False
 
     def _finish_namespace(self, collection: Collection, record: Record) -> None:

@@ -3,20 +3,30 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 
-from isthmus.apiserver import listing, ownership, patch, reviews, scale, selectors
+from isthmus.apiserver import http, listing, ownership, parameters, patch, reviews, scale, selectors
 from isthmus.apiserver.admission import Options, Result
 from isthmus.apiserver.applied import applied_configuration
 from isthmus.apiserver.config import Limits
-from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, not_found, unknown_path
+from isthmus.apiserver.errors import (
+    ApiError,
+    bad_request,
+    conflict,
+    not_found,
+    not_supported,
+    unknown_path,
+)
 from isthmus.apiserver.history import Record
-from isthmus.apiserver.http import Request, Response, load
+from isthmus.apiserver.http import Request, Response
+from isthmus.apiserver.http import load as load_body
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.listing import View, Wanted, view_of
 from isthmus.apiserver.objects import Objects
+from isthmus.apiserver.preconditions import check_preconditions
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import Reviews
@@ -27,7 +37,10 @@ from isthmus.apiserver.watching import Watch
 
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json",
             "application/strategic-merge-patch+json", "application/apply-patch+yaml")  # fmt: skip
-_POLICIES = ("Background", "Foreground", "Orphan")
+_OPTIONS = {
+    "POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions",
+    "DELETE": "DeleteOptions",
+}  # fmt: skip
 
 
 class Handlers:
@@ -68,7 +81,13 @@ class Handlers:
             ApiError: It is refused.
         """
         review = reviews.find(target.group, target.version, target.plural)
-        if review is not None and verb == "create":
+        if review is not None:
+            if verb != "create":
+                raise ApiError(
+                    405,
+                    "MethodNotAllowed",
+                    "the server does not allow this method on the requested resource",
+                )
             return await self._review(request, target, review)
         # Rights come first: who may not see a resource does not learn whether it exists.
         name = target.name
@@ -78,34 +97,45 @@ class Handlers:
         self._authorizer.require(request.user, action)
         resource = self._registry.get(target.group, target.version, target.plural)
         self._check_target(resource, target, verb)
+        form = http.form_of(request.header(b"accept"))
+        response = await self._carry_out(request, resource, target, verb)
+        if form and isinstance(response, Response):
+            response = response.in_yaml()
+        if resource.warning:
+            response.warnings.append(resource.warning)
+        return response
+
+    async def _carry_out(
+        self, request: Request, resource: Resource, target: Target, verb: str
+    ) -> Response | Watch:
         if verb == "get":
+            self._check_version(request)
             return self._get(request, resource, target)
         if verb in ("list", "watch"):
             return self._list(request, resource, target, watch=verb == "watch")
         if target.subresource == "token":
             return await self._token(request, resource, target)
-        response = await self._write(request, resource, target, verb)
-        if resource.warning:
-            response.warnings.append(resource.warning)
-        return response
+        return await self._write(request, resource, target, verb)
 
     def _check_target(self, resource: Resource, target: Target, verb: str) -> None:
         if target.subresource and target.subresource not in resource.subresources:
-            raise unknown_path()
+            raise not_found(resource, target.name) if resource.custom else unknown_path()
         if target.namespace and not resource.namespaced:
             raise unknown_path()
         if resource.namespaced and not target.namespace and (target.name or verb == "create"):
             raise unknown_path()
         allowed = ("create",) if target.subresource == "token" else ("get", "update", "patch")
         if target.subresource and verb not in allowed:
-            raise ApiError(405, "MethodNotAllowed", f"{verb} is not supported on {target.full}")
+            raise not_supported(resource, verb)
 
     async def _review(self, request: Request, target: Target, review: reviews.Review) -> Response:
         if target.plural not in reviews.SELF_SERVICE:
             action = Action("create", target.group, target.plural, target.namespace)
             self._authorizer.require(request.user, action)
         asked = await request.object()
-        return Response.json(await self._reviewer.answer(review, asked, request.user), 201)
+        return Response.json(
+            await self._reviewer.answer(review, asked, request.user, target.namespace), 201
+        )
 
     async def _token(self, request: Request, resource: Resource, target: Target) -> Response:
         record = self._record(resource, target)
@@ -131,6 +161,11 @@ class Handlers:
             raise not_found(resource, target.name)
         return record
 
+    def _check_version(self, request: Request) -> None:
+        """A read is always of now; it only must not be older than what the caller has seen."""
+        if "resourceVersion" in request.query:
+            listing.wanted_version(request.query, self._store.version)
+
     def _get(self, request: Request, resource: Resource, target: Target) -> Response:
         record = self._record(resource, target)
         if target.subresource == "scale":
@@ -149,6 +184,7 @@ class Handlers:
         self, request: Request, resource: Resource, target: Target, *, watch: bool
     ) -> Response | Watch:
         wanted = self._wanted(request, resource, target)
+        parameters.check_read(request.query, watch=watch)
         if watch:
             return Watch(self._store, wanted, request, self._limits.bookmark_seconds)
         found = listing.page(self._store, wanted, request.query, request.number("limit"))
@@ -159,20 +195,14 @@ class Handlers:
 
     def _options(self, request: Request, target: Target) -> Options:
         query = request.query
-        dry_run = query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            raise bad_request(f"dryRun must be All, not {dry_run[:64]!r}")
-        validation = query.get("fieldValidation") or "Warn"
-        if validation not in ("Ignore", "Warn", "Strict"):
-            raise bad_request(
-                f"fieldValidation must be Ignore, Warn or Strict, not {validation[:64]!r}"
-            )
+        if query:
+            parameters.check_write(query, _OPTIONS[request.method])
         manager = query.get("fieldManager") or request.header(b"user-agent").split("/")[0]
         return Options(
             request.user,
             (manager or request.user.name)[:128],
-            bool(dry_run),
-            validation,
+            bool(query.get("dryRun")),
+            query.get("fieldValidation") or "Warn",
             target.subresource,
             patched=request.method == "PATCH",
         )
@@ -184,13 +214,14 @@ class Handlers:
         view = self._view(request)
         if verb in ("delete", "deletecollection"):
             return await self._delete(request, resource, target, view)
-        if verb == "create":
+        if verb in ("create", "update"):
             obj = await request.object()
-            result = self._objects.create(resource, target.namespace, obj, options)
-        elif verb == "update":
-            obj = await request.object()
-            record = self._objects.current(resource, target.namespace, target.name)
-            result = self._update(resource, record, obj, options)
+            if request.duplicates:
+                options = replace(options, duplicates=request.duplicates)
+            if verb == "create":
+                result = self._objects.create(resource, target.namespace, obj, options)
+            else:
+                result = self._replace(resource, target, obj, options)
         else:
             result = await self._patch(request, resource, target, options)
         if not options.dry_run:
@@ -201,6 +232,17 @@ class Handlers:
         else:
             body = view.one(resource, result.body)
         return Response(body, code, warnings=result.warnings)
+
+    def _replace(self, resource: Resource, target: Target, obj: Json, options: Options) -> Result:
+        """An update; of what is not there, a creation for the kinds that allow it."""
+        key = (target.namespace, target.name)
+        if resource.upsert and self._store.collection(resource.collection).current(key) is None:
+            action = Action("create", resource.group, resource.plural, target.namespace)
+            self._authorizer.require(options.user, action)
+            as_map(obj.setdefault("metadata", {})).setdefault("name", target.name)
+            return self._objects.create(resource, target.namespace, obj, options)
+        record = self._objects.current(resource, target.namespace, target.name)
+        return self._update(resource, record, obj, options)
 
     def _update(self, resource: Resource, record: Record, obj: Json, options: Options) -> Result:
         if options.subresource == "scale":
@@ -217,7 +259,7 @@ class Handlers:
         record = self._objects.current(resource, target.namespace, target.name)
         stored: Json = orjson.loads(resource.serve(record.body))
         current = scale.read(resource, stored) if target.subresource == "scale" else stored
-        changed = self._patched(resource, kind, current, load(body, self._limits.nesting))
+        changed = self._patched(resource, kind, current, patch.load(body, self._limits.nesting))
         if not isinstance(changed, dict):
             raise bad_request("the patch would make the object no object")
         patched = cast("Json", changed)
@@ -227,7 +269,7 @@ class Handlers:
         if kind == "application/json-patch+json":
             return patch.json_patch(current, change)
         if not isinstance(change, dict):
-            raise bad_request("the patch must be an object")
+            raise patch.undecodable(change, "map[string]interface {}")
         if kind == "application/merge-patch+json":
             return patch.merge_patch(current, change)
         if kind == "application/strategic-merge-patch+json" and not resource.custom:
@@ -243,11 +285,8 @@ class Handlers:
     def _apply(
         self, request: Request, resource: Resource, target: Target, options: Options, body: bytes
     ) -> Result:
-        if not request.query.get("fieldManager"):
-            cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
-            message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.sentence()}'
-            raise ApiError(422, "Invalid", message)
-        value = load(body, self._limits.nesting, yaml=True)
+        parameters.need_manager(request.query)
+        value = load_body(body, self._limits.nesting, yaml=True)
         wanted = applied_configuration(resource, target, value)
         collection = self._store.collection(resource.collection)
         record = collection.current((target.namespace, target.name))
@@ -256,6 +295,10 @@ class Handlers:
         if record is None:
             if target.subresource:
                 raise not_found(resource, target.name)
+            if wanted["metadata"].get("uid"):
+                uid = wanted["metadata"]["uid"]
+                why = f"the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(resource, target.name, f"uid mismatch: {why}")
             self._authorizer.require(
                 request.user,
                 Action("create", resource.group, resource.plural, target.namespace),
@@ -281,15 +324,12 @@ class Handlers:
         if not isinstance(given, dict):
             raise bad_request("the body must be DeleteOptions")
         asked = cast("Json", given)
-        policy = asked.get("propagationPolicy") or request.query.get("propagationPolicy")
-        policy = policy or ("Orphan" if asked.get("orphanDependents") else "Background")
-        if policy not in _POLICIES:
-            raise bad_request(f"propagationPolicy must be one of {', '.join(_POLICIES)}")
+        policy = parameters.policy_of(asked, request.query)
         dry_run = bool(asked.get("dryRun") or request.query.get("dryRun"))
         if not target.name:
             return await self._delete_collection(request, resource, target, policy, dry_run=dry_run)
         record = self._objects.current(resource, target.namespace, target.name)
-        _check_preconditions(resource, record, as_map(asked.get("preconditions")))
+        check_preconditions(resource, record, as_map(asked.get("preconditions")))
         result = self._objects.delete(resource, record, policy, dry_run=dry_run)
         await self._store.commit()
         if not result.deleted:
@@ -301,7 +341,7 @@ class Handlers:
             "status": "Success",
             "details": {
                 "name": target.name,
-                "group": resource.group,
+                **({"group": resource.group} if resource.group else {}),
                 "kind": resource.plural,
                 "uid": record.uid,
             },
@@ -320,21 +360,3 @@ class Handlers:
         await self._store.commit()
         bodies = [record.body for record in found.records]
         return Response(wanted.view.many(resource, bodies, found.metadata))
-
-
-def _check_preconditions(resource: Resource, record: Record, wanted: Json) -> None:
-    name = record.key[1]
-    if wanted.get("uid") and wanted["uid"] != record.uid:
-        why = (
-            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta:"
-            f" {record.uid}"
-        )
-        raise conflict(resource, name, why)
-    version = wanted.get("resourceVersion")
-    if version and version != str(record.version):
-        raise conflict(
-            resource,
-            name,
-            f"Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in"
-            f" object meta: {record.version}",
-        )

@@ -1,6 +1,7 @@
 """Requests and answers over ASGI: bodies with bounds, content types, warnings."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ from isthmus.apiserver.jsonvalues import Json
 
 JSON = b"application/json"
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MEDIA_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _TRUE = frozenset(("true", "1", "True", "TRUE", "t", "T"))
 
 
@@ -32,7 +34,9 @@ class Request:
         limits: Bounds on the body.
     """
 
-    __slots__ = ("_limits", "headers", "method", "path", "query", "receive", "sent", "user")
+    __slots__ = (
+        "_limits", "duplicates", "headers", "method", "path", "query", "receive", "sent", "user",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, user: User, limits: Limits) -> None:
         self.method: str = scope["method"]
@@ -43,6 +47,8 @@ class Request:
         self.receive = receive
         self.sent = b""
         """The body, once it has been read."""
+        self.duplicates: tuple[str, ...] = ()
+        """Fields that the body, once read, says more than once."""
         self.user = user
         self._limits = limits
 
@@ -55,15 +61,15 @@ class Request:
         return self.query.get(name) in _TRUE
 
     def number(self, name: str) -> int:
-        """A query parameter that is a number, 0 when absent.
+        """A query parameter that is a number, 0 when absent or negative.
 
         Raises:
             ApiError: 400, it is none.
         """
         text = self.query.get(name) or "0"
-        if not text.isdecimal() or len(text) > 18:
-            raise bad_request(f"{name} must be a non-negative number")
-        return int(text)
+        if not text.removeprefix("-").isdecimal() or len(text) > 18:
+            raise bad_request(f'strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
+        return max(0, int(text))
 
     async def body(self) -> bytes:
         """The whole body.
@@ -102,7 +108,18 @@ class Request:
         content_type = self.header(b"content-type")
         if "protobuf" in content_type:
             return protobuf.decode(body)
-        return load(body, self._limits.nesting, yaml="yaml" in content_type)
+        if content_type and "json" not in content_type and "yaml" not in content_type:
+            raise ApiError(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - accepted media types include: "
+                + ", ".join(_MEDIA_TYPES),
+            )
+        value = load(body, self._limits.nesting, yaml="yaml" in content_type)
+        # As many names after as before reading, and nothing was said twice: two counts of bytes.
+        if body.count(b'":') > orjson.dumps(value).count(b'":'):
+            self.duplicates = duplicate_fields(body)
+        return value
 
     async def object(self) -> Json:
         """The body as a JSON object.
@@ -114,6 +131,21 @@ class Request:
         if not isinstance(value, dict):
             raise bad_request("the body must be an object")
         return cast("Json", value)
+
+
+def form_of(accept: str) -> str:
+    """`yaml` where the caller takes that and no JSON, else the empty string for JSON.
+
+    Raises:
+        ApiError: 406, neither is accepted.
+    """
+    if not accept or "json" in accept or "*/*" in accept or "application/*" in accept:
+        return ""
+    if "yaml" in accept:
+        return "yaml"
+    listed = ", ".join(_MEDIA_TYPES)
+    why = f"only the following media types are accepted: {listed}"
+    raise ApiError(406, "NotAcceptable", why)
 
 
 def load(body: bytes, deepest: int, *, yaml: bool = False) -> Any:
@@ -130,6 +162,34 @@ def load(body: bytes, deepest: int, *, yaml: bool = False) -> Any:
     if yaml or body.count(b"{") + body.count(b"[") > deepest:
         check_nesting(value, deepest)
     return value
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as the text has it."""
+
+
+def duplicate_fields(body: bytes) -> tuple[str, ...]:
+    """Paths of the fields that a JSON text says more than once."""
+    found: list[str] = []
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, _Pairs):
+            seen = set[str]()
+            for name, part in value:
+                here = f"{path}.{name}" if path else name
+                if name in seen:
+                    found.append(here)
+                seen.add(name)
+                walk(part, here)
+        elif isinstance(value, list):
+            for index, part in enumerate(cast("list[Any]", value)):
+                walk(part, f"{path}[{index}]")
+
+    try:
+        walk(json.loads(body, object_pairs_hook=_Pairs), "")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(found)
 
 
 def load_yaml(body: bytes) -> Any:
@@ -194,6 +254,11 @@ class Response:
         """An answer from a JSON value."""
         return cls(orjson.dumps(value), code)
 
+    def in_yaml(self) -> "Response":
+        """The same answer as YAML."""
+        text = yaml.safe_dump(orjson.loads(self.body), default_flow_style=False)
+        return replace(self, body=text.encode(), content_type=b"application/yaml")
+
     async def send(self, send: Send) -> None:
         """Answer."""
         headers = [
@@ -202,12 +267,12 @@ class Response:
             (b"cache-control", b"no-cache, private"),
             *self.headers,
         ]
-        headers += [(b"warning", _warning(sentence)) for sentence in self.warnings]
+        headers += [(b"warning", warning(sentence)) for sentence in self.warnings]
         await send({"type": "http.response.start", "status": self.code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
-def _warning(sentence: str) -> bytes:
+def warning(sentence: str) -> bytes:
     """RFC 7234's form: code 299, no agent, a quoted text."""
     text = sentence.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
     return f'299 - "{text[:2048]}"'.encode("ascii", "replace")

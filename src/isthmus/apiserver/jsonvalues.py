@@ -5,6 +5,19 @@ from typing import Any, cast
 Json = dict[str, Any]
 """A JSON object."""
 
+_NAMES = (
+    (bool, "bool"),
+    (dict, "object"),
+    (list, "array"),
+    (str, "string"),
+    (int | float, "number"),
+)
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls the type of a value; numbers are not told apart."""
+    return next((name for kind, name in _NAMES if isinstance(value, kind)), "null")
+
 
 def as_map(value: Any) -> Json:
     """The value if it is an object, else an empty one."""

@@ -18,6 +18,8 @@ CRD_COLLECTION = f"{EXTENSIONS}/customresourcedefinitions"
 NAMESPACE_COLLECTION = "/namespaces"
 SECRET_COLLECTION = "/secrets"
 EVENT_COLLECTION = "/events"
+LEASE_COLLECTION = "coordination.k8s.io/leases"
+QUOTA_COLLECTION = "/resourcequotas"
 STATUS = frozenset(("status",))
 
 
@@ -141,7 +143,7 @@ _CRD = _about(
                 **_object(
                     group=STRING, names=_NAMES,
                     scope={"type": "string", "enum": ["Cluster", "Namespaced"]},
-                    versions={**_list(_CRD_VERSION), "minItems": 1},
+                    versions=_list(_CRD_VERSION),
                     conversion={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
                     preserveUnknownFields=BOOLEAN,
                 ),
@@ -151,6 +153,18 @@ _CRD = _about(
         ),
         "required": ["spec"],
     },
+)  # fmt: skip
+_QUOTA = _about(
+    "ResourceQuota limits how many objects a namespace may have.",
+    _object(
+        spec=_object(
+            hard=_about("Limits by name, such as count/configmaps.", _map(STRING)),
+            scopes=_STRINGS,
+            scopeSelector={"type": "object", "nullable": True,
+                           "x-kubernetes-preserve-unknown-fields": True},
+        ),
+        status=_object(hard=_map(STRING), used=_map(STRING)),
+    ),
 )  # fmt: skip
 _EVENT_FIELDS = frozenset((
     "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
@@ -188,6 +202,13 @@ def _core() -> list[Resource]:
             short_names=("cm",), columns=(data, AGE),
         ),
         Resource(
+            "", "v1", "resourcequotas", "ResourceQuota", Schema(_QUOTA), short_names=("quota",),
+            subresources=STATUS,
+            columns=(
+                Column("Request", "string", "%requests"), Column("Limit", "string", "%limits"), AGE,
+            ),
+        ),
+        Resource(
             "", "v1", "serviceaccounts", "ServiceAccount",
             Schema(_about("ServiceAccount is an identity for programs.", _object(
                 secrets=_list(_REFERENCE), imagePullSecrets=_list(_object(name=STRING)),
@@ -197,7 +218,7 @@ def _core() -> list[Resource]:
         ),
         Resource(
             "", "v1", "events", "Event", Schema(_EVENT), short_names=("ev",),
-            selectable=_EVENT_FIELDS,
+            selectable=_EVENT_FIELDS, upsert=True,
             columns=(
                 Column("Last Seen", "date", ".lastTimestamp"), Column("Type", "string", ".type"),
                 Column("Reason", "string", ".reason"),
@@ -207,21 +228,28 @@ def _core() -> list[Resource]:
                 Column("Message", "string", ".message"),
                 Column("First Seen", "date", ".firstTimestamp", 1),
                 Column("Count", "integer", ".count", 1),
+                Column("Name", "string", ".metadata.name", 1, "name"),
             ),
         ),
     ]  # fmt: skip
 
 
 def _rbac() -> list[Resource]:
-    role = Column("Role", "string", "@roleRef")
+    made = (Column("Created At", "string", ".metadata.creationTimestamp"),)
+    subjects = ("User", "Group", "ServiceAccount")
+    bound = (
+        Column("Role", "string", "@roleRef"),
+        AGE,
+        *(Column(f"{kind}s", "string", f"~{kind}", 1) for kind in subjects),
+    )
+    role, cluster_role, binding = Schema(_ROLE), Schema(_CLUSTER_ROLE), Schema(_BINDING)
     return [
-        Resource(RBAC, "v1", "roles", "Role", Schema(_ROLE),
-                 columns=(Column("Created At", "string", ".metadata.creationTimestamp"),)),
-        Resource(RBAC, "v1", "rolebindings", "RoleBinding", Schema(_BINDING), columns=(role, AGE)),
-        Resource(RBAC, "v1", "clusterroles", "ClusterRole", Schema(_CLUSTER_ROLE), namespaced=False,
-                 columns=(Column("Created At", "string", ".metadata.creationTimestamp"),)),
-        Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", Schema(_BINDING),
-                 namespaced=False, columns=(role, AGE)),
+        Resource(RBAC, "v1", "roles", "Role", role, columns=made, upsert=True),
+        Resource(RBAC, "v1", "rolebindings", "RoleBinding", binding, columns=bound, upsert=True),
+        Resource(RBAC, "v1", "clusterroles", "ClusterRole", cluster_role, namespaced=False,
+                 columns=made, upsert=True),
+        Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", binding,
+                 namespaced=False, columns=bound, upsert=True),
     ]  # fmt: skip
 
 
@@ -230,7 +258,7 @@ def builtin_resources() -> list[Resource]:
     return [
         *_core(),
         Resource("coordination.k8s.io", "v1", "leases", "Lease", Schema(_LEASE),
-                 columns=(Column("Holder", "string", ".spec.holderIdentity"), AGE)),
+                 columns=(Column("Holder", "string", ".spec.holderIdentity"), AGE), upsert=True),
         *_rbac(),
         Resource(EXTENSIONS, "v1", "customresourcedefinitions", "CustomResourceDefinition",
                  Schema(_CRD), namespaced=False, short_names=("crd", "crds"), subresources=STATUS,

@@ -8,13 +8,19 @@ from typing import Any
 
 import orjson
 
-from isthmus.apiserver.errors import ApiError, bad_request, expired
+from isthmus.apiserver.errors import ApiError, bad_request
 from isthmus.apiserver.history import Key, Record
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.selectors import Selection
 from isthmus.apiserver.store import Collection, Store
 from isthmus.apiserver.tables import partial, table
+
+_OLD_TOKEN = (
+    "The provided continue parameter is too old to display a consistent list result. You can start"
+    " a new list without the continue parameter."
+)
+_OLD_VERSION = "The resourceVersion for the provided list is too old."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class View:
             kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
             bodies = [orjson.dumps(partial(orjson.loads(body))) for body in bodies]
         else:
+            if resource.custom:
+                metadata = {"continue": "", **metadata}
             kind, api_version = resource.list_kind or resource.kind + "List", resource.group_version
         head = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
         return orjson.dumps(head)[:-1] + b',"items":[' + b",".join(bodies) + b"]}"
@@ -108,13 +116,7 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
         ApiError: 410, the first page is too old; 400, the parameters make no sense.
     """
     collection, selection = store.collection(wanted.resource.collection), wanted.selection
-    version, after = store.version, None
-    overlay: dict[Key, Record | None] = {}
-    if query.get("continue"):
-        version, after = _open_token(query["continue"])
-        overlay = _past(collection, version)
-    else:
-        _check_version(query, store.version)
+    version, after, overlay = _moment(store, collection, query)
     found: list[Record] = []
     more = 0
     for key in _keys(collection, wanted, overlay):
@@ -137,6 +139,19 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
     return Page(found, metadata)
 
 
+def _moment(
+    store: Store, collection: Collection, query: dict[str, str]
+) -> tuple[int, Key | None, dict[Key, Record | None]]:
+    """Of which version a list is, after which key it goes on, and what was different then."""
+    if query.get("continue"):
+        version, after = _open_token(query["continue"])
+        return version, after, _past(collection, version, _OLD_TOKEN)
+    exact = wanted_version(query, store.version)
+    if exact is None:
+        return store.version, None, {}
+    return exact, None, _past(collection, exact, _OLD_VERSION)
+
+
 def _keys(
     collection: Collection, wanted: Wanted, overlay: dict[Key, Record | None]
 ) -> Sequence[Key]:
@@ -152,35 +167,38 @@ def _keys(
     return sorted((*keys, *(key for key in lost if namespace in (None, key[0]))))
 
 
-def _past(collection: Collection, version: int) -> dict[Key, Record | None]:
+def _past(collection: Collection, version: int, refusal: str) -> dict[Key, Record | None]:
     """What objects were at `version` where they are not that any more."""
     events = collection.history.since(version)
     if events is None:
-        message = (
-            "The provided continue parameter is too old to display a consistent list result. You"
-            " can start a new list without the continue parameter."
-        )
-        raise ApiError(410, "Expired", message)
+        raise ApiError(410, "Expired", refusal)
     return {event.record.key: event.previous for event in reversed(events)}
 
 
-def _check_version(query: dict[str, str], newest: int) -> None:
-    """A list is always of now; it only must not be older than what the caller has seen."""
+def wanted_version(query: dict[str, str], newest: int) -> int | None:
+    """The version of which exactly a list is wanted; None is now, which is never too old.
+
+    Raises:
+        ApiError: 504, the version is yet to come; 400, it is no number.
+    """
     asked = query.get("resourceVersion", "")
     if not asked or asked == "0":
-        return
+        return None
     if not asked.isdecimal():
-        raise bad_request(f"resourceVersion must be a number: {asked[:64]!r}")
+        raise bad_request(
+            f'invalid resource version: resourceVersion: Invalid value: "{asked[:64]}":'
+            f' strconv.ParseUint: parsing "{asked[:64]}": invalid syntax'
+        )
     version = int(asked)
-    if query.get("resourceVersionMatch") == "Exact" and version != newest:
-        raise expired(version, newest)
     if version > newest:
         error = ApiError(
-            504, "Timeout", f"Too large resource version: {version}, current: {newest}"
+            504, "Timeout", f"Timeout: Too large resource version: {version}, current: {newest}"
         )
         cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
         error.details = {"causes": [cause], "retryAfterSeconds": 1}
         raise error
+    limited = query.get("limit") and not query.get("resourceVersionMatch")
+    return version if query.get("resourceVersionMatch") == "Exact" or limited else None
 
 
 def _token(version: int, key: Key) -> str:
@@ -193,4 +211,4 @@ def _open_token(text: str) -> tuple[int, Key]:
         version, namespace, name = value
         return int(version), (str(namespace), str(name))
     except (ValueError, TypeError, binascii.Error) as error:
-        raise bad_request("continue key is not valid") from error
+        raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error

@@ -6,10 +6,13 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/
 import re
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
-from isthmus.apiserver.errors import Cause
+import jsonschema_rs
+
+from isthmus.apiserver.errors import Cause, bad_request
 from isthmus.apiserver.history import Record
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_map, type_name
 from isthmus.apiserver.kinds import NAMESPACE_COLLECTION, RBAC
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import Schema
@@ -20,6 +23,12 @@ _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%\x00-\x1f]+")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _LABEL_BYTES = 63
 _ANNOTATIONS_BYTES = 256 * 1024
+_TWO_SLASHES = (
+    "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used"
+    " for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain"
+    " prefix and '/' (e.g. 'example.com/MyName')"
+)
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 _STRING: Json = {"type": "string", "nullable": True}
@@ -69,6 +78,38 @@ SCHEMA = Schema(
     },
     whole=False,
 )  # fmt: skip
+
+_TYPES = jsonschema_rs.Draft4Validator({
+    **SCHEMA.raw,
+    "properties": {
+        name: {**part, "type": [part["type"], "null"]}
+        for name, part in SCHEMA.raw["properties"].items()
+        if name != "ownerReferences"
+    },
+})  # fmt: skip
+
+
+def check_types(resource: Resource, metadata: Json) -> None:
+    """Refuse what cannot be the metadata of anything, as Kubernetes' decoder does.
+
+    Raises:
+        ApiError: 400.
+    """
+    if _TYPES.is_valid(metadata):
+        return
+    for error in _TYPES.iter_errors(metadata):
+        path = [str(part) for part in error.instance_path if not isinstance(part, int)]
+        value: Any = metadata
+        for part in error.instance_path:
+            value = value[part]
+        wanted = {"labels": "string", "annotations": "string"}.get(
+            path[0] if path else "", "string"
+        )
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+            f" {resource.kind}: json: cannot unmarshal {type_name(value)} into Go struct field"
+            f" ObjectMeta.{path[0] if path else ''} of type {wanted}"
+        )
 
 
 def timestamp() -> str:
@@ -128,25 +169,31 @@ def _check_name(resource: Resource, name: str) -> list[Cause]:
         fits = _DNS_LABEL.fullmatch(name) if len(name) <= _LABEL_BYTES else None
         rule = (
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
-            " start and end with an alphanumeric character, and have at most 63 characters"
+            " and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc',"
+            " regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
         )
     else:
         fits = _SUBDOMAIN.fullmatch(name) if len(name) <= 253 else None
         rule = (
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-'"
-            " or '.', and must start and end with an alphanumeric character"
+            " or '.', and must start and end with an alphanumeric character (e.g. 'example.com',"
+            " regex used for validation is"
+            " '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
     return [] if fits else [Cause("metadata.name", f'"{name}": {rule}')]
 
 
 def _check_key(field: str, key: str) -> list[Cause]:
     prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        return [Cause(field, f'"{key}": {_TWO_SLASHES}')]
     if slash and not _SUBDOMAIN.fullmatch(prefix):
         return [Cause(field, f'"{key}": prefix part must be a lowercase RFC 1123 subdomain')]
     if len(name) > _LABEL_BYTES or not _LABEL_NAME.fullmatch(name):
         rule = (
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start"
-            " and end with an alphanumeric character (at most 63 characters)"
+            " and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc',"
+            " regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         )
         return [Cause(field, f'"{key}": {rule}')]
     return []
@@ -158,7 +205,9 @@ def _check_label_value(value: str) -> list[Cause]:
     if value and not _LABEL_NAME.fullmatch(value):
         rule = (
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_'"
-            " or '.', and must start and end with an alphanumeric character"
+            " or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', or"
+            " 'my_value', or '12345', regex used for validation is"
+            " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
         )
         return [Cause("metadata.labels", f'"{value}": {rule}')]
     return []

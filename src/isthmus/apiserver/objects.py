@@ -15,9 +15,8 @@ from isthmus.apiserver import metadata as meta
 from isthmus.apiserver import ownership
 from isthmus.apiserver.admission import Admission, Options, Result, Rule, encode
 from isthmus.apiserver.authn import User
-from isthmus.apiserver.crds import CLEANUP_FINALIZER
+from isthmus.apiserver.deletion import finalizers_for_deletion, held, is_leaving, mark_leaving
 from isthmus.apiserver.errors import (
-    ApiError,
     already_exists,
     bad_request,
     forbidden,
@@ -25,7 +24,7 @@ from isthmus.apiserver.errors import (
     not_found,
 )
 from isthmus.apiserver.history import Key, Record
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.ownership import Writer
@@ -38,9 +37,8 @@ from isthmus.apiserver.preconditions import (
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Store
 
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 _LASTING_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
+_OMITTED_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 _SERVER_METADATA = (
     "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
     "deletionGracePeriodSeconds", "generateName", "selfLink",
@@ -59,6 +57,8 @@ class Objects:
     def __init__(self, store: Store, registry: Registry, rules: dict[str, Rule]) -> None:
         self.store = store
         self.registry = registry
+        self.limit: Callable[[Resource, str, str], None] | None = None
+        """Asked, with namespace and name, before an object is made; it raises what forbids that."""
         self._rules = rules
 
     def current(self, resource: Resource, namespace: str, name: str) -> Record:
@@ -102,11 +102,14 @@ class Objects:
         key = (metadata.get("namespace", ""), metadata["name"])
         if collection.current(key) is not None:
             raise already_exists(resource, metadata["name"])
+        if self.limit is not None and key[0]:
+            self.limit(resource, *key)
         if managers is None:
             writer = self.writer(resource, options)
             managers = ownership.accepted(given)
             managers = ownership.record_update({}, obj, resource.schema.merging, managers, writer)
-        metadata["managedFields"] = managers
+        if managers:
+            metadata["managedFields"] = managers
         version = self.store.version if options.dry_run else self.store.allocate()
         if not options.dry_run:
             metadata["resourceVersion"] = str(version)
@@ -140,25 +143,22 @@ class Objects:
         if resource.namespaced:
             self._check_namespace(resource, namespace, str(metadata.get("name", "")))
         if resource.custom:
-            self._check_definition(resource)
+            self._check_definition(resource, str(metadata.get("name", "")))
         return metadata
 
-    def _check_definition(self, resource: Resource) -> None:
+    def _check_definition(self, resource: Resource, name: str) -> None:
         definitions = self.store.collection(CRD_COLLECTION)
         record = definitions.current(("", resource.qualified))
-        if record is None or _is_leaving(record):
-            raise ApiError(
-                405,
-                "MethodNotAllowed",
-                "create not allowed while custom resource definition is terminating",
-            )
+        if record is None or is_leaving(record):
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(resource, name, why)
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         home = self.store.collection(NAMESPACE_COLLECTION).current(("", namespace))
         if home is None:
             namespaces = self.registry.get("", "v1", "namespaces")
             raise not_found(namespaces, namespace)
-        if _is_leaving(home):
+        if is_leaving(home):
             error = forbidden(
                 resource,
                 name,
@@ -180,14 +180,20 @@ class Objects:
     ) -> list[str]:
         """Default, prune and validate; the unknown fields as warnings."""
         metadata = obj["metadata"]
+        for name in _OMITTED_EMPTY:
+            if name in metadata and not metadata[name]:
+                del metadata[name]
+        meta.check_types(resource, metadata)
         unknown, causes = meta.SCHEMA.admit(metadata)
         unknown = [f"metadata.{name}" for name in unknown]
         causes = [replace(cause, field=f"metadata.{cause.field}") for cause in causes]
         more, wrong = resource.schema.admit(obj, old)
         unknown += more
         name = str(metadata.get("name") or "")
-        if unknown and options.validation == "Strict":
-            raise unknown_fields(resource, unknown, patched=options.patched)
+        told = [f'duplicate field "{field}"' for field in options.duplicates]
+        told += [f'unknown field "{field}"' for field in unknown]
+        if told and options.validation == "Strict":
+            raise unknown_fields(resource, told, patched=options.patched)
         causes = causes or meta.check(resource, metadata)
         causes += wrong
         rule = self._rules.get(resource.collection)
@@ -197,17 +203,19 @@ class Objects:
             raise invalid(resource, name, causes)
         if options.validation == "Ignore":
             return []
-        return [f'unknown field "{field}"' for field in unknown]
+        return told
 
     def writer(self, resource: Resource, options: Options) -> Writer:
         """Who owns what a write with these options changes."""
-        apart = resource.has_status and resource.custom
+        without: tuple[str, ...] = ("status",) if resource.has_status else ()
+        if resource.collection == NAMESPACE_COLLECTION and not options.subresource:
+            without = ("spec", "status")  # which the server fills in
         return Writer(
             options.manager,
             resource.group_version,
             timestamp(),
             options.subresource,
-            without=("status",) if apart else (),
+            without=without,
             only="status" if options.subresource == "status" else "",
         )
 
@@ -233,7 +241,7 @@ class Objects:
         """
         check_type(resource, new)
         old: Json = orjson.loads(record.body)
-        given = check_identity(resource, old["metadata"], new["metadata"])
+        given = check_identity(resource, old["metadata"], new["metadata"], patched=options.patched)
         if options.subresource == "status":
             new = _with_status(old, new)
         else:
@@ -249,7 +257,8 @@ class Objects:
                 managers = ownership.accepted(given)
             writer = self.writer(resource, options)
             managers = ownership.record_update(old, new, resource.schema.merging, managers, writer)
-        metadata["managedFields"] = managers
+        if managers:
+            metadata["managedFields"] = managers
         self._count_generation(resource, old, new)
         if new == old:
             return Result(record.body, record.version, warnings)
@@ -288,7 +297,7 @@ class Objects:
         metadata = new["metadata"]
         metadata["resourceVersion"] = str(version)
         body = encode(new)
-        done = bool(metadata.get("deletionTimestamp")) and not _held(resource, new)
+        done = bool(metadata.get("deletionTimestamp")) and not held(resource, new)
         self.store.stage(collection, meta.record_of(new, version, body), delete=done)
         return Result(body, version, warnings, deleted=done)
 
@@ -315,24 +324,24 @@ class Objects:
             raise forbidden(resource, record.key[1], "this namespace may not be deleted")
         obj: Json = orjson.loads(record.body)
         metadata = obj["metadata"]
-        finalizers = _finalizers_for_deletion(resource, metadata, policy)
+        finalizers = finalizers_for_deletion(resource, metadata, policy)
         already = "deletionTimestamp" in metadata and finalizers == metadata.get("finalizers", [])
         if finalizers:
             metadata["finalizers"] = finalizers
-        held = _held(resource, obj)
-        if dry_run or (already and held):
-            return Result(record.body, record.version, deleted=not held)
+        stays = held(resource, obj)
+        if dry_run or (already and stays):
+            return Result(record.body, record.version, deleted=not stays)
         version = self.store.allocate()
         metadata["resourceVersion"] = str(version)
-        if held and "deletionTimestamp" not in metadata:
-            _mark_leaving(resource, obj)
+        if stays and "deletionTimestamp" not in metadata:
+            mark_leaving(resource, obj)
         collection = self.store.collection(resource.collection)
         body = encode(obj)
-        self.store.stage(collection, meta.record_of(obj, version, body), delete=not held)
-        return Result(body, version, deleted=not held)
+        self.store.stage(collection, meta.record_of(obj, version, body), delete=not stays)
+        return Result(body, version, deleted=not stays)
 
     def rewrite(self, resource: Resource, key: Key, change: Callable[[Json], Any]) -> Result | None:
-        """Change an object on the server's own behalf, without ownership or validation."""
+        """Change an object on the server's own behalf, without validation."""
         record = self.store.collection(resource.collection).current(key)
         if record is None:
             return None
@@ -340,44 +349,19 @@ class Objects:
         change(obj)
         if encode(obj) == record.body:
             return None
-        system = Options(User("system:apiserver", frozenset()))
+        metadata = obj["metadata"]
+        for name in _OMITTED_EMPTY:
+            if name in metadata and not metadata[name]:
+                del metadata[name]
+        system = Options(User("system:apiserver", frozenset()), "apiserver")
+        old: Json = orjson.loads(record.body)
+        managers = as_list(metadata.get("managedFields"))
+        writer = Writer(system.manager, resource.group_version, timestamp())
+        managers = ownership.record_update(old, obj, resource.schema.merging, managers, writer)
+        metadata["managedFields"] = managers
+        if not managers:
+            del metadata["managedFields"]
         return self._put(resource, record, obj, system, [])
-
-
-def _is_leaving(record: Record) -> bool:
-    """Whether an object is being deleted; nearly always the bytes alone say no."""
-    if b'"deletionTimestamp":' not in record.body:
-        return False
-    return bool(orjson.loads(record.body)["metadata"].get("deletionTimestamp"))
-
-
-def _finalizers_for_deletion(resource: Resource, metadata: Json, policy: str) -> list[str]:
-    """The finalizers of an object together with those that its deletion adds."""
-    finalizers: list[str] = list(as_list(metadata.get("finalizers")))
-    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
-    if wanted and wanted not in finalizers:
-        finalizers.append(wanted)
-    if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
-        finalizers.append(CLEANUP_FINALIZER)  # its objects go first
-    return finalizers
-
-
-def _mark_leaving(resource: Resource, obj: Json) -> None:
-    metadata = obj["metadata"]
-    metadata["deletionTimestamp"] = timestamp()
-    metadata["deletionGracePeriodSeconds"] = 0
-    if "generation" in metadata:
-        metadata["generation"] += 1
-    if resource.collection == NAMESPACE_COLLECTION:
-        obj.setdefault("status", {})["phase"] = "Terminating"
-
-
-def _held(resource: Resource, obj: Json) -> bool:
-    """Whether a finalizer keeps the object in being."""
-    if obj["metadata"].get("finalizers"):
-        return True
-    is_namespace = resource.collection == NAMESPACE_COLLECTION
-    return is_namespace and bool(as_map(obj.get("spec")).get("finalizers"))
 
 
 def _with_status(old: Json, new: Json) -> Json:

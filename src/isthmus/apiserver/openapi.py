@@ -19,6 +19,19 @@ _METADATA_NAME = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PROTOBUF_V2 = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _EMPTY_V2 = b"\x0a\x032.0\x12\x0f\x0a\x0aKubernetes\x12\x011"
 """`swagger: "2.0"` and `info` as protobuf: kubectl only wants to see that there is a document."""
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_API_VERSION = (
+    "APIVersion defines the versioned schema of this representation of an object. Servers should"
+    " convert recognized schemas to the latest internal value, and may reject unrecognized values."
+    f" More info: {_CONVENTIONS}#resources"
+)
+_KIND = (
+    "Kind is a string value representing the REST resource this object represents. Servers may"
+    " infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase."
+    f" More info: {_CONVENTIONS}#types-kinds"
+)
+_METADATA = f"Standard object's metadata. More info: {_CONVENTIONS}#metadata"
+"""The words of every CustomResourceDefinition in the world, so that `explain` says the same."""
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -145,16 +158,16 @@ def _schema(resource: Resource) -> Json:
     schema["properties"] = {
         "apiVersion": {
             "type": "string",
-            "description": "The versioned schema of this representation of an object.",
+            "description": _API_VERSION,
         },
         "kind": {
             "type": "string",
-            "description": "The REST resource that this object represents.",
+            "description": _KIND,
         },
         "metadata": {
             "allOf": [{"$ref": f"#/components/schemas/{_METADATA_NAME}"}],
             "default": {},
-            "description": "Standard object's metadata.",
+            "description": _METADATA,
         },
         **{
             name: part

@@ -4,7 +4,8 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/ ; the 
 https://github.com/kubernetes-sigs/structured-merge-diff.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import orjson
@@ -15,6 +16,7 @@ from isthmus.apiserver.fields import CONTAINER, Path
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
 _KUBECTL = "kubectl"
+_NOBODY = "before-first-apply"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -62,7 +64,8 @@ def _find(managers: list[Json], writer: Writer, operation: str) -> Json | None:
             manager.get("manager") == writer.manager
             and manager.get("operation") == operation
             and manager.get("subresource", "") == writer.subresource
-            and manager.get("apiVersion") == writer.api_version
+            # Who applies has one set of fields, whatever the version of the last time.
+            and (operation == "Apply" or manager.get("apiVersion") == writer.api_version)
         ):
             return manager
     return None
@@ -87,7 +90,16 @@ def _enter(managers: list[Json], writer: Writer, operation: str) -> Json:
 
 
 def _kept(managers: list[Json]) -> list[Json]:
-    return [manager for manager in managers if manager.get("fieldsV1")]
+    """The entries that own something, in Kubernetes' order: appliers first, older ones first."""
+    kept = [manager for manager in managers if manager.get("fieldsV1")]
+    if len(kept) > 1:
+        kept.sort(key=_order)
+    return kept
+
+
+def _order(manager: Json) -> tuple[str, ...]:
+    names = ("operation", "time", "manager", "apiVersion", "subresource")
+    return tuple(str(manager.get(name) or "") for name in names)
 
 
 def record_update(
@@ -152,6 +164,8 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     Raises:
         ApiError: 409 with one cause per field that another manager owns with another value.
     """
+    if live and not managers:
+        managers = _before_first_apply(live, schema, writer)
     wanted = fields.flatten(writer.part(applied), schema)
     present = fields.flatten(writer.part(live), schema) if live else {}
     mine = _find(managers, writer, "Apply")
@@ -168,12 +182,22 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     for path in sorted(set(fields.members(before)) - wanted.keys(), key=len):
         if not _claimed(path, wanted, others):
             remove(merged, schema, path)
+            _remove_empty(merged, schema, path, lambda above: _claimed(above, wanted, others))
     after = fields.build(wanted)
     entered = _enter(managers, writer, "Apply")
     if entered["fieldsV1"] != after:
         entered["fieldsV1"] = after
         entered["time"] = writer.now
+    if entered["apiVersion"] != writer.api_version:
+        entered["apiVersion"] = writer.api_version
+        entered["time"] = writer.now
     return merged, _kept(managers)
+
+
+def _before_first_apply(live: Json, schema: Json, writer: Writer) -> list[Json]:
+    """The owner of all that an object without any owner holds, when it is first applied."""
+    nobody = replace(writer, manager=_NOBODY, subresource="", only="")
+    return record_update({}, live, schema, [], nobody)
 
 
 def _last_applied(live: Json, schema: Json, writer: Writer) -> set[Path]:
@@ -207,27 +231,31 @@ def _conflicts(
 
 
 def _conflict(conflicts: list[tuple[Json, Path]]) -> ApiError:
+    """Kubernetes' own words: kubectl prints them with its advice."""
     by_manager: dict[str, list[str]] = {}
     for manager, path in conflicts:
-        says = f'conflict with "{manager["manager"]}"'
-        if manager.get("subresource"):
-            says += f' with subresource "{manager["subresource"]}"'
-        says += f" using {manager['apiVersion']}"
-        if manager["operation"] == "Update" and manager.get("time"):
-            says += f" at {manager['time']}"
-        by_manager.setdefault(says, []).append(fields.pretty(path))
-    lines = [
-        f"{says}: {paths[0]}" if len(paths) == 1 else "\n- ".join((f"{says}:", *paths))
-        for says, paths in by_manager.items()
-    ]
-    count = len(conflicts)
-    message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: " + "\n".join(lines)
+        by_manager.setdefault(_shown(manager), []).append(fields.pretty(path))
+    if len(conflicts) == 1:
+        ((who, paths),) = by_manager.items()
+        message = f"Apply failed with 1 conflict: conflict with {who}: {paths[0]}"
+    else:
+        lines = [
+            "\n- ".join((f"conflicts with {who}:", *by_manager[who])) for who in sorted(by_manager)
+        ]
+        message = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
     causes = [
-        {"reason": "FieldManagerConflict", "message": says, "field": path}
-        for says, paths in by_manager.items()
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
+        for who, paths in by_manager.items()
         for path in paths
     ]
     return ApiError(409, "Conflict", message, {"causes": causes})
+
+
+def _shown(manager: Json) -> str:
+    says = f'"{manager["manager"]}"'
+    if manager.get("subresource"):
+        says += f' with subresource "{manager["subresource"]}"'
+    return says if manager["operation"] == "Apply" else f"{says} using {manager['apiVersion']}"
 
 
 def merge(live: Any, new: Any, schema: Json) -> Any:
@@ -277,6 +305,18 @@ def remove(value: Any, schema: Json, path: Path) -> None:
     elif last[0] != "f" and isinstance(value, list):
         items = cast("list[Any]", value)
         items[:] = [item for item in items if fields.entry(schema, item) != last]
+
+
+def _remove_empty(value: Any, schema: Json, path: Path, claimed: Callable[[Path], bool]) -> None:
+    """Take away the containers above a removed field that are empty now and that nobody claims."""
+    for size in range(len(path) - 1, 0, -1):
+        above = path[:size]
+        found, rules = value, schema
+        for element in above:
+            found, rules = _step(found, rules, element)
+        if found or found is None or above == ("f:metadata",) or claimed(above):
+            return
+        remove(value, schema, above)
 
 
 def _step(value: Any, schema: Json, element: str) -> tuple[Any, Json]:

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import orjson
 
-from isthmus.apiserver.errors import bad_request, unprocessable
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver import http
+from isthmus.apiserver.errors import ApiError, bad_request, unprocessable
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, type_name
 
 MAX_JSON_PATCH_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024
@@ -19,9 +20,28 @@ _MERGE_KEYS: dict[str, str | None] = {
     "ownerReferences": "uid",
     "finalizers": None,
     "secrets": "name",
-    "imagePullSecrets": "name",
 }
 """Lists that a strategic patch merges: by this key, or (None) as a set of plain values."""
+
+
+def load(body: bytes, deepest: int) -> Any:
+    """Read a patch.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        return http.load(body, deepest)
+    except ApiError as error:
+        raise bad_request(f"error decoding patch: {error.message}") from error
+
+
+def undecodable(patch: Any, wanted: str) -> ApiError:
+    """A patch is of the wrong shape; `wanted` is what it should be, in Go's words."""
+    found = type_name(patch)
+    return bad_request(
+        f"error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+    )
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -44,7 +64,7 @@ def json_patch(target: Any, operations: Any) -> Any:
         ApiError: 422, an operation does not fit the object, or a test fails.
     """
     if not isinstance(operations, list):
-        raise unprocessable("a JSON patch is a list of operations")
+        raise undecodable(operations, "[]handlers.jsonPatchOp")
     steps = cast("list[Any]", operations)
     if len(steps) > MAX_JSON_PATCH_OPERATIONS:
         raise unprocessable(f"a JSON patch has at most {MAX_JSON_PATCH_OPERATIONS} operations")

@@ -1,7 +1,11 @@
 """What must be true before an object is written over another."""
 
+from dataclasses import replace
+from typing import Any
+
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
-from isthmus.apiserver.jsonvalues import Json, as_list
+from isthmus.apiserver.history import Record
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, type_name
 from isthmus.apiserver.resources import Resource
 
 
@@ -11,23 +15,43 @@ def check_type(resource: Resource, obj: Json) -> None:
     Raises:
         ApiError: 400.
     """
-    obj.setdefault("apiVersion", resource.group_version)
-    obj.setdefault("kind", resource.kind)
+    if not resource.custom:
+        obj.setdefault("apiVersion", resource.group_version)
+        obj.setdefault("kind", resource.kind)
+    elif "kind" not in obj:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind'"
+            " is missing"
+        )
+    if obj["kind"] != resource.kind and not resource.custom:
+        raise bad_request(
+            f'{obj["kind"]} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        )
+    if obj["kind"] != resource.kind:
+        cause = Cause("kind", f'"{obj["kind"]}": must be {resource.kind}')
+        name = str(as_map(obj.get("metadata")).get("name", ""))
+        raise invalid(replace(resource, kind=str(obj["kind"])), name, [cause])
+    obj.setdefault("apiVersion", "")
     if obj["apiVersion"] != resource.group_version:
         raise bad_request(
             f"the API version in the data ({obj['apiVersion']}) does not match the expected API"
             f" version ({resource.group_version})"
         )
-    if obj["kind"] != resource.kind:
-        raise bad_request(
-            f"the kind in the data ({obj['kind']}) does not match the expected kind"
-            f" ({resource.kind})"
-        )
     if not isinstance(obj.setdefault("metadata", {}), dict):
-        raise bad_request("metadata must be an object")
+        raise undecodable(resource, obj["metadata"], "value of type v1.ObjectMeta")
 
 
-def check_identity(resource: Resource, old: Json, new: Json) -> list[Json] | None:
+def undecodable(resource: Resource, value: Any, wanted: str) -> ApiError:
+    """A value is not of the type that every object has there; `wanted` is Go's name of it."""
+    return bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+        f" json: cannot unmarshal {type_name(value)} into Go {wanted}"
+    )
+
+
+def check_identity(
+    resource: Resource, old: Json, new: Json, *, patched: bool = False
+) -> list[Json] | None:
     """Check the preconditions that the metadata of an update carry.
 
     Returns:
@@ -37,8 +61,22 @@ def check_identity(resource: Resource, old: Json, new: Json) -> list[Json] | Non
         ApiError: 409 or 400.
     """
     name = old["name"]
+    if new.get("name", name) != name:
+        raise bad_request(
+            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
+        )
+    if (new.get("namespace") or old.get("namespace")) != old.get("namespace"):
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if resource.custom and not new.get("resourceVersion"):
+        cause = Cause("metadata.resourceVersion", "0: must be specified for an update")
+        raise invalid(resource, name, [cause], named=resource.qualified)
     if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
         raise conflict(resource, name)
+    if patched and new.get("uid") != old["uid"]:
+        cause = Cause("metadata.uid", f'"{new.get("uid", "")}": field is immutable')
+        raise invalid(resource, name, [cause])
     if new.get("uid") and new["uid"] != old["uid"]:
         raise conflict(
             resource,
@@ -46,12 +84,6 @@ def check_identity(resource: Resource, old: Json, new: Json) -> list[Json] | Non
             f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta:"
             f" {old['uid']}",
         )
-    if new.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
-        )
-    if (new.get("namespace") or old.get("namespace")) != old.get("namespace"):
-        raise bad_request("the namespace of the object does not match the namespace on the URL")
     return new.get("managedFields")
 
 
@@ -74,9 +106,34 @@ def check_finalizers(resource: Resource, old: Json, new: Json) -> None:
         raise invalid(resource, old["name"], [cause])
 
 
-def unknown_fields(resource: Resource, unknown: list[str], *, patched: bool) -> ApiError:
-    """The refusal of fields that the schema does not know, when the caller wants strictness."""
-    listed = ", ".join(f'unknown field "{field}"' for field in unknown)
+def check_preconditions(resource: Resource, record: Record, wanted: Json) -> None:
+    """Check the preconditions of a deletion.
+
+    Raises:
+        ApiError: 409.
+    """
+    version = wanted.get("resourceVersion")
+    if wanted.get("uid") and wanted["uid"] != record.uid:
+        why = (
+            f"the UID in the precondition ({wanted['uid']}) does not match the UID in record"
+            f" ({record.uid}). The object might have been deleted and then recreated"
+        )
+    elif version and version != str(record.version):
+        why = (
+            f"the ResourceVersion in the precondition ({version}) does not match the"
+            f" ResourceVersion in record ({record.version}). The object might have been modified"
+        )
+    else:
+        return
+    name, kind = record.key[1], resource.kind + (f".{resource.group}" if resource.group else "")
+    message = f'Operation cannot be fulfilled on {kind} "{name}": {why}'
+    details: Json = {"name": name, "group": resource.group, "kind": resource.kind}
+    raise ApiError(409, "Conflict", message, details)
+
+
+def unknown_fields(resource: Resource, told: list[str], *, patched: bool) -> ApiError:
+    """The refusal of unknown or repeated fields, when the caller wants strictness."""
+    listed = ", ".join(told)
     if patched:
         return ApiError(422, "Invalid", f' "" is invalid: patch: strict decoding error: {listed}')
     return bad_request(

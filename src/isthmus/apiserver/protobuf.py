@@ -123,6 +123,8 @@ def _value(kind: str, raw: int | bytes, depth: int) -> Any:
         return data.decode()
     if kind == "bytes":
         return base64.b64encode(data).decode()
+    if kind == "Quantity":
+        return _text(dict(_fields(data)).get(1, b""))
     if kind == "FieldsV1":
         return orjson.loads(_expect_bytes(dict(_fields(data)).get(1, b"{}")))
     if kind in ("Time", "MicroTime"):

@@ -58,6 +58,10 @@ MESSAGES: dict[str, Message] = {
     | _fields("data:{}bytes", "type", "stringData:{}string", "immutable:bool", start=2),
     "ConfigMap": _OBJECT
     | _fields("data:{}string", "binaryData:{}bytes", "immutable:bool", start=2),
+    "ResourceQuota": _OBJECT
+    | _fields("spec:ResourceQuotaSpec", "status:ResourceQuotaStatus", start=2),
+    "ResourceQuotaSpec": _fields("hard:{}Quantity", "scopes:[]string"),
+    "ResourceQuotaStatus": _fields("hard:{}Quantity", "used:{}Quantity"),
     "ServiceAccount": _OBJECT
     | _fields(
         "secrets:[]ObjectReference", "imagePullSecrets:[]LocalObjectReference",

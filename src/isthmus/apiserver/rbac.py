@@ -11,13 +11,17 @@ import orjson
 
 from isthmus.apiserver.admission import Admission
 from isthmus.apiserver.authn import User
-from isthmus.apiserver.errors import ApiError, Cause
+from isthmus.apiserver.errors import ApiError, Cause, forbidden
 from isthmus.apiserver.history import Event
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import RBAC
 from isthmus.apiserver.store import Collection, Store
 
 _SERVICE_ACCOUNT = "system:serviceaccount"
+_PARTS = (
+    ("APIGroups", "apiGroups"), ("Resources", "resources"), ("ResourceNames", "resourceNames"),
+    ("NonResourceURLs", "nonResourceURLs"), ("Verbs", "verbs"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,28 @@ class Authorizer:
             {"name": action.name, "group": action.group, "kind": action.resource.split("/")[0]},
         )
 
+    def reason(self, user: User, action: Action) -> str:
+        """Which binding lets the user do it, in words; empty when no binding has to."""
+        if user.is_master:
+            return ""
+        for plural, namespace in (
+            ("clusterrolebindings", None),
+            ("rolebindings", action.namespace),
+        ):
+            if namespace == "":
+                continue
+            for binding in self._objects(plural, namespace):
+                subject = _bound(binding, user)
+                reference = binding["roleRef"]
+                rules = self.role_rules(reference, namespace or "")
+                if subject is not None and any(_permits(rule, action) for rule in rules):
+                    name = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")
+                    return (
+                        f'RBAC: allowed by {binding["kind"]} "{name}" of {reference["kind"]}'
+                        f' "{reference["name"]}" to {subject["kind"]} "{_whole_name(subject)}"'
+                    )
+        return ""
+
     def rules(self, user: User, namespace: str) -> list[Json]:
         """Every rule that holds for the user in a namespace, cluster-wide ones included."""
         found = self._rules.get((user, namespace))
@@ -114,19 +140,7 @@ class Authorizer:
         if record is None:
             return []
         role = orjson.loads(record.body)
-        if role.get("aggregationRule"):
-            return [*as_list(role.get("rules")), *self._aggregated(role["aggregationRule"])]
         return as_list(role.get("rules"))
-
-    def _aggregated(self, aggregation: Json) -> Iterator[Json]:
-        selectors = as_list(aggregation.get("clusterRoleSelectors"))
-        for role in self._objects("clusterroles", None):
-            labels: Json = as_map(role["metadata"].get("labels"))
-            for selector in selectors:
-                wanted: Json = as_map(selector.get("matchLabels"))
-                if wanted and all(labels.get(key) == value for key, value in wanted.items()):
-                    yield from as_list(role.get("rules"))
-                    break
 
     def _objects(self, plural: str, namespace: str | None) -> Iterator[Json]:
         collection = self._store.collection(f"{RBAC}/{plural}")
@@ -159,13 +173,12 @@ class Authorizer:
             return []
         lacking = [rule for rule in rules if not self._covers(user, namespace, rule)]
         if lacking:
-            raise ApiError(
-                403,
-                "Forbidden",
-                f'{admission.resource.qualified} "{name}" is forbidden: user "{user.name}" is'
-                " attempting to grant RBAC permissions not currently held: "
-                + orjson.dumps(lacking).decode(),
-                {"name": name, "group": RBAC, "kind": plural},
+            groups = ",".join(f'"{group}"' for group in sorted(user.groups))
+            raise forbidden(
+                admission.resource,
+                name,
+                f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions'
+                " not currently held:\n" + "\n".join(map(_compact, lacking)),
             )
         return []
 
@@ -181,6 +194,16 @@ class Authorizer:
             self.allowed(user, Action(verb, group, resource, namespace, name))
             for verb, group, resource, name in product(verbs, groups, resources, names)
         )
+
+
+def _compact(rule: Json) -> str:
+    """A rule on one line, as Kubernetes shows it."""
+    parts = [
+        f"{title}:[" + ", ".join(f'"{value}"' for value in rule[name]) + "]"
+        for title, name in _PARTS
+        if rule.get(name)
+    ]
+    return "{" + ", ".join(parts) + "}"
 
 
 def _permits(rule: Json, action: Action) -> bool:
@@ -212,13 +235,23 @@ def _path_fits(given: str, path: str) -> bool:
 
 
 def _binds(binding: Json, user: User) -> bool:
+    return _bound(binding, user) is not None
+
+
+def _whole_name(subject: Json) -> str:
+    namespace = subject.get("namespace")
+    return f"{subject['name']}/{namespace}" if namespace else str(subject["name"])
+
+
+def _bound(binding: Json, user: User) -> Json | None:
+    """The first subject of a binding that is this user."""
     for subject in as_list(binding.get("subjects")):
         kind, name = subject["kind"], subject["name"]
         if kind == "User" and name == user.name:
-            return True
+            return subject
         if kind == "Group" and name in user.groups:
-            return True
+            return subject
         account = f"{_SERVICE_ACCOUNT}:{subject.get('namespace', '')}:{name}"
         if kind == "ServiceAccount" and account == user.name:
-            return True
-    return False
+            return subject
+    return None

@@ -55,7 +55,10 @@ class Resource:
         scale: JSONPaths of the scale subresource as a CRD declares them.
         selectable: Fields that a field selector may name, besides name and namespace.
         storage: Whether objects are stored in this version.
+        stored_as: The version in which objects are stored, where it is another one.
         custom: Whether a CustomResourceDefinition declares it.
+        warning: What users of this version are told.
+        upsert: Whether an update of what is not there makes it.
         verbs: What can be done with it.
     """
 
@@ -74,6 +77,8 @@ class Resource:
     scale: Json | None = None
     selectable: frozenset[str] = frozenset()
     storage: bool = True
+    stored_as: str = ""
+    upsert: bool = False
     custom: bool = False
     warning: str = ""
     verbs: tuple[str, ...] = field(default=ALL_VERBS)
@@ -87,6 +92,11 @@ class Resource:
     def qualified(self) -> str:
         """`plural.group`, as errors name it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def stored_version(self) -> str:
+        """The version in which objects are stored."""
+        return self.stored_as or self.version
 
     @cached_property
     def collection(self) -> str:

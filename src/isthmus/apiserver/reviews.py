@@ -6,10 +6,14 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#c
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import orjson
+
 from isthmus.apiserver.authn import AUTHENTICATED, User
-from isthmus.apiserver.errors import bad_request
+from isthmus.apiserver.errors import ApiError, Cause, bad_request
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.rbac import Action, Authorizer
+from isthmus.apiserver.service_accounts import ISSUER
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +61,37 @@ class Reviews:
         self._authorizer = authorizer
         self._authenticate = authenticate
 
-    async def answer(self, review: Review, asked: Json, user: User) -> Json:
+    async def answer(self, review: Review, asked: Json, user: User, namespace: str = "") -> Json:
         """The object that was created, with its status.
 
+        Args:
+            review: Which question.
+            asked: The body.
+            user: Who asks.
+            namespace: Of the path.
+
         Raises:
-            ApiError: 400, it lacks what it must say.
+            ApiError: 400 or 422, it lacks what it must say, or contradicts itself.
         """
         spec: Json = as_map(asked.get("spec"))
-        answers: dict[str, Callable[[Json, User], Json]] = {
-            "SelfSubjectAccessReview": self._access,
-            "SelfSubjectRulesReview": self._rules,
-            "SelfSubjectReview": self._self,
-        }
-        answer = answers.get(review.kind, self._other_access)
         out: Json = {
             "kind": review.kind,
             "apiVersion": f"{review.group}/v1",
             "metadata": as_map(asked.get("metadata")),
         }
-        if review.kind != "SelfSubjectReview":
-            out["spec"] = {} if review.kind == "TokenReview" else spec
-        if review.kind == "TokenReview":
-            out["status"] = await self._token(spec)
+        if review.kind == "SelfSubjectReview":
+            out["metadata"]["creationTimestamp"] = timestamp()
+            out["status"] = {"userInfo": _shown(user)}
+        elif review.kind == "TokenReview":
+            out |= {"spec": {}, "status": await self._token(spec)}  # a token is not repeated
+        elif review.kind == "SelfSubjectRulesReview":
+            if not spec.get("namespace"):
+                raise bad_request("no namespace on request")
+            out |= {"spec": {}, "status": self._rules(spec, user)}
         else:
-            out["status"] = answer(spec, user)
+            _check_access(review, spec, namespace)
+            subject = user if review.kind.startswith("Self") else _subject(spec)
+            out |= {"spec": spec, "status": self._access(spec, subject)}
         return out
 
     def _access(self, spec: Json, user: User) -> Json:
@@ -94,16 +105,13 @@ class Reviews:
                 resource.get("namespace", ""),
                 resource.get("name", ""),
             )
-        elif other is not None:
-            action = Action(other.get("verb", ""), path=other.get("path", "") or "/")
         else:
-            raise bad_request("spec needs resourceAttributes or nonResourceAttributes")
-        return {"allowed": self._authorizer.allowed(user, action)}
-
-    def _other_access(self, spec: Json, user: User) -> Json:
-        del user
-        groups = frozenset((*as_list(spec.get("groups")), AUTHENTICATED))
-        return self._access(spec, User(spec.get("user") or "", groups))
+            other = as_map(other)
+            action = Action(other.get("verb", ""), path=other.get("path", "") or "/")
+        if not self._authorizer.allowed(user, action):
+            return {"allowed": False}
+        reason = self._authorizer.reason(user, action)
+        return {"allowed": True, **({"reason": reason} if reason else {})}
 
     def _rules(self, spec: Json, user: User) -> Json:
         if user.is_master:
@@ -118,13 +126,49 @@ class Reviews:
             "incomplete": False,
         }
 
-    def _self(self, spec: Json, user: User) -> Json:
-        del spec
-        return {"userInfo": {"username": user.name, "groups": sorted(user.groups)}}
-
     async def _token(self, spec: Json) -> Json:
-        found = await self._authenticate(str(spec.get("token") or ""))
-        if found is None:
-            return {"authenticated": False}
-        who = {"username": found.name, "groups": sorted(found.groups)}
-        return {"authenticated": True, "user": who}
+        token = str(spec.get("token") or "")
+        if not token:
+            raise bad_request("token is required for TokenReview in authentication")
+        audiences = as_list(spec.get("audiences"))
+        found = await self._authenticate(token)
+        if found is None or (audiences and ISSUER not in audiences):
+            return {"user": {}, "error": "invalid bearer token"}
+        return {"authenticated": True, "user": _shown(found), "audiences": [ISSUER]}
+
+
+def _shown(user: User) -> Json:
+    """A user as reviews tell of them: what everybody has comes last."""
+    groups = sorted(user.groups, key=lambda group: (group == AUTHENTICATED, group))
+    return {"username": user.name, "groups": groups}
+
+
+def _subject(spec: Json) -> User:
+    """Of whom a question is; they have the groups that are named, and no others."""
+    return User(spec.get("user") or "", frozenset(as_list(spec.get("groups"))))
+
+
+def _check_access(review: Review, spec: Json, namespace: str) -> None:
+    """Refuse a question that is incomplete or contradicts itself.
+
+    Raises:
+        ApiError: 422.
+    """
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    cause = None
+    if resource is not None and other is not None:
+        shown = {name.capitalize(): other.get(name, "") for name in ("path", "verb")}
+        why = "cannot be specified in combination with resourceAttributes"
+        cause = Cause("spec.nonResourceAttributes", f"{orjson.dumps(shown).decode()}: {why}")
+    elif resource is None and other is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        cause = Cause("spec.resourceAttributes", f"null: {why}")
+    elif not review.kind.startswith("Self") and not spec.get("user") and not spec.get("groups"):
+        cause = Cause("spec.user", '"": at least one of user or group must be specified')
+    elif namespace and as_map(resource).get("namespace") != namespace:
+        asked = as_map(resource).get("namespace", "")
+        field = "spec.resourceAttributes.namespace"
+        cause = Cause(field, f'"{asked}": must match metadata.namespace')
+    if cause is not None:
+        message = f'.{review.group} "" is invalid: {cause.sentence()}'
+        raise ApiError(422, "Invalid", message, {"group": review.group, "causes": [cause.shown()]})

@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
 """
 
-from isthmus.apiserver.errors import bad_request
+from isthmus.apiserver.errors import Cause, invalid
 from isthmus.apiserver.jsonpath import first
 from isthmus.apiserver.jsonvalues import Json, as_map
 from isthmus.apiserver.resources import Resource
@@ -32,11 +32,12 @@ def write(resource: Resource, obj: Json, wanted: Json) -> Json:
     """The object with the replicas that a Scale asks for.
 
     Raises:
-        ApiError: 400, the replicas are no number.
+        ApiError: 422, the replicas are no number.
     """
     replicas = as_map(wanted.get("spec")).get("replicas", 0)
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        raise bad_request("spec.replicas must be a non-negative number")
+        cause = Cause(".spec.replicas", f"{replicas}: should be a non-negative integer")
+        raise invalid(resource, obj["metadata"]["name"], [cause])
     *above, last = (resource.scale or {})["specReplicasPath"].strip(".").split(".")
     place = obj
     for name in above:

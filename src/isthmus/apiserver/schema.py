@@ -7,14 +7,14 @@ them and to say what is wrong where.
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
+import base64
 import copy
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, cast
 
 import jsonschema_rs
-import orjson
 
+from isthmus.apiserver import refusals
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.fields import METADATA
@@ -22,7 +22,9 @@ from isthmus.apiserver.jsonvalues import Json, as_map
 
 TYPE_META = ("apiVersion", "kind", "metadata")
 _DROPPED = frozenset(("nullable", "default", "description", "example", "externalDocs", "title"))
-_FORMATS = frozenset(("date", "date-time", "duration", "email", "ipv4", "ipv6", "uri", "uuid"))
+_FORMATS = frozenset(
+    ("date", "date-time", "duration", "email", "ipv4", "ipv6", "uri", "uuid", "byte")
+)
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
@@ -43,6 +45,7 @@ class Schema:
         self._defaults = _defaults_of(self.raw)
         self._closed = _compile(_json_schema(self.raw, closed=True, top=whole))
         self._open = None
+        self._keyed = refusals.keyed_part(self.raw)
         self.rules = rules_of(self.raw)
 
     @cached_property
@@ -63,24 +66,44 @@ class Schema:
         """
         if self._defaults is not None:
             default(obj, self._defaults)
-        if self._closed.is_valid(obj):
-            return [], self._broken_rules(obj, old)
         unknown: list[str] = []
+        causes: list[Cause] = []
+        if not self._closed.is_valid(obj):
+            causes = self._repair(obj, old, unknown)
+        if self._keyed is not None:
+            causes += refusals.duplicate_entries(obj, self._keyed)
+        if not self.rules:
+            return unknown, causes
+        if refusals.keep_from_rules(causes):
+            return unknown, [*causes, refusals.UNCHECKED]
+        return unknown, causes + self._broken_rules(obj, old)
+
+    def _repair(self, obj: Json, old: Json | None, unknown: list[str]) -> list[Cause]:
+        """Prune what is unknown or null, and say what is wrong with the rest."""
+        drop_nulls(obj, self.raw)
         prune(obj, self.raw, unknown, whole=self._whole)
+        unknown.sort()
         if self._open is None:
             self._open = _compile(_json_schema(self.raw, closed=False, top=self._whole))
-        errors = [e for e in self._open.iter_errors(obj) if not _was_so_before(e, obj, old)]
-        causes = list(_causes(errors, self.raw, obj))
-        return unknown, causes or self._broken_rules(obj, old)
+        errors = [e for e in self._open.iter_errors(obj) if not refusals.was_so_before(e, obj, old)]
+        return list(refusals.causes_of(errors, self.raw, obj))
 
     def _broken_rules(self, obj: Json, old: Json | None) -> list[Cause]:
-        if not self.rules:
-            return []
         return list(self.rules.check(obj) if old is None else self.rules.check(obj, old))
 
 
 def _compile(schema: Json) -> Any:
-    return jsonschema_rs.Draft4Validator(schema, validate_formats=True)
+    return jsonschema_rs.Draft4Validator(
+        schema, validate_formats=True, formats={"byte": _is_base64}
+    )
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
@@ -103,6 +126,8 @@ def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
             out["enum"] = [*out["enum"], None]
     if raw.get("x-kubernetes-list-type") == "set":
         out["uniqueItems"] = True
+    if raw.get("x-kubernetes-embedded-resource"):
+        out["required"] = sorted({*out.get("required", ()), "apiVersion", "kind"})
     if top or raw.get("x-kubernetes-embedded-resource"):
         out["properties"] = {**out.get("properties", {}), **{name: {} for name in TYPE_META}}
     if closed and _closes(raw):
@@ -171,6 +196,25 @@ def default(value: Any, schema: Json) -> None:
             default(item, schema["items"])
 
 
+def drop_nulls(value: Any, schema: Json) -> None:
+    """Remove the nulls that a schema does not allow; Kubernetes takes them as not said."""
+    if isinstance(value, dict):
+        obj, rest = cast("Json", value), schema.get("additionalProperties")
+        for name, part in as_map(schema.get("properties")).items():
+            if name not in obj:
+                continue
+            if obj[name] is None and part.get("type") and not part.get("nullable"):
+                del obj[name]
+            else:
+                drop_nulls(obj[name], part)
+        if isinstance(rest, dict):
+            for item in obj.values():
+                drop_nulls(item, cast("Json", rest))
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for item in cast("list[Any]", value):
+            drop_nulls(item, schema["items"])
+
+
 def prune(
     value: Any, schema: Json, unknown: list[str], path: str = "", *, whole: bool = False
 ) -> None:
@@ -200,86 +244,3 @@ def _prune_object(
         elif not keeps:
             unknown.append(here)
             del obj[name]
-
-
-def _was_so_before(error: Any, obj: Json, old: Json | None) -> bool:
-    """Whether an update left the wrong value as it was: a stricter schema must not block it."""
-    if old is None:
-        return False
-    path = list(error.instance_path)
-    try:
-        return bool(path) and bool(_at(old, path) == _at(obj, path))
-    except (KeyError, IndexError, TypeError):
-        return False
-
-
-def _causes(errors: Iterable[Any], raw: Json, obj: Json) -> Iterable[Cause]:
-    """Kubernetes' words for what the validator found."""
-    for error in errors:
-        path = list(error.instance_path)
-        keyword = str(list(error.schema_path)[-1]) if error.schema_path else ""
-        yield _cause(keyword, path, error, raw, obj)
-
-
-def _cause(keyword: str, path: list[Any], error: Any, raw: Json, obj: Json) -> Cause:
-    where = field_path(path)
-    *above, rule = _schemas_along(raw, path)
-    value = _shown(_at(obj, path), [*above, rule])
-    if keyword == "required":
-        missing = str(error.kind.property)
-        return Cause(f"{where}.{missing}" if where else missing, "", "FieldValueRequired")
-    if keyword == "enum":
-        known = ", ".join(_text(choice) for choice in rule.get("enum", ()) if choice is not None)
-        return Cause(where, f"{value}: supported values: {known}", "FieldValueNotSupported")
-    says = {
-        "type": f"must be of type {rule.get('type')}",
-        "pattern": f"should match '{rule.get('pattern')}'",
-        "minLength": f"should be at least {rule.get('minLength')} chars long",
-        "maxLength": f"should be at most {rule.get('maxLength')} chars long",
-        "minimum": f"should be greater than or equal to {rule.get('minimum')}",
-        "maximum": f"should be less than or equal to {rule.get('maximum')}",
-        "minItems": f"should have at least {rule.get('minItems')} items",
-        "maxItems": f"should have at most {rule.get('maxItems')} items",
-        "format": f"must be of format {rule.get('format')}",
-        "uniqueItems": "shouldn't contain duplicates",
-    }.get(keyword, "does not fit its schema")
-    return Cause(where, f"{value}: {where} in body {says}")
-
-
-def _shown(value: Any, schemas: list[Json]) -> str:
-    """A value in an error message: short, and never a password."""
-    if any(schema.get("format") == "password" or schema.get("writeOnly") for schema in schemas):
-        return "<hidden>"
-    text = _text(value)
-    return text if len(text) <= 256 else text[:256] + "..."
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def field_path(path: Iterable[Any]) -> str:
-    """`spec.ports[0].name` for a path of names and positions."""
-    out = ""
-    for part in path:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return out.removeprefix(".")
-
-
-def _at(value: Any, path: list[Any]) -> Any:
-    for part in path:
-        value = value[part]
-    return value
-
-
-def _schemas_along(schema: Json, path: list[Any]) -> list[Json]:
-    """The structural schemas of every value from the object down to the one at `path`."""
-    found = [schema]
-    for part in path:
-        if isinstance(part, int):
-            below = schema.get("items")
-        else:
-            below = as_map(schema.get("properties")).get(part) or schema.get("additionalProperties")
-        schema = cast("Json", below) if isinstance(below, dict) else {}
-        found.append(schema)
-    return found

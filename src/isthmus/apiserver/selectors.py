@@ -4,7 +4,7 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from isthmus.apiserver.errors import bad_request
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonpath import first
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.resources import Resource
 
 _SPLIT = re.compile(r",(?![^()]*\))")
@@ -47,19 +48,34 @@ def _requirement(text: str) -> LabelTest:
     if match is None:
         raise bad_request(f"unable to parse requirement: {text!r}")
     name = match["name1"] or match["name2"] or match["name3"] or match["name4"]
-    if match["absent"]:
-        return lambda labels: name not in labels
     if match["equality"]:
-        values = frozenset((match["value"],))
-        negative = match["equality"] == "!="
-    elif match["membership"]:
-        values = frozenset(value.strip() for value in match["values"].split(","))
-        negative = match["membership"] == "notin"
-    else:
-        return lambda labels: name in labels
-    if negative:
-        return lambda labels: labels.get(name) not in values
-    return lambda labels: labels.get(name) in values
+        return _member(name, (match["value"],), negative=match["equality"] == "!=")
+    if match["membership"]:
+        values = (value.strip() for value in match["values"].split(","))
+        return _member(name, values, negative=match["membership"] == "notin")
+    return _present(name, wanted=not match["absent"])
+
+
+def test_of(selector: Json) -> LabelTest:
+    """A test of labels from a LabelSelector as objects hold it; an empty one fits everything."""
+    tests = [_member(name, (value,)) for name, value in as_map(selector.get("matchLabels")).items()]
+    for wanted in as_list(selector.get("matchExpressions")):
+        name, values = str(wanted.get("key")), as_list(wanted.get("values"))
+        operator = wanted.get("operator")
+        if operator in ("Exists", "DoesNotExist"):
+            tests.append(_present(name, wanted=operator == "Exists"))
+        else:
+            tests.append(_member(name, values, negative=operator == "NotIn"))
+    return lambda labels: all(test(labels) for test in tests)
+
+
+def _present(name: str, *, wanted: bool) -> LabelTest:
+    return lambda labels: (name in labels) == wanted
+
+
+def _member(name: str, values: Iterable[str], *, negative: bool = False) -> LabelTest:
+    known = frozenset(values)
+    return lambda labels: (labels.get(name) in known) != negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +146,12 @@ def parse(resource: Resource, labels: str, fields: str) -> Selection:
     for part in fields.split(",") if fields else ():
         match = _FIELD.fullmatch(part)
         if match is None:
-            raise bad_request(f"invalid field selector {part!r}: write field=value or field!=value")
+            raise bad_request(f"invalid selector: '{fields}'; can't understand '{part}'")
         field = match["field"].strip()
         if (
             field not in ("metadata.name", "metadata.namespace")
             and field not in resource.selectable
         ):
-            known = ", ".join(("metadata.name", "metadata.namespace", *sorted(resource.selectable)))
-            raise bad_request(
-                f'field label not supported: "{field}" for {resource.qualified}; use one of {known}'
-            )
+            raise bad_request(f"field label not supported: {field}")
         requirements.append(_FieldRequirement(field, match["value"], match["operator"] == "!="))
     return Selection(parse_labels(labels) if labels else None, requirements)

@@ -8,6 +8,7 @@ import time
 import orjson
 
 from isthmus.apiserver import crds, defaults, key_rotation, kinds, maintenance
+from isthmus.apiserver.aggregation import Aggregation
 from isthmus.apiserver.audit import AuditLog, Seen
 from isthmus.apiserver.authentication import CALLER, Authentication
 from isthmus.apiserver.authn import TokenFile, User
@@ -33,6 +34,7 @@ from isthmus.apiserver.maintenance import Download, Maintenance
 from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.oidc import OidcTokens
 from isthmus.apiserver.openapi import OpenApi
+from isthmus.apiserver.quotas import Quotas
 from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry
 from isthmus.apiserver.reviews import Reviews
@@ -66,6 +68,9 @@ class ApiServer:
         rules = builtin_rules(self._authorizer.may_grant)
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
+        self._aggregation = Aggregation(store, self._objects)
+        self._quotas = Quotas(store, self._objects)
+        self._objects.limit = self._quotas.admit
         self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
         self._maintenance = Maintenance(store, config.data_dir, self._authorizer)
         self._discovery = Discovery(self._registry)
@@ -113,6 +118,8 @@ class ApiServer:
         await self._store.commit()
         self._collector.start()
         self._expiry.start()
+        self._aggregation.start()
+        self._quotas.start()
         # What is loaded now stays: keeping it out of every later collection spares long pauses.
         # What comes later mostly dies young and in no cycle: rarer collections find as much.
         gc.collect()
@@ -207,6 +214,10 @@ class ApiServer:
         if root in ("api", "apis") and len(parts) <= (2 if root == "api" else 3):
             return self._discovery.answer(request, parts)
         if root in ("api", "apis"):
+            place = 2 if root == "api" else 3
+            if parts[place] == "watch" and len(parts) > place + 1:  # the older way to ask for one
+                del parts[place]
+                request.query["watch"] = "true"
             target = parse_path(parts)
             verb = verb_of(request.method, target, watch=request.flag("watch"))
             exchange.verb, exchange.target = verb, target
@@ -218,6 +229,8 @@ class ApiServer:
         if root == "metrics" and self._config.metrics is not None:
             self._authorizer.require(request.user, Action("get", path="/metrics"))
             return Response(self._config.metrics(), content_type=b"text/plain; version=0.0.4")
+        verb = request.method.lower()
+        self._authorizer.require(request.user, Action(verb, path=exchange.path))
         raise unknown_path()
 
     # --- listening -----------------------------------------------------------------------------
@@ -252,6 +265,8 @@ class ApiServer:
         self.stop()
         await self._collector.stop()
         await self._expiry.stop()
+        await self._aggregation.stop()
+        await self._quotas.stop()
         await self._store.close()
         if self._audit is not None:
             self._audit.close()

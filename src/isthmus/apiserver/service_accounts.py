@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 import orjson
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
+from isthmus.apiserver.errors import ApiError, Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.store import Store
 
 COLLECTION = "/serviceaccounts"
-_ISSUER = "https://kubernetes.default.svc"
+ISSUER = "https://kubernetes.default.svc"
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 _DEFAULT_SECONDS, _SHORTEST, _LONGEST = 3600, 600, 365 * 24 * 3600
 _PREFIX = "system:serviceaccount"
@@ -46,15 +48,23 @@ class ServiceAccountTokens:
             name: Of the account.
             uid: Of the account.
             asked: The request's body.
+
+        Raises:
+            ApiError: 422, it would be too short-lived.
         """
         spec = as_map(asked.get("spec"))
         wanted = spec.get("expirationSeconds")
         seconds = wanted if isinstance(wanted, int) else _DEFAULT_SECONDS
-        expires = int(time.time()) + min(max(seconds, _SHORTEST), _LONGEST)
+        if seconds < _SHORTEST:
+            why = f"{seconds}: may not specify a duration less than 10 minutes"
+            cause = Cause("spec.expirationSeconds", why)
+            kind = "TokenRequest.authentication.k8s.io"
+            raise ApiError(422, "Invalid", f'{kind} "" is invalid: {cause.sentence()}')
+        expires = int(time.time()) + min(seconds, _LONGEST)
         account = {"name": name, "uid": uid}
         claims = {
-            "iss": _ISSUER,
-            "aud": as_list(spec.get("audiences")) or [_ISSUER],
+            "iss": ISSUER,
+            "aud": as_list(spec.get("audiences")) or [ISSUER],
             "exp": expires,
             "iat": int(time.time()),
             "sub": f"{_PREFIX}:{namespace}:{name}",
@@ -66,7 +76,12 @@ class ServiceAccountTokens:
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": uid,
+                "creationTimestamp": timestamp(),
+            },
             "spec": {**spec, "audiences": claims["aud"], "expirationSeconds": seconds},
             "status": {
                 "token": (text + b"." + self._sign(text)).decode(),
@@ -89,7 +104,7 @@ class ServiceAccountTokens:
         record = self._store.collection(COLLECTION).records.get((namespace, account["name"]))
         if record is None or record.uid != account["uid"] or claims["exp"] < time.time():
             return None
-        if _ISSUER not in claims["aud"]:
+        if ISSUER not in claims["aud"]:
             return None
         groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
         return User(claims["sub"], frozenset(groups))

@@ -55,6 +55,15 @@ class Collection:
         high = bisect_left(self.keys, (namespace + "\0", ""))
         return self.keys[low:high]
 
+    def count(self, namespace: str) -> int:
+        """How many objects a namespace has as a writer must see it, staged changes included."""
+        low = bisect_left(self.keys, (namespace, ""))
+        count = bisect_left(self.keys, (namespace + "\0", "")) - low
+        for key, record in self.staged.items():
+            if key[0] == namespace:
+                count += (record is not None) - (key in self.records)
+        return count
+
     def publish(self, event: Event) -> None:
         """Make a committed change visible."""
         key = event.record.key

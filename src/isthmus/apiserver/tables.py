@@ -10,9 +10,16 @@ from typing import Any
 import orjson
 
 from isthmus.apiserver.jsonpath import first
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.resources import Column, Resource
 
+_NAME = (
+    "Name must be unique within a namespace. Is required when creating resources, although some"
+    " resources may allow a client to request the generation of an appropriate name automatically."
+    " Name is primarily intended for creation idempotence and configuration definition. Cannot be"
+    " updated. More info:"
+    " https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+)
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 31536000
 
 
@@ -33,13 +40,13 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": _heads(resource) if heads else [],
+        "columnDefinitions": _heads(resource) if heads else None,
         "rows": [_row(resource, obj, include, now) for obj in objects],
     }
 
 
 def _heads(resource: Resource) -> list[Json]:
-    name = Column("Name", "string", "", format="name", description="Name of the object.")
+    name = Column("Name", "string", "", format="name", description=_NAME)
     return [
         {
             "name": column.name,
@@ -48,13 +55,20 @@ def _heads(resource: Resource) -> list[Json]:
             "description": column.description,
             "priority": column.priority,
         }
-        for column in (name, *resource.columns)
+        for column in (resource.columns if _names_itself(resource) else (name, *resource.columns))
     ]
 
 
+def _names_itself(resource: Resource) -> bool:
+    """Whether the name is not to lead the columns."""
+    return any(column.format == "name" for column in resource.columns)
+
+
 def _row(resource: Resource, obj: Json, include: str, now: datetime) -> Json:
-    cells = [obj["metadata"]["name"], *(_cell(column, obj, now) for column in resource.columns)]
-    row: Json = {"cells": cells}
+    cells = [_cell(column, obj, now) for column in resource.columns]
+    if not _names_itself(resource):
+        cells.insert(0, obj["metadata"]["name"])
+    row: Json = {"cells": cells, "object": None}
     if include == "Object":
         row["object"] = obj
     elif include != "None":
@@ -76,12 +90,31 @@ def _cell(column: Column, obj: Json, now: datetime) -> Any:
         return len(first(obj, column.path[1:]) or ())
     if column.path.startswith("@"):
         return _reference(as_map(obj.get(column.path[1:])))
+    if column.path.startswith("~"):
+        return _subjects(obj, column.path[1:])
+    if column.path.startswith("%"):
+        return _quota(obj, limits=column.path == "%limits")
     value = first(obj, column.path)
     if column.type == "date":
         return "<unknown>" if value is None else age(str(value), now)
     if column.type == "string" and value is not None and not isinstance(value, str):
         return orjson.dumps(value).decode()
     return value
+
+
+def _subjects(obj: Json, kind: str) -> str:
+    """The subjects of a binding that are of one kind."""
+    found = [subject for subject in as_list(obj.get("subjects")) if subject.get("kind") == kind]
+    places = (f"{subject['namespace']}/" if subject.get("namespace") else "" for subject in found)
+    return ", ".join(f"{place}{s['name']}" for place, s in zip(places, found, strict=True))
+
+
+def _quota(obj: Json, *, limits: bool) -> str:
+    """What a ResourceQuota limits, and how much of it is used."""
+    status = as_map(obj.get("status"))
+    hard, used = as_map(status.get("hard")), as_map(status.get("used"))
+    named = [name for name in sorted(hard) if name.startswith("limits") == limits]
+    return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in named)
 
 
 def _reference(reference: Json) -> str:

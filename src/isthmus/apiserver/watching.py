@@ -18,7 +18,7 @@ import orjson
 from isthmus.apiserver.config import Receive, Send
 from isthmus.apiserver.errors import bad_request, expired
 from isthmus.apiserver.history import Event, Record
-from isthmus.apiserver.http import JSON, Request
+from isthmus.apiserver.http import JSON, Request, warning
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listing import Wanted
 from isthmus.apiserver.store import Collection, Store
@@ -50,12 +50,14 @@ class Watch:
         self._selection = wanted.selection
         self._view = wanted.view
         self._receive: Receive = request.receive
+        self.warnings: list[str] = []
+        """Sentences that kubectl prints to its user."""
         self._bookmarks = request.flag("allowWatchBookmarks")
         self._bookmark_seconds = bookmark_seconds
         self._heads = True
         asked = request.query.get("resourceVersion", "")
         if asked and not asked.isdecimal():
-            raise bad_request(f"resourceVersion must be a number: {asked[:64]!r}")
+            raise bad_request(f'resourceVersion: Invalid value: "{asked[:64]}": no number')
         self._send_initial = request.flag("sendInitialEvents")
         self._initial = self._send_initial or asked in ("", "0")
         self._version = store.version if self._initial else int(asked)
@@ -65,6 +67,7 @@ class Watch:
     async def respond(self, send: Send, stopping: asyncio.Event) -> None:
         """Stream until the time is over, the caller is gone, or the server stops."""
         headers = [(b"content-type", JSON), (b"cache-control", b"no-cache, private")]
+        headers += [(b"warning", warning(sentence)) for sentence in self.warnings]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         history = self._collection.history
         wake = history.subscribe()
@@ -141,6 +144,8 @@ class Watch:
             after = kind != "DELETED" and self._selection.fits(record)
             if not before and not after:
                 return None
+            if before and not after and event.previous is not None and kind != "DELETED":
+                record = _as_last_seen(event.previous, record.version)
             kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
         return self._encode(kind, record)
 
@@ -178,6 +183,12 @@ class Watch:
     def _expired(self) -> bytes:
         error = expired(self._version, self._collection.history.trimmed)
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+def _as_last_seen(previous: Record, version: int) -> Record:
+    """The object before it left a selection, at the version of the change that made it leave."""
+    before, after = (f'"resourceVersion":"{v}"'.encode() for v in (previous.version, version))
+    return previous._replace(body=previous.body.replace(before, after, 1), version=version)
 
 
 async def _disconnected(receive: Receive) -> None:

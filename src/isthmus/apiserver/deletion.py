@@ -1,0 +1,54 @@
+"""What deletion leaves behind: the mark of an object that is going, and what still holds it.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
+"""
+
+import orjson
+
+from isthmus.apiserver.crds import CLEANUP_FINALIZER
+from isthmus.apiserver.history import Record
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
+from isthmus.apiserver.metadata import timestamp
+from isthmus.apiserver.resources import Resource
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+def is_leaving(record: Record) -> bool:
+    """Whether an object is being deleted; nearly always the bytes alone say no."""
+    if b'"deletionTimestamp":' not in record.body:
+        return False
+    return bool(orjson.loads(record.body)["metadata"].get("deletionTimestamp"))
+
+
+def finalizers_for_deletion(resource: Resource, metadata: Json, policy: str) -> list[str]:
+    """The finalizers of an object together with those that its deletion adds."""
+    finalizers: list[str] = list(as_list(metadata.get("finalizers")))
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+    if wanted and wanted not in finalizers:
+        finalizers.append(wanted)
+    if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
+        finalizers.append(CLEANUP_FINALIZER)  # its objects go first
+    return finalizers
+
+
+def mark_leaving(resource: Resource, obj: Json) -> None:
+    """Mark an object as one that is being deleted, in place."""
+    metadata = obj["metadata"]
+    metadata["deletionTimestamp"] = timestamp()
+    if resource.collection != NAMESPACE_COLLECTION:
+        metadata["deletionGracePeriodSeconds"] = 0
+    if "generation" in metadata:
+        metadata["generation"] += 1
+    if resource.collection == NAMESPACE_COLLECTION:
+        obj.setdefault("status", {})["phase"] = "Terminating"
+
+
+def held(resource: Resource, obj: Json) -> bool:
+    """Whether a finalizer keeps the object in being."""
+    if obj["metadata"].get("finalizers"):
+        return True
+    is_namespace = resource.collection == NAMESPACE_COLLECTION
+    return is_namespace and bool(as_map(obj.get("spec")).get("finalizers"))

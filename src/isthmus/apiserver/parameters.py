@@ -1,0 +1,144 @@
+"""Query parameters that are wrong or do not go together, refused in Kubernetes' own words.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
+"""
+
+import orjson
+
+from isthmus.apiserver.errors import ApiError, Cause
+from isthmus.apiserver.jsonvalues import Json
+
+_EXACT, _NEWER = "Exact", "NotOlderThan"
+_MATCH = "resourceVersionMatch"
+
+
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+_LONGEST_MANAGER = 128
+_POLICIES = ("Foreground", "Background", "Orphan")
+
+
+def _refuse(kind: str, causes: list[Cause]) -> None:
+    if not causes:
+        return
+    listed = ", ".join(cause.sentence() for cause in causes)
+    listed = listed if len(causes) == 1 else f"[{listed}]"
+    shown = [cause.shown() for cause in causes]
+    details: Json = {"group": "meta.k8s.io", "kind": kind, "causes": shown}
+    raise ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {listed}', details)
+
+
+def check_write(query: dict[str, str], kind: str) -> None:
+    """Refuse wrong parameters of a write.
+
+    Args:
+        query: Parameters.
+        kind: `CreateOptions`, `UpdateOptions`, `PatchOptions` or `DeleteOptions`.
+
+    Raises:
+        ApiError: 422.
+    """
+    causes: list[Cause] = []
+    dry_run = query.get("dryRun", "")
+    if dry_run not in ("", "All"):
+        why = f'["{dry_run}"]: supported values: "All"'
+        causes.append(Cause("dryRun", why, "FieldValueNotSupported"))
+    manager = query.get("fieldManager", "")
+    if len(manager) > _LONGEST_MANAGER:
+        why = f"may not be more than {_LONGEST_MANAGER} bytes"
+        causes.append(Cause("fieldManager", why, "FieldValueTooLong"))
+    for place, letter in enumerate(manager):
+        if not letter.isprintable():
+            shown = orjson.dumps(manager).decode()
+            why = f"{shown}: invalid character U+{ord(letter):04X} (at position {place})"
+            causes.append(Cause("fieldManager", why))
+            break
+    validation = query.get("fieldValidation", "")
+    if validation not in _VALIDATIONS:
+        known = ", ".join(f'"{name}"' for name in _VALIDATIONS)
+        why = f'"{validation}": supported values: {known}'
+        causes.append(Cause("fieldValidation", why, "FieldValueNotSupported"))
+    _refuse(kind, causes)
+
+
+def policy_of(asked: Json, query: dict[str, str]) -> str:
+    """What a deletion does to dependents, from its body and its parameters.
+
+    Raises:
+        ApiError: 422.
+    """
+    policy = asked.get("propagationPolicy") or query.get("propagationPolicy")
+    causes: list[Cause] = []
+    if policy and asked.get("orphanDependents") is not None:
+        why = f'"{policy}": orphanDependents and deletionPropagation cannot be both set'
+        causes.append(Cause("propagationPolicy", why))
+    elif policy and policy not in _POLICIES:
+        known = ", ".join(f'"{name}"' for name in (*_POLICIES, "nil"))
+        why = f'"{policy}": supported values: {known}'
+        causes.append(Cause("propagationPolicy", why, "FieldValueNotSupported"))
+    _refuse("DeleteOptions", causes)
+    return policy or ("Orphan" if asked.get("orphanDependents") else "Background")
+
+
+def need_manager(query: dict[str, str]) -> None:
+    """Refuse an apply that does not say on whose behalf.
+
+    Raises:
+        ApiError: 422.
+    """
+    if not query.get("fieldManager"):
+        cause = Cause("fieldManager", "is required for apply patch", "FieldValueRequired")
+        _refuse("PatchOptions", [cause])
+
+
+def check_read(query: dict[str, str], *, watch: bool) -> None:
+    """Refuse parameters of a list or a watch that contradict each other.
+
+    Raises:
+        ApiError: 422.
+    """
+    if _MATCH not in query and "sendInitialEvents" not in query:
+        return
+    _refuse("ListOptions", _of_watch(query) if watch else _of_list(query))
+
+
+def _forbidden(why: str, field: str = _MATCH) -> Cause:
+    return Cause(field, why, "FieldValueForbidden")
+
+
+def _of_list(query: dict[str, str]) -> list[Cause]:
+    causes: list[Cause] = []
+    match, version = query.get(_MATCH, ""), query.get("resourceVersion", "")
+    if match:
+        if not version:
+            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            causes.append(_forbidden(why))
+        if query.get("continue"):
+            causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
+        if match not in (_EXACT, _NEWER):
+            why = f'"{match}": supported values: "{_EXACT}", "{_NEWER}", ""'
+            causes.append(Cause(_MATCH, why, "FieldValueNotSupported"))
+        if match == _EXACT and version == "0":
+            why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            causes.append(_forbidden(why))
+    if "sendInitialEvents" in query:
+        why = "sendInitialEvents is forbidden for list"
+        causes.append(_forbidden(why, "sendInitialEvents"))
+    return causes
+
+
+def _of_watch(query: dict[str, str]) -> list[Cause]:
+    causes: list[Cause] = []
+    match = query.get(_MATCH, "")
+    if "sendInitialEvents" in query and match != _NEWER:
+        why = f"sendInitialEvents requires setting resourceVersionMatch to {_NEWER}"
+        causes.append(_forbidden(why))
+    if match:
+        if "sendInitialEvents" not in query:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            causes.append(_forbidden(why))
+        if match != _NEWER:
+            why = f'"{match}": supported values: "{_NEWER}"'
+            causes.append(Cause(_MATCH, why, "FieldValueNotSupported"))
+        if query.get("continue"):
+            causes.append(_forbidden("resourceVersionMatch is forbidden when continue is provided"))
+    return causes
