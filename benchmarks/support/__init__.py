@@ -1,0 +1,1 @@
+"""What several benchmarks need; no benchmark itself."""
