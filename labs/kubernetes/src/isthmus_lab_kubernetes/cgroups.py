@@ -23,6 +23,8 @@ def make(name: str, memory_mib: int, cpus: float) -> list[Path]:
     (ROOT / "memory" / name / "memory.limit_in_bytes").write_text(str(limit))
     quota = int(cpus * 100_000) if cpus else -1
     (ROOT / "cpu" / name / "cpu.cfs_quota_us").write_text(str(quota))
+    # On a busy host a virtual machine weighs as many processes as it has processors.
+    (ROOT / "cpu" / name / "cpu.shares").write_text(str(int(1024 * max(cpus, 1))))
     return groups
 
 
