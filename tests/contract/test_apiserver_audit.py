@@ -58,7 +58,9 @@ async def test_who_did_what(tmp_path: Path) -> None:
 async def test_a_watch_is_known_from_its_beginning(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     async with running(tmp_path / "home", audit=AuditConfig(log)) as (_, api):
-        async with api.watch(f"{CONFIG_MAPS}?watch=1&sendInitialEvents=true") as stream:
+        async with api.watch(
+            f"{CONFIG_MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+        ) as stream:
             await stream.next()
             assert [line["stage"] for line in lines(log)] == ["ResponseStarted"]
         stages = [(line["verb"], line["stage"]) for line in lines(log)]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,28 @@ async def test_a_watch_that_nobody_reads_ends_and_costs_little(tmp_path: Path) -
                 number += 1
                 await asyncio.sleep(0.01)
         silent.writer.transport.abort()
+
+
+async def test_a_watcher_that_lags_behind_holds_no_more_than_its_window(tmp_path: Path) -> None:
+    limits = Limits(stalled_seconds=60, history_bytes=2**20)
+    async with listening(tmp_path, limits=limits) as server:
+        api = Client(server, "admin")
+        await api("POST", CONFIG_MAPS, {"metadata": {"name": "big"}})
+        silent = [await opened(server) for _ in range(4)]
+        for one in silent:
+            assert await one.send("GET", f"{CONFIG_MAPS}?watch=1") == 200
+            one.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(150):
+            body = {"metadata": {"name": "big"}, "data": {"x": f"{number}" + "y" * 200_000}}
+            assert (await api("PUT", f"{CONFIG_MAPS}/big", body)).code == 200
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert _watching(server)
+        assert grown < 20 * 2**20, f"{grown / 2**20:.0f} MiB of 30 MiB a watcher"
+        for one in silent:
+            one.writer.transport.abort()
 
 
 def _watching(server: Any) -> bool:

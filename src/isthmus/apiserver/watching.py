@@ -25,7 +25,7 @@ from isthmus.apiserver.store import Collection, Store
 from isthmus.apiserver.tables import partial, table
 
 _SHORTEST_SECONDS = 1800
-_AT_ONCE = 64
+_AT_ONCE = 16
 """Events that one watcher holds on to while it is waiting for its caller."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
