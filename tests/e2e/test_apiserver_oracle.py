@@ -20,4 +20,5 @@ def test_both_servers_answer_alike(kubernetes_plane: str, tmp_path: Path) -> Non
         prepare(pair)
         outcomes = [play(chapter, pair) for chapter in chapters()]
 
-    assert "\n".join(line for outcome in outcomes for line in outcome.report()) == ""
+    if report := [line for outcome in outcomes for line in outcome.report()]:
+        pytest.fail("\n".join(report), pytrace=False)

@@ -1,8 +1,7 @@
 """The rules of `x-kubernetes-validations`, in the Common Expression Language.
 
 Rules are compiled when the first object of a kind is written, because the library takes most of a
-second to load and most kinds have none. Kubernetes' own function libraries (`isURL`, `quantity`,
-`ip`...) are not there; a rule that uses them is refused with the definition that declares it.
+second to load and most kinds have none. Kubernetes' own functions are those of `celfunctions`.
 
 Source: https://kubernetes.io/docs/reference/using-api/cel/
 """
@@ -15,6 +14,8 @@ from typing import Any, cast
 
 import orjson
 
+from isthmus.apiserver import celfunctions
+from isthmus.apiserver.celvalues import seen, typed_part
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
@@ -31,6 +32,8 @@ class _Rule:
     declared: Json
     hidden: bool = False
     """Whether the value that it is about may not be shown."""
+    typed: Json | None = None
+    """The part of the schema that leads to values which are no JSON for a rule."""
 
     @property
     def text(self) -> str:
@@ -51,9 +54,9 @@ class _Rule:
 
     def broken(self, value: Any, old: Any, where: str) -> Cause | None:
         """Why the value breaks the rule, or None."""
-        names: Json = {"self": value}
+        names: Json = {"self": seen(value, self.typed)}
         if old is not _MISSING:
-            names["oldSelf"] = old
+            names["oldSelf"] = seen(old, self.typed)
         path = where + str(self.declared.get("fieldPath") or "")
         try:
             if self.run(names) is True:
@@ -69,8 +72,12 @@ class _Rule:
 
 
 def _compile(text: str) -> Callable[[Json], Any]:
-    program = import_module("cel").compile(text)
-    return cast("Callable[[Json], Any]", program.execute)
+    library = import_module("cel")
+    text, functions = celfunctions.prepared(text)
+    program = library.compile(text)
+    if not functions:
+        return cast("Callable[[Json], Any]", program.execute)
+    return lambda names: program.execute(library.Context(names, functions))
 
 
 @dataclass
@@ -117,6 +124,7 @@ def rules_of(schema: Json, *, hidden: bool = False) -> Rules:
         hidden: Whether it is part of a value that may not be shown.
     """
     hidden = hidden or schema.get("format") == "password" or bool(schema.get("writeOnly"))
+    typed = typed_part(schema) if schema.get(_RULES) else None
     properties = {
         name: rules_of(part, hidden=hidden)
         for name, part in as_map(schema.get("properties")).items()
@@ -124,7 +132,7 @@ def rules_of(schema: Json, *, hidden: bool = False) -> Rules:
     items = schema.get("items") or schema.get("additionalProperties")
     entries = rules_of(as_map(items), hidden=hidden) if items else Rules()
     return Rules(
-        [_Rule(as_map(rule), hidden) for rule in as_list(schema.get(_RULES))],
+        [_Rule(as_map(rule), hidden, typed) for rule in as_list(schema.get(_RULES))],
         {name: part for name, part in properties.items() if part},
         entries or None,
     )
