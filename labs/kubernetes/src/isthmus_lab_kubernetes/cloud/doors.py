@@ -19,6 +19,8 @@ from isthmus_lab_kubernetes.guests import Guest
 from isthmus_lab_kubernetes.networks import METADATA
 
 _NEW_NETWORK = 0x40000000
+_FREEBIND = 15
+"""IP_FREEBIND of ip(7): the namespace is there a moment before the addresses on its loopback."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 Metadata = Callable[[str], dict[str, str] | None]
 _Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -38,6 +40,7 @@ def listen_inside(namespace: Path, addresses: Iterable[tuple[str, int]]) -> list
         for address in addresses:
             made = socket.socket()
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setsockopt(socket.IPPROTO_IP, _FREEBIND, 1)
             try:
                 made.bind(address)
             except OSError:
