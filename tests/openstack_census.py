@@ -10,7 +10,7 @@ from tests.openstack_lab import REGION, OpenStackLab
 
 _ROLES = ("member", "reader", "heat_stack_owner", "load-balancer_member", "creator")
 _LISTS = (
-    ("compute", "/servers?all_tenants=1", "servers"),
+    ("compute", "/servers/detail?all_tenants=1", "servers"),
     ("compute", "/os-server-groups?all_projects=true", "server_groups"),
     ("network", "/v2.0/networks", "networks"),
     ("network", "/v2.0/subnets", "subnets"),
@@ -18,8 +18,8 @@ _LISTS = (
     ("network", "/v2.0/routers", "routers"),
     ("network", "/v2.0/floatingips", "floatingips"),
     ("network", "/v2.0/security-groups", "security_groups"),
-    ("block-storage", "/volumes?all_tenants=1", "volumes"),
-    ("block-storage", "/snapshots?all_tenants=1", "snapshots"),
+    ("block-storage", "/volumes/detail?all_tenants=1", "volumes"),
+    ("block-storage", "/snapshots/detail?all_tenants=1", "snapshots"),
     ("block-storage", "/types?is_public=None", "volume_types"),
     ("image", "/v2/images", "images"),
     ("load-balancer", "/v2/lbaas/loadbalancers", "loadbalancers"),
@@ -31,7 +31,14 @@ _LISTS = (
 )
 """Service, path, key of the list: all that an administrator sees, of all projects."""
 _STACK = re.compile(r"/v1/([0-9a-f]{32})/stacks/")
-_OWNERS = ("project_id", "tenant_id", "os-vol-tenant-attr:tenant_id", "owner")
+_OWNERS = (
+    "project_id",
+    "tenant_id",
+    "os-vol-tenant-attr:tenant_id",
+    "owner",
+    "device_id",
+    "os-extended-snapshot-attributes:project_id",
+)
 
 
 def census(lab: OpenStackLab, project: str) -> set[tuple[str, str]]:
@@ -41,19 +48,36 @@ def census(lab: OpenStackLab, project: str) -> set[tuple[str, str]]:
     A stack says only in its link whose it is.
     """
     admin = lab.connect("lab-admin")
-    others = {one.id for one in admin.identity.projects(domain_id="default") if one.name != project}
+    others = _others(admin, project)
+    things = [
+        (kind, t) for service, path, kind in _LISTS for t in _listed(admin, service, path, kind)
+    ]
+    nodes = _listed(admin, "baremetal", "/v1/nodes", "nodes")
+    stacks = _listed(admin, "orchestration", "/stacks?show_nested=true", "stacks")
+    others |= _others(admin, project)  # Those made meanwhile, too.
+    admin.close()
+    # A port of a router or an address is nobody's: it is of whoever has that.
+    others |= {
+        thing["id"] for kind, thing in things if "id" in thing and others & _owners(kind, thing)
+    }
     found = {
         (kind, str(thing.get("id") or thing.get("uuid")))
-        for service, path, kind in _LISTS
-        for thing in _listed(admin, service, path, kind)
-        if not others & {thing["id"] if kind == "projects" else "", *map(thing.get, _OWNERS)}
+        for kind, thing in things
+        if not others & _owners(kind, thing)
     }
-    nodes = _listed(admin, "baremetal", "/v1/nodes", "nodes")
     found |= {("metal", f"{n['uuid']} {n['instance_uuid']}") for n in nodes}
-    stacks = _listed(admin, "orchestration", "/stacks?show_nested=true", "stacks")
     found |= {("stacks", s["id"]) for s in stacks if not others & set(_STACK.findall(_link(s)))}
-    admin.close()
     return found
+
+
+def _others(admin: Any, project: str) -> set[str]:
+    return {one.id for one in admin.identity.projects(domain_id="default") if one.name != project}
+
+
+def _owners(kind: str, thing: dict[str, Any]) -> set[str]:
+    """Return the ids of what a thing may be of; Heat's own projects are named after theirs."""
+    own = {thing["id"], thing["name"].partition("-")[0]} if kind == "projects" else set[str]()
+    return own | {str(thing[key]) for key in _OWNERS if thing.get(key)}
 
 
 def _link(stack: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ OFFERINGS = (
     "cinder-volume-type",
 )
 PROVIDER = "lab"
+PATIENCE = 600.0
+"""Seconds that anything may take: ten times what it does where nothing else runs."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ class Home(Place):
         return kind.parse(raw) if raw is not None else None
 
     async def until(
-        self, kind: type[R], name: str, holds: Callable[[R], object], *, within: float = 300
+        self, kind: type[R], name: str, holds: Callable[[R], object], *, within: float = PATIENCE
     ) -> R:
         deadline = time.monotonic() + within
         while True:
@@ -121,10 +123,12 @@ class Home(Place):
             assert time.monotonic() < deadline, await self._words(kind, name)
             await asyncio.sleep(0.2)
 
-    async def ready(self, kind: type[R], name: str, *, within: float = 300) -> R:
+    async def ready(self, kind: type[R], name: str, *, within: float = PATIENCE) -> R:
         return await self.until(kind, name, lambda obj: obj.ready, within=within)
 
-    async def refused(self, kind: type[R], name: str, reason: str, *, within: float = 300) -> str:
+    async def refused(
+        self, kind: type[R], name: str, reason: str, *, within: float = PATIENCE
+    ) -> str:
         """Wait until it is not ready for a reason; return the message."""
 
         def says(obj: R) -> bool:
@@ -137,7 +141,7 @@ class Home(Place):
         assert ready is not None
         return ready.message
 
-    async def delete(self, kind: type[R], name: str, *, within: float = 300) -> None:
+    async def delete(self, kind: type[R], name: str, *, within: float = PATIENCE) -> None:
         """Ask for the deletion, and wait until it has happened."""
         await self.store.delete(api_of(kind), TEAM, name)
         deadline = time.monotonic() + within
@@ -312,11 +316,12 @@ async def _settled(
 ) -> set[tuple[str, str]]:
     """Return what is left; some services take a moment to forget what they have removed."""
     deadline = time.monotonic() + 20
-    while left := await asyncio.to_thread(census, lab, chosen) - before:
-        if time.monotonic() > deadline:
+    while True:
+        late = time.monotonic() > deadline
+        left = await asyncio.to_thread(census, lab, chosen) - before
+        if late or not left:
             return left
         await asyncio.sleep(1)
-    return set()
 
 
 async def _swept(lab: OpenStackLab, endpoint: Endpoint) -> None:

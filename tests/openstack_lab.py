@@ -121,7 +121,7 @@ def serve(state: Path, *options: str) -> Iterator[OpenStackLab]:
 
 async def sweep(connection: Connection) -> None:
     """Delete every stack of an installation, however far it is, and wait until they are gone."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while left := await connection.engine.owned():
         for owned in left:
             tags = {TAG_UID: owned.uid}

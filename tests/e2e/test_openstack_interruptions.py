@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.labs,
     pytest.mark.openstack,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
 ]
 
@@ -38,7 +38,7 @@ async def test_an_engine_of_heat_that_is_killed_midway_is_asked_again(
         await eventually(lambda: _busy(here.cloud), within=60)
         await asyncio.to_thread(openstack_lab.order, "kill", "heat-engine")
         await asyncio.to_thread(openstack_lab.order, "start", "heat-engine")
-        await here.ready(Cluster, "c", within=300)
+        await here.ready(Cluster, "c")
         assert len(await here.native_stacks()) == 1
         assert await here.servers() == {"c-control-0": 1}
         await here.delete(Cluster, "c")

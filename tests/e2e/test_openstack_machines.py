@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.labs,
     pytest.mark.openstack,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
 ]
 
@@ -78,7 +78,6 @@ def _shape(cloud: Any, made: dict[str, str]) -> tuple[Any, Any, Any]:
     )
 
 
-@pytest.mark.skip(reason="all actions but the snapshot have been seen, the updates have not")
 async def test_every_action_of_a_machine_runs_and_updates_resize_and_rebuild_it(
     openstack_lab: OpenStackLab,
 ) -> None:
@@ -140,30 +139,30 @@ async def _acted(here: Home) -> None:
     await asyncio.to_thread(here.cloud.image.delete_image, image)
 
 
-@pytest.mark.skip(reason="not run yet")
 async def test_a_volume_type_is_an_administrators(openstack_lab: OpenStackLab) -> None:
     async with home(openstack_lab) as here:
         auth = openstack_lab.auth("lab-admin")
         login = {"username": auth["username"], "password": auth["password"]}
         endpoint = replace(openstack_lab.endpoint(projectName="admin"), credentials=login)
         await provide(here.store, "administrator", endpoint)
-        wanted = an_instance("fast", "cinder-volume-type", "private", volumeType="fast")
+        name = f"fast-{here.endpoint.installation}"  # It is the whole cloud's.
+        wanted = an_instance("fast", "cinder-volume-type", "private", volumeType=name)
         spec = wanted.spec.model_copy(update={"provider": "administrator"})
         await here.apply(wanted.model_copy(update={"spec": spec}))
         made = await outputs(here, ServiceInstance, "fast")
-        types = await asyncio.to_thread(_types, openstack_lab)
-        assert types["fast"] == made["VolumeTypeId"]
+        kind = await asyncio.to_thread(_volume_type, openstack_lab, made["VolumeTypeId"])
+        assert (kind.name, kind.is_public) == (name, False)
         await here.delete(ServiceInstance, "fast")
 
 
-def _types(lab: OpenStackLab) -> dict[str, str]:
+def _volume_type(lab: OpenStackLab, type_id: str) -> Any:
     admin = lab.connect("lab-admin")
-    found = {kind.name: kind.id for kind in admin.block_storage.types()}
+    found = admin.block_storage.get_type(type_id)
     admin.close()
     return found
 
 
-@pytest.mark.skip(reason="not run yet")
+@pytest.mark.skip(reason="seen to pass once only")
 async def test_an_openshift_is_made_of_played_servers_and_loses_its_bootstrap_server(
     openstack_lab: OpenStackLab,
 ) -> None:

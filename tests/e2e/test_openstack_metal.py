@@ -36,7 +36,7 @@ async def test_a_cluster_on_metal_is_made_grows_shrinks_and_gives_its_nodes_back
         before = await taken(here)
         metal = {"plan": "bare-metal", "parameters": {"flavor": "baremetal"}}
         await here.apply(here.cluster(**metal))
-        await here.ready(Cluster, "c", within=200)
+        await here.ready(Cluster, "c")
         assert len(await taken(here) - before) == 1
         for replicas in (1, 2, 1):
             await here.apply(here.pool(plan="bare-metal", flavor="baremetal", replicas=replicas))
@@ -44,10 +44,9 @@ async def test_a_cluster_on_metal_is_made_grows_shrinks_and_gives_its_nodes_back
                 NodePool,
                 "workers",
                 lambda p, n=replicas: p.ready and (p.status.replicas, p.status.ready) == (n, n),
-                within=200,
             )
             servers = {member.server_id for member in pool.status.members}
             assert servers <= await taken(here)
             assert len(await taken(here) - before) == 1 + replicas
-        await here.delete(Cluster, "c", within=200)
+        await here.delete(Cluster, "c")
         assert await taken(here) == before

@@ -169,7 +169,6 @@ def daemons(lab: Settings, binaries: Path) -> tuple[Program, ...]:
             found.append(_compute(lab, binaries, "nova-compute-metal", nova.METAL_FOLDER))
     simple = {
         "cinder": ("cinder-scheduler", "cinder-volume"),
-        "heat": ("heat-engine",),
         "magnum": ("magnum-conductor",),
     }
     for service, names in simple.items():
@@ -179,6 +178,9 @@ def daemons(lab: Settings, binaries: Path) -> tuple[Program, ...]:
                 for name in names
             ]
     if lab.has("heat"):
+        own = ("--config-file", lab.etc / "heat" / "engine.conf")
+        engine = (binaries / "heat-engine", *_file(lab, "heat"), *own)
+        found.append(Program(name="heat-engine", command=engine))
         agent = (binaries / "python", INSIDE / "guest_agent.py")
         found.append(Program(name="guest-agent", command=agent))
     return tuple(found)

@@ -9,6 +9,7 @@ from isthmus_lab_openstack.configuration.common import (
     PATIENCE_SECONDS,
     RABBIT,
     Files,
+    Section,
     basics,
     database,
     identity_url,
@@ -67,8 +68,6 @@ def heat(lab: Settings, venv: Path) -> Files:
         "heat",
         region_name_for_services=REGION,
         num_engine_workers=2,
-        # One call makes a group of a hundred servers, and asks Nova about each of them first.
-        rpc_response_timeout=900,
         heat_metadata_server_url=lab.url("heatcfn"),
         heat_waitcondition_server_url=lab.url("heatcfn") + "/v1/waitcondition",
         stack_domain_admin="heat_domain_admin",
@@ -94,7 +93,12 @@ def heat(lab: Settings, venv: Path) -> Files:
         "oslo_concurrency": locks(lab, "heat"),
         "oslo_messaging_rabbit": RABBIT,
     }
-    return {"heat/heat.conf": ini(sections | MIDDLEWARE)}
+    # Of one engine to another: a group of a hundred servers is one call, and each is looked into.
+    patience: Section = {"rpc_response_timeout": 900}
+    return {
+        "heat/heat.conf": ini(sections | MIDDLEWARE),
+        "heat/engine.conf": ini({"DEFAULT": patience}),
+    }
 
 
 def magnum(lab: Settings, venv: Path) -> Files:
