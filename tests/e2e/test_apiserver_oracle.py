@@ -15,8 +15,10 @@ from tests.oracle.script import chapters
 @pytest.mark.timeout(1800)  # Only where Kubernetes has to be compiled first.
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_both_servers_answer_alike(kubernetes_plane: str, tmp_path: Path) -> None:
-    with Listening(tmp_path / "data") as here:
-        pair = homes(tmp_path, here.kubeconfig(), kubernetes_plane)
+    with (
+        Listening(tmp_path / "data") as here,
+        homes(tmp_path, here.kubeconfig(), kubernetes_plane) as pair,
+    ):
         prepare(pair)
         outcomes = [play(chapter, pair) for chapter in chapters()]
 

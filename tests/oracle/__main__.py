@@ -16,8 +16,11 @@ from tests.oracle.script import chapters
 def main() -> None:
     """See the module."""
     there, wanted = flattened(Path(sys.argv[1])), sys.argv[2:]
-    with tempfile.TemporaryDirectory() as folder, Listening(Path(folder) / "data") as here:
-        pair = homes(Path(folder), here.kubeconfig(), there)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Listening(Path(folder) / "data") as here,
+        homes(Path(folder), here.kubeconfig(), there) as pair,
+    ):
         prepare(pair)
         for chapter in chapters():
             if not wanted or any(chapter.name.startswith(name) for name in wanted):

@@ -2,7 +2,9 @@
 
 import secrets
 import shutil
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,13 +41,19 @@ class Outcome:
         return f"=== {self.chapter.name} {place}: {step.do}"
 
 
-def homes(folder: Path, here: str, there: str) -> tuple[Home, Home]:
-    """Both servers, from their administrators' kubeconfigs."""
+@contextmanager
+def homes(folder: Path, here: str, there: str) -> Generator[tuple[Home, Home]]:
+    """Both servers, from their administrators' kubeconfigs, as long as the block lasts."""
     kubectl, mark = shutil.which("kubectl") or "", f"-{secrets.token_hex(2)}"
-    return (
+    pair = (
         Home("here", here, folder / "here", kubectl, mark),
         Home("kube-apiserver", there, folder / "there", kubectl, mark),
     )
+    try:
+        yield pair
+    finally:
+        for home in pair:
+            home.http.close()
 
 
 def prepare(pair: tuple[Home, Home]) -> None:
