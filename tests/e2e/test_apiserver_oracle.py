@@ -11,6 +11,7 @@ from tests.oracle.script import chapters
 
 
 @pytest.mark.labs
+@pytest.mark.guests
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # Only where Kubernetes has to be compiled first.
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
