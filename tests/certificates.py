@@ -20,7 +20,7 @@ class Authority:
         )
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def issue(self, user: str, *groups: str, days: int = 1) -> tuple[str, str]:
+    def issue(self, user: str, *groups: str, days: float = 1) -> tuple[str, str]:
         """PEM of a client certificate and its key; negative `days`: it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -46,7 +46,7 @@ def _name(user: str, groups: tuple[str, ...]) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     start = now - timedelta(days=max(1, 1 - days))

@@ -1,5 +1,6 @@
 """Client certificates: the common name is the user, the organisations are the groups."""
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,24 @@ async def test_other_certificates_let_nobody_in(tmp_path: Path, which: str) -> N
         with pytest.raises(CommandFailed) as caught:
             await whoami(saved(tmp_path, server, users[which]()))
         assert caught.value.code in (Exit.FORBIDDEN, Exit.UNAVAILABLE)
+
+
+@pytest.mark.slow
+async def test_a_connection_does_not_outlive_its_certificate(tmp_path: Path) -> None:
+    authority = Authority()
+
+    async def ask_on(client: Client) -> None:
+        while True:
+            await client.request("POST", REVIEWS, body={})
+            await asyncio.sleep(0.2)
+
+    async with listening(tmp_path, client_ca=authority.save(tmp_path)) as server:
+        pair = authority.issue("anna", days=8 / 86_400)
+        async with Client(saved(tmp_path, server, shown(*pair))) as client, asyncio.timeout(60):
+            assert (await client.request("POST", REVIEWS, body={}))["status"]
+            with pytest.raises(CommandFailed) as caught:
+                await ask_on(client)
+        assert caught.value.code == Exit.FORBIDDEN
 
 
 async def test_without_an_authority_a_certificate_says_nothing(tmp_path: Path) -> None:

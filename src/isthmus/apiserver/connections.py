@@ -10,12 +10,12 @@ Importing this imports uvicorn.
 import asyncio
 import logging
 import resource
+import time
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from isthmus.apiserver.authn import User
-from isthmus.apiserver.client_certificates import PEER, Subject, user_of_subject
+from isthmus.apiserver.client_certificates import PEER, Peer, peer_of
 from isthmus.apiserver.config import Scope, ServerConfig
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._limits = bounds.limits
         self._certificates = bounds.client_ca is not None
-        self._peer: User | None = None
+        self._peer: Peer | None = None
         self._incomplete = False
         self._arriving: asyncio.TimerHandle | None = None
         self._draining: asyncio.TimerHandle | None = None
@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
             transport.abort()
             return
         if self._certificates:
-            self._peer = user_of_subject(_subject(transport))
+            self._peer = _peer(transport)
         self._arriving = self.loop.call_later(self._limits.request_seconds, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,7 +75,8 @@ class Connection(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._incomplete = True
-        cast("Scope", self.scope)[PEER] = self._peer
+        if self._peer is not None and time.time() < self._peer.until:
+            cast("Scope", self.scope)[PEER] = self._peer.user
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -125,7 +126,6 @@ def most_connections(wanted: int) -> int:
     return max(1, min(wanted, allowed - _OWN_FILES))
 
 
-def _subject(transport: asyncio.Transport) -> Subject:
+def _peer(transport: asyncio.Transport) -> Peer | None:
     tls: Any = transport.get_extra_info("ssl_object")
-    shown = cast("dict[str, Any]", (tls and tls.getpeercert()) or {})
-    return shown.get("subject", ())
+    return peer_of(cast("dict[str, Any]", (tls and tls.getpeercert()) or {}))
