@@ -112,10 +112,14 @@ def _unref(node: Json, defs: dict[str, Json]) -> Json:
 def _plain(node: Json) -> Json:
     """Drop what a structural schema may not hold; an open object keeps its unknown fields.
 
-    Empty defaults go too: the models have them, and objects stay short.
+    Empty defaults go too: the models have them, and objects stay short. An API server refuses a
+    default with a null where the field is an enum, though the field is nullable.
     """
     extra = node.get("additionalProperties")
     dropped = {"title"} if isinstance(node.get("title"), str) else set[str]()
+    if isinstance(node.get("default"), dict):
+        default = cast("Json", node["default"])
+        node = node | {"default": {name: value for name, value in default.items() if value}}
     if not node.get("default", True):
         dropped.add("default")
     if isinstance(extra, bool):
