@@ -10,8 +10,10 @@ one transaction, after a copy of the file was put beside it.
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from sys import intern
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import orjson
@@ -38,6 +40,12 @@ _PLACES = "(" + ",".join("?" * _COLUMNS) + ")"
 _CHUNKS = (256, 64, 16, 4, 1)
 """Rows a statement: few distinct statements stay prepared, and each runs without the interpreter's
 lock held from its first row to its last."""
+
+_SHARED_LABELS = 1024
+"""Sets of labels that objects share in memory once they are read; many have the same."""
+
+_made: Callable[[type[Record], tuple[object, ...]], Record] = cast("Any", tuple).__new__
+"""Makes a `Record` in a fourth of the time that its own constructor takes."""
 
 Row = tuple[str, str, str, int, str, bytes | None, bytes | None, bytes, int]
 
@@ -104,19 +112,17 @@ class Database:
         return settings.get("version", 1), self._records(settings)
 
     def _records(self, settings: dict[str, int]) -> Iterator[tuple[str, Record]]:
+        self._count = settings.get("objects", 0)
+        sealed = self._sealed
+        read_labels = lru_cache(_SHARED_LABELS)(_read_labels)
         for row in checked(self.connection, settings):
             resource, namespace, name, version, uid, labels, owners, body, _ = row
-            if resource in self._sealed:
+            if resource in sealed:
                 body = self.box.open_sealed(f"{resource}/{namespace}/{name}", body)
-            self._count += 1
-            yield (
-                resource,
-                Record(
-                    (namespace, name), version, body, uid,
-                    orjson.loads(labels) if labels else {},
-                    tuple(orjson.loads(owners)) if owners else (),
-                ),
-            )  # fmt: skip
+            key = (intern(namespace), name)
+            owned = tuple(orjson.loads(owners)) if owners else ()
+            record = _made(Record, (key, version, body, uid, read_labels(labels), owned))
+            yield resource, record
 
     def write(self, changes: Sequence[Written]) -> None:
         """Make changes durable, in one transaction or not at all.
@@ -252,9 +258,16 @@ def checksum(row: Sequence[object]) -> int:
     resource, namespace, name, version, uid, labels, owners, body = row[:8]
     head = f"{resource}\0{namespace}\0{name}\0{version}\0{uid}".encode("utf-8", "surrogatepass")
     total = crc32(head)
-    for part in (labels, owners, body):
-        total = crc32(part, total) if isinstance(part, bytes) else total
-    return total
+    # Unrolled, since a start does this for every object. Only damage makes other types of these.
+    if isinstance(labels, bytes):
+        total = crc32(labels, total)
+    if isinstance(owners, bytes):
+        total = crc32(owners, total)
+    return crc32(body, total) if isinstance(body, bytes) else total
+
+
+def _read_labels(stored: bytes | None) -> dict[str, str]:
+    return orjson.loads(stored) if stored else {}
 
 
 def _chunks(values: list[object], width: int) -> Iterator[tuple[int, list[object]]]:

@@ -7,11 +7,15 @@ Bodies stay bytes.
 """
 
 import asyncio
+import gc
 import logging
 import sqlite3
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -149,11 +153,16 @@ class Store:
     def _load(self) -> None:
         self.version, records = self._database.load()
         self._allocated = self.version
-        for resource, record in records:
-            collection = self.collection(resource)
-            collection.records[record.key] = record
-            collection.keys.append(record.key)
-            self._index(collection, record, None)
+        with _lasting():
+            for resource, found in groupby(records, itemgetter(0)):
+                collection = self.collection(resource)
+                for _, record in found:
+                    key = record.key
+                    collection.records[key] = record
+                    collection.keys.append(key)
+                    self._homes[record.uid] = (collection, key)
+                    for owner in record.owners:
+                        self._dependents.setdefault(owner, set()).add((resource, key))
 
     def collection(self, name: str) -> Collection:
         """The objects of a resource, by `group/plural`."""
@@ -286,6 +295,19 @@ class Store:
             await asyncio.wait([self._flusher])
         await self._loop.run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
+
+
+@contextmanager
+def _lasting() -> Generator[None]:
+    """Keep what is made here out of every collection of garbage: it is much, and it stays."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _cannot_open(path: Path, error: Exception) -> str:
