@@ -14,6 +14,7 @@ from isthmus.core import schemas
 from isthmus.drivers.openstack.actions import ALLOWED
 from isthmus.drivers.openstack.lint import check
 from isthmus.drivers.openstack.predelete import STEPS
+from isthmus.errors import InvalidSpec
 from isthmus_lab_kubernetes import building
 from tests.catalog_files import NAMES, composed, offering, plans
 from tests.golden_files import assert_golden
@@ -218,3 +219,46 @@ def test_ignition_accepts_it(name, tmp_path):
     validate = building.ignition_validate()
     done = subprocess.run([validate, config], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("balancer", ["keepalived", "octavia"])
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("plugin", ["flannel", "ovn-kubernetes", "neutron"])
+def test_ports_let_through_what_is_not_their_own_address(plugin, replicas, balancer):
+    """The moving address of the API, and pods where nothing wraps their packets."""
+    asked = {"networkPlugin": plugin, "controlPlaneReplicas": replicas, "apiBalancer": balancer}
+    template = composed("kubernetes-nova", "custom", asked).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES)
+    moving = [{"ip_address": "10.64.0.5"}] if (replicas, balancer) == (3, "keepalived") else []
+    pods = [{"ip_address": "10.244.0.0/16"}] if plugin == "neutron" else []
+    for number in range(replicas):
+        properties = template["resources"][f"control_port_{number}"]["properties"]
+        assert hot.value(properties["allowed_address_pairs"]) == moving + pods
+
+
+@pytest.mark.parametrize(
+    ("plugin", "wanted"),
+    [
+        ("flannel", {"flannel_rule"}),
+        ("ovn-kubernetes", {"geneve_rule", "ovn_database_rule"}),
+        ("neutron", {"pod_rule", "pod_from_nodes_rule"}),
+    ],
+)
+def test_security_groups_know_the_network_plugin(plugin, wanted):
+    template = composed("kubernetes-nova", "custom", {"networkPlugin": plugin}).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES)
+    rules = {
+        name
+        for name, resource in template["resources"].items()
+        if resource["type"] == "OS::Neutron::SecurityGroupRule"
+        and hot.holds(resource.get("condition", {"equals": [1, 1]}))
+    }
+    assert rules - {"control_from_nodes"} == wanted
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_a_mirror_without_its_pin_is_refused(name):
+    asked = {"image": "debian", "mirror": "http://mirror.example"}
+    with pytest.raises(InvalidSpec, match=r"parameters\.mirrorSha256"):
+        composed(name, "custom", asked)
+    assert composed(name, "custom", asked | {"mirrorSha256": "0" * 64})

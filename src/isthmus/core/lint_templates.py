@@ -96,14 +96,14 @@ def _places(spec: OfferingSpec) -> Iterator[_Place]:
             node=stack.template,
             names=own,
             engine=True,
-            later=_resources(stack),
+            later=_resources(stack, "Resources"),
         )
         yield _Place(path=f"{path}.parameters", node=stack.parameters, names=own)
         yield _Place(
             path=f"{path}.preDelete",
             node=stack.pre_delete,
             names=use - _PROVIDER,
-            later=_resources(stack),
+            later=_resources(stack, "Resources", "resources"),
         )
         yield from _of_credentials(path, stack, spec, use)
         yield from _of_actions(path, stack, spec, use)
@@ -159,11 +159,11 @@ def _outputs(stack: StackTemplate, spec: OfferingSpec) -> set[str]:
     return {name for _, name in render.placeholders(body) if name.startswith("outputs.")}
 
 
-def _resources(stack: StackTemplate) -> set[str]:
-    declared: Any = stack.template.get("Resources")
-    if not isinstance(declared, Mapping):
-        return set()
-    return {f"resources.{name}" for name in cast("Mapping[str, Any]", declared)}
+def _resources(stack: StackTemplate, *sections: str) -> set[str]:
+    """Resources of the template, where its engine calls them so."""
+    declared = [stack.template.get(section) for section in sections]
+    found = [cast("Mapping[str, Any]", names) for names in declared if isinstance(names, Mapping)]
+    return {f"resources.{name}" for names in found for name in names}
 
 
 def _of_calls(spec: Json) -> set[str]:

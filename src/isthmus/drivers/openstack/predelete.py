@@ -23,6 +23,7 @@ from isthmus.errors import Conflict, DeletionBlocked, InvalidSpec, NotFound, Sta
 
 _CLUSTER_OF_VOLUME: Final = "cinder.csi.openstack.org/cluster"
 _SERVER: Final = "OS::Nova::Server"
+_ROUTER: Final = "OS::Neutron::Router"
 _DELETABLE: Final = ("available", "error", "error_deleting")
 _SHOWN: Final = 3
 _PAGE: Final = 500
@@ -158,6 +159,24 @@ async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> str:
     return _named("volume", volumes)
 
 
+async def _clear_routes(cloud: Cloud, spec: Json, target: Target) -> str:
+    """Take all routes off a router of the stack: while there are any, its interfaces stay.
+
+    A cloud controller manager writes one for each node's pods, and stops before the last one goes.
+    """
+    router = str(spec.get("router") or "")
+    if router not in {r.physical_id for r in target.resources if r.type == _ROUTER}:
+        raise InvalidSpec("preDelete: step clear-routes-of-router needs a `router` of the stack.")
+    try:
+        answer = await cloud.get("network", f"/routers/{router}")
+        if answer["router"].get("routes"):
+            body: Json = {"router": {"routes": []}}
+            await cloud.ask("network", "PUT", f"/routers/{router}", body=body)
+    except NotFound:
+        return ""
+    return ""
+
+
 async def _of_cluster(cloud: Cloud, kind: str, cluster: str) -> list[Json]:
     """Return the volumes or snapshots of the cluster; Cinder gives them in pages."""
     found: list[Json] = []
@@ -212,4 +231,5 @@ STEPS: Final[dict[str, Step]] = {
     "delete-security-groups-of-cluster": _delete_security_groups,
     "delete-ports-of-cluster": _delete_ports,
     "delete-volumes-of-cluster": _delete_volumes,
+    "clear-routes-of-router": _clear_routes,
 }
