@@ -38,16 +38,25 @@ def said(guest: Any, *words: str) -> str:
 def boot(cloud: GuestCloud, name: str, network: Any, **more: Any) -> Any:
     """A server that is a guest, ACTIVE, with its cloud-init done."""
     connection = cloud.openstack.connect()
+    usual = {"image_id": image(connection), "flavor_id": flavor(connection, FLAVOR)}
     server = connection.compute.create_server(
-        name=name,
-        image_id=next(connection.image.images(name=image_name())).id,
-        flavor_id=connection.compute.find_flavor(FLAVOR, ignore_missing=False).id,
-        networks=[{"uuid": network.id}],
-        **more,
+        name=name, networks=[{"uuid": network.id}], **(usual | more)
     )
     server = connection.compute.wait_for_server(server, wait=300, interval=1)
     settled(cloud, server)
     return server
+
+
+def image(connection: Any) -> str:
+    return next(connection.image.images(name=image_name())).id
+
+
+def flavor(connection: Any, name: str) -> str:
+    return connection.compute.find_flavor(name, ignore_missing=False).id
+
+
+def gone(connection: Any) -> None:
+    wait(lambda: not list(connection.compute.servers()), 120, "a server is not deleted", every=1)
 
 
 def settled(cloud: GuestCloud, server: Any) -> None:
@@ -140,9 +149,7 @@ def network(guest_cloud: GuestCloud) -> Any:
     yield made
     for server in connection.compute.servers():
         connection.compute.delete_server(server)
-    wait(
-        lambda: not list(connection.compute.servers()), 120, "the servers are not deleted", every=1
-    )
+    gone(connection)
     wait(lambda: guest_cloud.left_on_the_host() == [], 30, "something of the guests is left")
     connection.network.delete_network(made)
 
@@ -194,3 +201,60 @@ def test_the_life_of_a_server(guest_cloud: GuestCloud, network: Any) -> None:
     leader = guest.leader
     guest_cloud.openstack.order("restart", "nova-compute-0")
     assert guest.leader == leader
+
+
+def test_a_root_on_a_volume_outlives_its_server(guest_cloud: GuestCloud, network: Any) -> None:
+    connection = guest_cloud.openstack.connect()
+    device = {"boot_index": 0, "destination_type": "volume", "delete_on_termination": False}
+    source = {"source_type": "image", "uuid": image(connection), "volume_size": 10}
+    note = "#cloud-config\nwrite_files: [{path: /root/note, content: kept}]\n"
+    first = boot(
+        guest_cloud, "first", network, image_id="", block_device_mapping=[device | source],
+        user_data=text(note),
+    )  # fmt: skip
+    (volume,) = connection.block_storage.volumes()
+    connection.compute.delete_server(first)
+    gone(connection)
+
+    source = {"source_type": "volume", "uuid": volume.id, "delete_on_termination": True}
+    second = boot(
+        guest_cloud, "second", network, image_id="", block_device_mapping=[device | source]
+    )
+    assert said(guest_cloud.guest(second.id), "cat", "/root/note") == "kept"
+    content = guest_cloud.openstack.state / "var" / "volumes" / volume.id
+    assert content.exists()
+    connection.compute.delete_server(second)
+    gone(connection)
+    wait(lambda: not content.exists(), 60, "the volume's content is left")
+
+
+def test_the_life_of_a_node_of_ironic(guest_cloud: GuestCloud, network: Any) -> None:
+    connection = guest_cloud.openstack.connect()
+    metal = guest_cloud.await_metal().baremetal
+    kind = flavor(connection, "baremetal")
+    guest_cloud.openstack.faults(
+        {"service": "ironic-conductor", "method": "deploy", "path": "^metal$", "times": 1}
+    )
+    first = "#cloud-config\nwrite_files: [{path: /root/life, content: first}]\n"
+    server = boot(guest_cloud, "metal", network, flavor_id=kind, user_data=text(first))
+    (node,) = metal.nodes(details=True, instance_id=server.id)
+    assert (node.provision_state, node.power_state) == ("active", "power on")
+    guest = guest_cloud.guest(server.id)
+    assert said(guest, "cat", "/root/life") == "first"
+    address = server.addresses["guests-test"][0]["addr"]
+    assert address in said(guest, "ip", "-4", "addr", "show", "eth0")
+
+    connection.compute.stop_server(server)
+    state_becomes(connection, server, "SHUTOFF")
+    assert guest.leader is None
+    connection.compute.start_server(server)
+    state_becomes(connection, server, "ACTIVE")
+    leader = guest.leader
+    assert leader is not None
+    metal.set_node_power_state(node, "rebooting")
+    wait(lambda: guest.leader not in (None, leader), 60, "it is not rebooted", every=1)
+
+    connection.compute.delete_server(server)
+    gone(connection)
+    node = metal.wait_for_nodes_provision_state([node], "available", timeout=60)[0]
+    assert (node.power_state, guest.exists) == ("power off", False)

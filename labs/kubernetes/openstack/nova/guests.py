@@ -71,6 +71,7 @@ class GuestDriver(PlayedDriver):
             release=release,
             config_drive=bool(configdrive.required_by(instance)),
             drive=_drive(instance, injected_files, network_info),
+            volume=_volume(block_device_info),
         )
         with _failures():
             _server(instance).boot(machine, power_on=power_on)
@@ -235,6 +236,14 @@ def _image(instance, image_meta):
         "os_distro": named or known.get("image_os_distro"),
         "kubernetes_version": known.get("image_kubernetes_version"),
     }
+
+
+def _volume(block_device_info):
+    """Where the root is that the server boots from; empty: it has a disk of its own."""
+    for device in (block_device_info or {}).get("block_device_mapping") or ():
+        if device.get("boot_index") == 0:
+            return str(orders.VOLUMES / device.volume_id)
+    return ""
 
 
 def _port(vif):

@@ -74,8 +74,12 @@ class Guest:
         if self.exists:
             raise LabError(f"guest {self.name} exists")
         built = building.release(machine.release)
-        for folder in ("upper", "work", "root", *_OWN):
-            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in ("upper", "work", *_OWN):
+            kept = Path(machine.volume or self.home, folder)
+            kept.mkdir(parents=True, exist_ok=True)
+            if machine.volume:
+                (self.home / folder).symlink_to(kept)
         self.write_drive(machine.drive)
         source = "ConfigDrive" if machine.config_drive else "OpenStack"
         text = f"datasource_list: [{source}]\n{_PATIENCE}\n"

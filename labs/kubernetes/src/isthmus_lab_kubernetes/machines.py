@@ -55,6 +55,8 @@ class Machine:
     """The config drive's files by path, as OpenStack lays them out; its metadata service's, too."""
     config_drive: bool = True
     """Whether it has the drive, or must ask the metadata service, which needs a cloud's agent."""
+    volume: str = ""
+    """The folder that keeps its root, made if need be; empty: the root goes with the guest."""
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Machine":
@@ -73,6 +75,7 @@ class Machine:
             cpus=float(data.get("cpus", 0)),
             release=data.get("release") or NEWEST,
             config_drive=bool(data.get("config_drive", True)),
+            volume=data.get("volume") or "",
             drive={path: base64.b64decode(text) for path, text in data.get("drive", {}).items()},
         )
 

@@ -17,6 +17,8 @@ from isthmus_lab_kubernetes.settings import PACKAGE, LabError
 
 _MARK = "ISTHMUS_OPENSTACK_LAB"
 STATE = Path(os.environ.get("ISTHMUS_LAB_GUESTS") or Path(os.environ.get(_MARK, "/tmp"), "guests"))
+VOLUMES = STATE.parent / "var" / "volumes"
+"""A folder for each volume of the cloud that has content; Cinder's driver removes it."""
 
 
 def command(*words: str) -> list[str]:

@@ -1,13 +1,26 @@
-"""Cinder's fake driver with room to spare; volumes are records, no byte of an image is copied."""
+"""Cinder's fake driver with room to spare; volumes are records, no byte of an image is copied.
+
+A driver of real guests may keep a volume's content in var/volumes/ID: it goes with the volume.
+"""
+
+import os
+import shutil
+from pathlib import Path
 
 from cinder.tests import fake_driver
+
+CONTENT = Path(os.environ["ISTHMUS_OPENSTACK_LAB"]) / "var" / "volumes"
 
 
 class PlayedVolumes(fake_driver.FakeLoggingVolumeDriver):
     """Ten terabytes that nothing fills."""
 
-    def copy_image_to_volume(self, *args, **kwargs):
-        pass
+    def copy_image_to_volume(self, context, volume, *args, **kwargs):
+        shutil.rmtree(CONTENT / volume.id, ignore_errors=True)
+
+    def delete_volume(self, volume):
+        super().delete_volume(volume)
+        shutil.rmtree(CONTENT / volume.id, ignore_errors=True)
 
     def clone_image(self, *args, **kwargs):
         return {}, True
