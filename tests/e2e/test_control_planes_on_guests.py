@@ -1,0 +1,63 @@
+"""Three control planes on servers that boot: the API answers on when one of them is lost.
+
+Nothing is played but the hardware: keepalived in the servers moves the address, Neutron's floating
+address leads to whoever has it.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
+from tests.guest_site import Kubectl, Site, a_cluster, everything, nothing_more, site
+from tests.kubernetes_lab import GuestCloud, image_name
+from tests.openstack_lab import until
+
+pytestmark = [
+    pytest.mark.labs,
+    pytest.mark.openstack,
+    pytest.mark.guests,
+    pytest.mark.timeout(1500),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"),
+]
+
+
+@pytest.fixture
+def here(guest_cloud: GuestCloud, tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path, guest_cloud) as place:
+        yield place
+
+
+def test_the_api_outlives_a_control_plane(here: Site) -> None:
+    before = everything(here.cloud)
+    here.apply(a_cluster("trio", image_name(), RELEASES[NEWEST], control_planes=3))
+    here.ready("cluster/trio", 900)
+    kubectl = here.kubectl("trio")
+    assert kubectl.ready() == [f"trio-control-{number}" for number in range(3)]
+
+    lost = next(name for name in kubectl.ready() if has_the_address(here, name))
+    here.cloud.guest(here.servers()[lost].id).kill()
+    until(lambda: written(kubectl), bool, 60, 0.2)
+    here.until("cluster/trio", lambda cluster: cluster["status"]["nodes"]["ready"] == 2, 180)
+    assert lost in here.why("cluster/trio")
+
+    here.home.run("delete", "cluster/trio", "-n", "shop", "--timeout", "300")
+    nothing_more(here.cloud, before)
+
+
+def has_the_address(here: Site, server: str) -> bool:
+    """Whether a server has an address beside its own: that of the API."""
+    guest = here.cloud.guest(here.servers()[server].id)
+    command = guest.command(["ip", "-4", "-o", "addr", "show", "dev", "eth0"])
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return len(said.splitlines()) > 1
+
+
+def written(kubectl: Kubectl) -> bool:
+    """Whether the API takes a change, for which etcd has to agree."""
+    now = str(time.monotonic_ns())
+    return bool(kubectl("create", "configmap", f"at-{now}", "--request-timeout", "2s"))
