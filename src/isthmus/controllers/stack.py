@@ -8,6 +8,7 @@ from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackStatus
 from isthmus.controllers.world import World
 from isthmus.core import stacks
 from isthmus.core.compose.rendered import rendered_from
+from isthmus.core.looks import LAST_LOOK, Looks
 from isthmus.core.stacks import Changes, NativeStack, Observed
 from isthmus.errors import (
     ApprovalRequired,
@@ -21,12 +22,9 @@ from isthmus.ports import StackEngine
 from isthmus.runtime import telemetry
 from isthmus.runtime.connections import secret_values
 from isthmus.runtime.kinds import SECRETS
-from isthmus.runtime.outcome import Happening, Outcome, Progress, Waiting, done, waiting
+from isthmus.runtime.outcome import Done, Happening, Outcome, Progress, Waiting, done, waiting
 from isthmus.runtime.worker import RESYNC, Reconciler
 
-FIRST_LOOK = timedelta(seconds=1)
-LAST_LOOK = timedelta(seconds=10)
-"""How soon we look again at a stack in work: quickly at first, then more and more rarely."""
 DRIFT_EVERY = timedelta(minutes=30)
 DRIFT_TAKES = timedelta(seconds=30)
 _EVENTS_KEPT = 20
@@ -47,6 +45,7 @@ class StackController(Reconciler[Stack]):
         self._world = world
         self._drift_every = drift_every
         self._drift_asked: dict[str, datetime] = {}
+        self._looks = Looks()
 
     def trace(self, obj: Stack) -> str:
         """A stack belongs to the trace of the instance that it was rendered from."""
@@ -71,12 +70,12 @@ class StackController(Reconciler[Stack]):
             wanted = self._digest(obj)
             changed = observed.changeable and not _is(observed, obj, wanted)
             if observed.phase is Phase.WORKING and not changed:
-                return _working(obj, observed, progress)
+                return self._working(obj, observed, progress)
             if not _is(observed, obj, wanted):
                 observed = await self._send(obj, wanted, observed, engine)
                 _saw(obj, observed, progress)
             if observed.phase is Phase.READY and not _is(observed, obj, wanted):
-                return _working(obj, observed, progress)  # Of what it was before, not of ours.
+                return self._working(obj, observed, progress)  # Of what it was before, not of ours.
             return await self._verdict(obj, observed, engine, progress)
 
     async def release(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
@@ -93,7 +92,10 @@ class StackController(Reconciler[Stack]):
                 "native stack; bring it back, or set spec.deletionPolicy to Retain."
             )
         async with self._world.connections.use(provider) as connection:
-            return await self._delete(obj, connection.engine, progress)
+            outcome = await self._delete(obj, connection.engine, progress)
+        if isinstance(outcome, Done):
+            self._looks.forget(obj.metadata.uid)
+        return outcome
 
     async def preview(self, stack: Stack) -> Changes:
         """Return what the engine would change, and change nothing."""
@@ -155,7 +157,7 @@ class StackController(Reconciler[Stack]):
             return done()
         if observed.blockers:
             raise _blocked(observed)
-        outcome = _working(stack, observed, progress)
+        outcome = self._working(stack, observed, progress)
         return replace(outcome, why=again, reason=DeletionBlocked.reason) if again else outcome
 
     async def _disown(
@@ -170,7 +172,7 @@ class StackController(Reconciler[Stack]):
         if adopt is None or not adopt.resources or observed.owner_uid:
             return done()
         await engine.adopt(self._native(stack, {}, digest=""), adopt)
-        return _working(stack, observed, progress)
+        return self._working(stack, observed, progress)
 
     def _digest(self, stack: Stack) -> str:
         namespace, secrets = stack.metadata.namespace, self._world.secrets
@@ -272,11 +274,23 @@ class StackController(Reconciler[Stack]):
         engine: StackEngine,
         progress: Progress[StackStatus],
     ) -> Outcome:
+        if observed.phase is not Phase.WORKING:
+            self._looks.forget(stack.metadata.uid)
         if observed.phase is Phase.READY:
             return await self._settled(stack, observed, engine)
         if observed.phase is Phase.FAILED:
             raise StackFailed(_cause(observed))
-        return _working(stack, observed, progress)
+        return self._working(stack, observed, progress)
+
+    def _working(
+        self, stack: Stack, observed: Observed, progress: Progress[StackStatus]
+    ) -> Waiting:
+        ready = stack.condition("Ready")
+        since = ready.last_transition_time if ready is not None and not stack.ready else None
+        waited = progress.now - since if since is not None else timedelta()
+        after = self._looks.after(stack.metadata.uid, observed.left, waited, progress.now)
+        words = observed.message or observed.native_status or "The engine works."
+        return waiting(words, after=after)
 
     async def _settled(self, stack: Stack, observed: Observed, engine: StackEngine) -> Outcome:
         """Look for drift from time to time; a watch cannot see it."""
@@ -351,15 +365,6 @@ def _watched(stack: Stack, observed: Observed) -> Outcome:
     if observed.phase is Phase.WORKING:
         return waiting(observed.message or observed.native_status, after=LAST_LOOK)
     return done(after=timedelta(minutes=1))
-
-
-def _working(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> Waiting:
-    """Look again the sooner, the shorter we have been waiting."""
-    synced = stack.condition("Ready")
-    since = synced.last_transition_time if synced is not None and not stack.ready else None
-    waited = progress.now - since if since is not None else timedelta()
-    after = min(max(waited / 10, FIRST_LOOK), LAST_LOOK)
-    return waiting(observed.message or observed.native_status or "The engine works.", after=after)
 
 
 def _blocked(observed: Observed) -> DeletionBlocked:

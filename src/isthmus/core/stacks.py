@@ -83,6 +83,8 @@ class Observed:
     drift: Drift | None = None
     changeable: bool = False
     """The engine takes a change even while it works."""
+    left: int | None = None
+    """While working: how many resources are not done yet; None where the engine does not tell."""
 
 
 ABSENT = Observed(phase=Phase.ABSENT)

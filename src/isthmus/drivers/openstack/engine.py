@@ -167,8 +167,7 @@ class Heat:
 
     async def _create(self, stack: NativeStack) -> None:
         document = template.prepare(stack)
-        found = await self._previews.of_new(stack, document)
-        await self._quotas.require(found.coming.values())
+        await self._quotas.require(await self._previews.needed(stack, document))
         body = self._request(stack, document, ()) | {"stack_name": stack.name}
         try:
             await self._cloud.ask("orchestration", "POST", "/stacks", body=body)

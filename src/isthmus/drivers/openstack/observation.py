@@ -25,6 +25,8 @@ _PAGE: Final = 200
 _STALLED: Final = states.State(
     Phase.FAILED, Step.UPDATE, "Heat has lost what it was doing; it is asked once more"
 )
+_SOON: Final = timedelta(seconds=20)
+"""How long a stack is looked at often anyway, so that more questions would be too many."""
 _REMEMBERED: Final = 1000
 """Healthy stacks whose details are kept, about 5 kB each."""
 
@@ -76,6 +78,7 @@ class Observer:
             below = await self._failed_parts(native)
             events = _merged(events, await self._nested_failures(native, raw, below))
         resources = tuple(part.resource for part in parts)
+        left = await self._left(native, parts) if state.phase is Phase.WORKING else None
         shown = events if state.phase is Phase.FAILED else ()
         return Observed(
             phase=state.phase,
@@ -91,6 +94,7 @@ class Observer:
             message=_message(native, state.says, resources, shown) if state.says else "",
             blockers=await blockers.named(self._cloud, _stuck(native, resources, below)),
             drift=_drift(native, events, below),
+            left=left,
         )
 
     async def parts(self, native: Native, **query: Any) -> tuple[Part, ...]:
@@ -147,6 +151,15 @@ class Observer:
         )
         return cast("list[Json]", answer.get("events", []))[::-1]
 
+    async def _left(self, native: Native, parts: Sequence[Part]) -> int:
+        """Return how many resources are not done; below the stack's own, those in work count."""
+        deleting = native.status.startswith("DELETE_")
+        own = [part for part in parts if _undone(part.resource.status, deleting=deleting)]
+        if not any(part.nested_id for part in own) or _is_young(native):
+            return len(own)
+        deep = await self.parts(native, nested_depth=_DEEPEST, status="IN_PROGRESS")
+        return max(len(own), sum(1 for part in deep if not part.nested_id))
+
     async def _failed_parts(self, native: Native) -> tuple[Part, ...]:
         return await self.parts(native, nested_depth=_DEEPEST, status="FAILED")
 
@@ -199,6 +212,19 @@ def _merged(newest: Sequence[StackEvent], failures: Sequence[StackEvent]) -> lis
     failed = {event.id for event in failures}
     both = [*(event for event in newest if event.id not in failed), *failures]
     return sorted(both, key=lambda event: event.time)
+
+
+def _is_young(native: Native) -> bool:
+    """Tell whether Heat has only just begun; its clock may be ahead of ours."""
+    since = readings.read_time(native.updated) if native.updated else None
+    return since is not None and datetime.now(UTC) - since < _SOON
+
+
+def _undone(status: str, *, deleting: bool) -> bool:
+    """Tell whether a resource has still to be made, changed or deleted, as far as it shows."""
+    if deleting:
+        return status != "DELETE_COMPLETE"
+    return status.endswith("_IN_PROGRESS") or status == "INIT_COMPLETE"
 
 
 def _digest(native: Native) -> str:

@@ -16,6 +16,7 @@ from isthmus.core.stacks import Change, Changes, NativeStack, Verb
 from isthmus.drivers.openstack import stateful
 from isthmus.drivers.openstack.observation import Observer
 from isthmus.drivers.openstack.readings import Native
+from isthmus.drivers.openstack.sampling import every, sampled
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.template import Document
 
@@ -52,6 +53,11 @@ class Previews:
         found = await self._as_new(stack, document)
         changes = [_of_new(path, resource, stack) for path, resource in found.items()]
         return Preview(changes=Changes(changes=tuple(changes), digest=stack.digest), coming=found)
+
+    async def needed(self, stack: NativeStack, document: Document) -> tuple[Json, ...]:
+        """Return every resource that would be created, with its properties; paths do not matter."""
+        sample, counts = sampled(document)
+        return tuple(every(await self._as_new(stack, sample), counts))
 
     async def of_change(self, stack: NativeStack, document: Document, native: Native) -> Preview:
         """Say what an update would change."""
