@@ -15,6 +15,7 @@ run() {
 python=$1
 if command -v go >/dev/null || [ -x /usr/local/go/bin/go ]; then
   run kubernetes build --release 1.36
+  run kubernetes build --helm 3 --helm 4
   run openstack prepare --state "$state/openstack"
   run kubernetes build --release 1.35
 else

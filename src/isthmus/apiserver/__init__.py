@@ -4,9 +4,9 @@ Where to look, from the disk to the network:
 
 - kept: `store` (the image, group commit), `database` (the file), `history` (what watches read),
   `secretbox` and `key_rotation` (encryption), `backup`, `maintenance`;
-- known kinds: `kinds` and `rules` (built-in; `rbacrules`, `secretrules`), `crds` and `crdchecks`
-  (anybody's), `resources` (the registry), `schema`, `refusals` and `expressions` (validation),
-  `metadata`, `defaults`;
+- known kinds: `kinds` and `rules` (built-in; `events`, `rbacrules`, `secretrules`), `crds` and
+  `crdchecks` (anybody's), `resources` (the registry) and `shapes`, `schema`, `refusals` and
+  `expressions` (validation), `metadata`, `defaults`;
 - writes: `objects` (create, update, delete), `parameters`, `preconditions`, `deletion`, `patch`,
   `applied`, `typedcheck`, `ownership` and `fields` (server-side apply), `scale`, `quotas`;
   afterwards `garbage`, `namespaces`, `aggregation` (by `chores`) and `expiry`;

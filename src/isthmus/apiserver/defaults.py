@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facin
 from isthmus.apiserver.admission import Options
 from isthmus.apiserver.authn import AUTHENTICATED, MASTERS, User
 from isthmus.apiserver.jsonvalues import Json
-from isthmus.apiserver.kinds import RBAC
+from isthmus.apiserver.kinds import EVENTS, RBAC
 from isthmus.apiserver.objects import Objects
 
 SYSTEM = User("system:apiserver", frozenset((MASTERS, AUTHENTICATED)))
@@ -42,9 +42,10 @@ _CLUSTER_ROLES = (
         [
             {
                 "apiGroups": [""],
-                "resources": ["configmaps", "events", "serviceaccounts", "namespaces"],
+                "resources": ["configmaps", "serviceaccounts", "namespaces"],
                 "verbs": _READ,
-            }
+            },
+            {"apiGroups": ["", EVENTS], "resources": ["events"], "verbs": _READ},
         ],
         ("view", "edit", "admin"),
     ),
@@ -53,6 +54,7 @@ _CLUSTER_ROLES = (
         [
             {"apiGroups": [""], "resources": ["secrets"], "verbs": _READ + _WRITE},
             {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": _WRITE},
+            {"apiGroups": ["", EVENTS], "resources": ["events"], "verbs": _WRITE},
         ],
         ("edit", "admin"),
     ),

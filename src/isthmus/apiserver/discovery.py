@@ -180,7 +180,8 @@ def _aggregated_entry(resource: Resource) -> Json:
 
 def _hash(resource: Resource) -> str:
     """Changes when objects are stored in another version; all versions of a kind share one here."""
-    stored = f"{resource.group}/{resource.stored_version}/{resource.kind}"
+    group = resource.collection.partition("/")[0]
+    stored = f"{group}/{resource.stored_version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 

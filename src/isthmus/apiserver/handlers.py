@@ -306,7 +306,7 @@ class Handlers:
             _, managers = ownership.apply({}, wanted, schema, [], writer, force=True)
             return self._objects.create(resource, target.namespace, wanted, options, managers)
         live: Json = orjson.loads(resource.serve(record.body))
-        managers = as_list(live["metadata"].pop("managedFields", None))
+        managers = resource.known(as_list(live["metadata"].pop("managedFields", None)))
         asked = wanted["metadata"].pop("resourceVersion", None)
         if asked and asked != str(record.version):
             raise conflict(resource, target.name)

@@ -7,11 +7,13 @@ make sense with nodes and pods are not served.
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import AGE, Column, Resource
 from isthmus.apiserver.schema import Schema
+from isthmus.apiserver.shapes import Shape
 
 STRING: Json = {"type": "string"}
 INTEGER: Json = {"type": "integer"}
 BOOLEAN: Json = {"type": "boolean"}
 TIME: Json = {"type": "string", "nullable": True}
+EVENTS = "events.k8s.io"
 RBAC = "rbac.authorization.k8s.io"
 EXTENSIONS = "apiextensions.k8s.io"
 CRD_COLLECTION = f"{EXTENSIONS}/customresourcedefinitions"
@@ -41,10 +43,13 @@ def _about(text: str, schema: Json) -> Json:
 
 
 _BYTES: Json = {"type": "string", "format": "byte"}
-_REFERENCE = _object(
-    apiVersion=STRING, kind=STRING, namespace=STRING, name=STRING, uid=STRING,
-    resourceVersion=STRING, fieldPath=STRING,
-)  # fmt: skip
+_REFERENCE: Json = {
+    **_object(
+        apiVersion=STRING, kind=STRING, namespace=STRING, name=STRING, uid=STRING,
+        resourceVersion=STRING, fieldPath=STRING,
+    ),
+    "x-kubernetes-map-type": "atomic",
+}  # fmt: skip
 _STRINGS = _list(STRING)
 _RULE: Json = {
     **_object(
@@ -171,6 +176,21 @@ _EVENT_FIELDS = frozenset((
     "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
     "reason", "type", "source", "reportingComponent",
 ))  # fmt: skip
+_EVENT_NAMES = {
+    "regarding": "involvedObject", "note": "message", "reportingController": "reportingComponent",
+    "deprecatedSource": "source", "deprecatedCount": "count",
+    "deprecatedFirstTimestamp": "firstTimestamp", "deprecatedLastTimestamp": "lastTimestamp",
+}  # fmt: skip
+"""Fields of events.k8s.io, and what they are called in the core group."""
+_EVENT_ALWAYS: Json = {
+    "source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": None,
+    "reportingComponent": "", "reportingInstance": "",
+}  # fmt: skip
+_MODERN_EVENT_FIELDS = frozenset((
+    "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+    "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
+    "reason", "type", "reportingController",
+))  # fmt: skip
 
 
 def _core() -> list[Resource]:
@@ -216,20 +236,31 @@ def _core() -> list[Resource]:
             short_names=("sa",), subresources=frozenset(("token",)),
             columns=(Column("Secrets", "integer", "#.secrets"), AGE),
         ),
+    ]  # fmt: skip
+
+
+def _events() -> list[Resource]:
+    """Events in both groups: the same objects."""
+    columns = (
+        Column("Last Seen", "date", "!last"), Column("Type", "string", ".type"),
+        Column("Reason", "string", ".reason"), Column("Object", "string", "!object"),
+        Column("Subobject", "string", ".involvedObject.fieldPath", 1),
+        Column("Source", "string", "!source", 1), Column("Message", "string", "!message"),
+        Column("First Seen", "date", "!first", 1), Column("Count", "integer", "!count", 1),
+        Column("Name", "string", ".metadata.name", 1, "name"),
+    )  # fmt: skip
+    source = {"source": ("source.component", "reportingComponent")}
+    core = Shape(EVENT_COLLECTION, always=_EVENT_ALWAYS, paths=source)
+    modern = Shape(EVENT_COLLECTION, _EVENT_NAMES, _EVENT_ALWAYS)
+    return [
         Resource(
-            "", "v1", "events", "Event", Schema(_EVENT), short_names=("ev",),
-            selectable=_EVENT_FIELDS, upsert=True,
-            columns=(
-                Column("Last Seen", "date", ".lastTimestamp"), Column("Type", "string", ".type"),
-                Column("Reason", "string", ".reason"),
-                Column("Object", "string", "@involvedObject"),
-                Column("Subobject", "string", ".involvedObject.fieldPath", 1),
-                Column("Source", "string", ".source.component", 1),
-                Column("Message", "string", ".message"),
-                Column("First Seen", "date", ".firstTimestamp", 1),
-                Column("Count", "integer", ".count", 1),
-                Column("Name", "string", ".metadata.name", 1, "name"),
-            ),
+            "", "v1", "events", "Event", Schema(_EVENT), short_names=("ev",), columns=columns,
+            selectable=_EVENT_FIELDS, upsert=True, shape=core,
+        ),
+        Resource(
+            EVENTS, "v1", "events", "Event", Schema(modern.schema(_EVENT)), short_names=("ev",),
+            columns=columns, selectable=_MODERN_EVENT_FIELDS, upsert=True, shape=modern,
+            storage=False,
         ),
     ]  # fmt: skip
 
@@ -257,6 +288,7 @@ def builtin_resources() -> list[Resource]:
     """Every resource that is served without a CustomResourceDefinition."""
     return [
         *_core(),
+        *_events(),
         Resource("coordination.k8s.io", "v1", "leases", "Lease", Schema(_LEASE),
                  columns=(Column("Holder", "string", ".spec.holderIdentity"), AGE), upsert=True),
         *_rbac(),

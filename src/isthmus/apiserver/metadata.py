@@ -142,13 +142,13 @@ def check(resource: Resource, metadata: Json) -> list[Cause]:
     labels = metadata.get("labels")
     if labels:
         for key, value in labels.items():
-            causes += _check_key("metadata.labels", key)
+            causes += check_key("metadata.labels", key)
             causes += _check_label_value(value)
     annotations = metadata.get("annotations")
     if annotations:
         size = 0
         for key, value in annotations.items():
-            causes += _check_key("metadata.annotations", key)
+            causes += check_key("metadata.annotations", key)
             size += len(key) + len(value)
         if size > _ANNOTATIONS_BYTES:
             why = f"may not be more than {_ANNOTATIONS_BYTES} bytes"
@@ -183,7 +183,8 @@ def _check_name(resource: Resource, name: str) -> list[Cause]:
     return [] if fits else [Cause("metadata.name", f'"{name}": {rule}')]
 
 
-def _check_key(field: str, key: str) -> list[Cause]:
+def check_key(field: str, key: str) -> list[Cause]:
+    """What is wrong with a qualified name, such as `example.com/name`."""
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
         return [Cause(field, f'"{key}": {_TWO_SLASHES}')]
@@ -195,7 +196,8 @@ def _check_key(field: str, key: str) -> list[Cause]:
             " and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc',"
             " regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         )
-        return [Cause(field, f'"{key}": {rule}')]
+        empty = [] if name else [Cause(field, f'"{key}": name part must be non-empty')]
+        return [*empty, Cause(field, f'"{key}": {rule}')]
     return []
 
 

@@ -113,7 +113,7 @@ class Objects:
         version = self.store.version if options.dry_run else self.store.allocate()
         if not options.dry_run:
             metadata["resourceVersion"] = str(version)
-        body = encode(obj)
+        body = encode(resource.stored(obj))
         if not options.dry_run:
             self.store.stage(collection, meta.record_of(obj, version, body))
         return Result(body, version, warnings, created=True)
@@ -200,7 +200,8 @@ class Objects:
         if rule is not None and not causes:
             causes += rule(Admission(resource, obj, old, options))
         if causes:
-            raise invalid(resource, name, causes)
+            known_as = self.registry.stored(resource.collection) if resource.shape else resource
+            raise invalid(known_as or resource, name, causes)
         if options.validation == "Ignore":
             return []
         return told
@@ -240,7 +241,7 @@ class Objects:
             ApiError: It changed meanwhile, or is invalid.
         """
         check_type(resource, new)
-        old: Json = orjson.loads(record.body)
+        old = resource.opened(record.body)
         given = check_identity(resource, old["metadata"], new["metadata"], patched=options.patched)
         if options.subresource == "status":
             new = _with_status(old, new)
@@ -252,8 +253,9 @@ class Objects:
         metadata.pop("managedFields", None)
         warnings = self._admit(resource, new, old, options)
         if managers is None:
-            managers = as_list(old["metadata"].get("managedFields"))
-            if given is not None and given != managers:
+            before = as_list(old["metadata"].get("managedFields"))
+            managers = resource.known(before)
+            if given is not None and given != before:
                 managers = ownership.accepted(given)
             writer = self.writer(resource, options)
             managers = ownership.record_update(old, new, resource.schema.merging, managers, writer)
@@ -291,12 +293,12 @@ class Objects:
     ) -> Result:
         """Stage the new version; remove the object when its last finalizer went."""
         if options.dry_run:
-            return Result(encode(new), record.version, warnings)
+            return Result(encode(resource.stored(new)), record.version, warnings)
         collection = self.store.collection(resource.collection)
         version = self.store.allocate()
         metadata = new["metadata"]
         metadata["resourceVersion"] = str(version)
-        body = encode(new)
+        body = encode(resource.stored(new))
         done = bool(metadata.get("deletionTimestamp")) and not held(resource, new)
         self.store.stage(collection, meta.record_of(new, version, body), delete=done)
         return Result(body, version, warnings, deleted=done)

@@ -36,10 +36,12 @@ def decode(body: bytes) -> Json:
         envelope = dict(_fields(body[len(_MAGIC) :]))
         type_meta = dict(_fields(_expect_bytes(envelope.get(1, b""))))
         api_version, kind = _text(type_meta.get(1, b"")), _text(type_meta.get(2, b""))
-        if kind not in MESSAGES:
+        named = f"{api_version.rpartition('/')[0]} {kind}"
+        name = named if named in MESSAGES else kind
+        if name not in MESSAGES:
             raise ApiError(415, "UnsupportedMediaType", f"{kind} is not accepted in protobuf")
         raw = _expect_bytes(envelope.get(2, b""))
-        return {"apiVersion": api_version, "kind": kind, **_message(kind, raw, 0)}
+        return {"apiVersion": api_version, "kind": kind, **_message(name, raw, 0)}
     except (_Malformed, UnicodeDecodeError, OverflowError, orjson.JSONDecodeError) as error:
         raise bad_request("the protobuf body is malformed") from error
 

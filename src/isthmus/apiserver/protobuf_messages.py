@@ -2,7 +2,7 @@
 
 Facts from the `generated.proto` files of https://github.com/kubernetes/api and
 https://github.com/kubernetes/apimachinery. A type is a scalar's name or another message; `[]` and
-`{}` before it mean repeated and map of strings.
+`{}` before it mean repeated and map of strings. A kind of which there are two has its group before.
 """
 
 Message = dict[int, tuple[str, str]]
@@ -73,6 +73,13 @@ MESSAGES: dict[str, Message] = {
         "firstTimestamp:Time", "lastTimestamp:Time", "count:int", "type", "eventTime:MicroTime",
         "series:EventSeries", "action", "related:ObjectReference", "reportingComponent",
         "reportingInstance", start=2,
+    ),
+    "events.k8s.io Event": _OBJECT
+    | _fields(
+        "eventTime:MicroTime", "series:EventSeries", "reportingController", "reportingInstance",
+        "action", "reason", "regarding:ObjectReference", "related:ObjectReference", "note", "type",
+        "deprecatedSource:EventSource", "deprecatedFirstTimestamp:Time",
+        "deprecatedLastTimestamp:Time", "deprecatedCount:int", start=2,
     ),
     "EventSource": _fields("component", "host"),
     "EventSeries": _fields("count:int", "lastObservedTime:MicroTime"),

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import orjson
+
 from isthmus.apiserver.errors import unknown_path
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.schema import Schema
+from isthmus.apiserver.shapes import Shape
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -60,6 +63,7 @@ class Resource:
         warning: What users of this version are told.
         upsert: Whether an update of what is not there makes it.
         verbs: What can be done with it.
+        shape: How its objects are stored, where another group serves them as well.
     """
 
     group: str
@@ -82,6 +86,7 @@ class Resource:
     custom: bool = False
     warning: str = ""
     verbs: tuple[str, ...] = field(default=ALL_VERBS)
+    shape: Shape | None = None
 
     @cached_property
     def group_version(self) -> str:
@@ -101,7 +106,7 @@ class Resource:
     @cached_property
     def collection(self) -> str:
         """The name under which the store keeps its objects, whatever the version."""
-        return f"{self.group}/{self.plural}"
+        return self.shape.collection if self.shape else f"{self.group}/{self.plural}"
 
     @cached_property
     def path(self) -> str:
@@ -118,8 +123,30 @@ class Resource:
         """Whether `status` is written only through its own path."""
         return "status" in self.subresources
 
+    def opened(self, body: bytes) -> Json:
+        """A stored body, parsed, with the names of fields that it has here."""
+        obj: Json = orjson.loads(body)
+        return obj if self.shape is None else self.shape.served(obj)
+
+    def stored(self, obj: Json) -> Json:
+        """An object as it is stored."""
+        return obj if self.shape is None else self.shape.stored(obj)
+
+    def known(self, managers: list[Json]) -> list[Json]:
+        """Field owners without those who name the fields as another group does.
+
+        Kubernetes forgets those too, since it cannot tell one group's fields from the other's.
+        """
+        if self.shape is None:
+            return managers
+        group = self.group_version.rpartition("/")[0]
+        return [m for m in managers if str(m.get("apiVersion")).rpartition("/")[0] == group]
+
     def serve(self, body: bytes) -> bytes:
         """A stored body in this version: versions differ in their name only."""
+        if self.shape is not None and self.shape.names:
+            served = self.shape.served(orjson.loads(body))
+            return orjson.dumps({**served, "apiVersion": self.group_version})
         if body.startswith(self.prefix):
             return body
         return self.prefix + body[body.index(b'"', len(b'{"apiVersion":"')) + 1 :]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from isthmus.apiserver import crdchecks, crds, quotas, rbacrules, secretrules
+from isthmus.apiserver import crdchecks, crds, events, quotas, rbacrules, secretrules
 from isthmus.apiserver.admission import Admission, Rule
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import as_map
@@ -51,17 +51,6 @@ def _lease(admission: Admission) -> list[Cause]:
     return causes
 
 
-def _event(admission: Admission) -> list[Cause]:
-    """An Event lies where its object lies; those of cluster-scoped objects in `default`."""
-    about = as_map(admission.obj.get("involvedObject"))
-    home: str = admission.obj["metadata"]["namespace"]
-    named = about.get("namespace", "")
-    if named != home and (named or home not in ("default", "kube-system")):
-        why = f'"{named}": does not match event.namespace'
-        return [Cause("involvedObject.namespace", why)]
-    return []
-
-
 def builtin_rules(may_grant: Callable[[Admission], list[Cause]]) -> dict[str, Rule]:
     """The rules by collection.
 
@@ -79,7 +68,7 @@ def builtin_rules(may_grant: Callable[[Admission], list[Cause]]) -> dict[str, Ru
         NAMESPACE_COLLECTION: _namespace,
         SECRET_COLLECTION: secretrules.check_secret,
         "/configmaps": secretrules.check_config_map,
-        EVENT_COLLECTION: _event,
+        EVENT_COLLECTION: events.check,
         LEASE_COLLECTION: _lease,
         CRD_COLLECTION: _definition,
         QUOTA_COLLECTION: quotas.check,

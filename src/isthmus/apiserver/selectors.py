@@ -81,8 +81,18 @@ def _member(name: str, values: Iterable[str], *, negative: bool = False) -> Labe
 @dataclass(frozen=True, slots=True)
 class _FieldRequirement:
     field: str
+    places: tuple[str, ...]
     value: str
     negative: bool
+
+    def found(self, obj: Json) -> object:
+        """The field's value; where it may lie in several places, the first that says something."""
+        found: object = None
+        for place in self.places:
+            found = first(obj, "." + place)
+            if found:
+                break
+        return found
 
     def holds(self, found: object) -> bool:
         text = "" if found is None else found if isinstance(found, str) else _plain(found)
@@ -124,7 +134,7 @@ class Selection:
                 return False
         if self._fields:
             obj = orjson.loads(record.body)
-            return all(field.holds(first(obj, "." + field.field)) for field in self._fields)
+            return all(field.holds(field.found(obj)) for field in self._fields)
         return True
 
 
@@ -153,5 +163,7 @@ def parse(resource: Resource, labels: str, fields: str) -> Selection:
             and field not in resource.selectable
         ):
             raise bad_request(f"field label not supported: {field}")
-        requirements.append(_FieldRequirement(field, match["value"], match["operator"] == "!="))
+        places = (field,) if resource.shape is None else resource.shape.places(field)
+        negative = match["operator"] == "!="
+        requirements.append(_FieldRequirement(field, places, match["value"], negative))
     return Selection(parse_labels(labels) if labels else None, requirements)

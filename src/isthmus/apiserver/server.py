@@ -36,7 +36,7 @@ from isthmus.apiserver.oidc import OidcTokens
 from isthmus.apiserver.openapi import OpenApi
 from isthmus.apiserver.quotas import Quotas
 from isthmus.apiserver.rbac import Action, Authorizer
-from isthmus.apiserver.resources import Registry
+from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.secretbox import SecretBox
@@ -105,8 +105,11 @@ class ApiServer:
         return server
 
     async def _start(self) -> None:
+        served: dict[str, list[Resource]] = {}
         for resource in kinds.builtin_resources():
-            self._registry.replace(resource.collection, [resource])
+            served.setdefault(resource.collection, []).append(resource)
+        for collection, resources in served.items():
+            self._registry.replace(collection, resources)
         for record in self._store.collection(kinds.CRD_COLLECTION).records.values():
             try:
                 self._serve_definition(orjson.loads(record.body))

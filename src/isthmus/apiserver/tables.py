@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from isthmus.apiserver import events
 from isthmus.apiserver.jsonpath import first
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.resources import Column, Resource
@@ -65,7 +66,8 @@ def _names_itself(resource: Resource) -> bool:
 
 
 def _row(resource: Resource, obj: Json, include: str, now: datetime) -> Json:
-    cells = [_cell(column, obj, now) for column in resource.columns]
+    stored = resource.stored(obj)
+    cells = [_cell(column, stored, now) for column in resource.columns]
     if not _names_itself(resource):
         cells.insert(0, obj["metadata"]["name"])
     row: Json = {"cells": cells, "object": None}
@@ -94,7 +96,7 @@ def _cell(column: Column, obj: Json, now: datetime) -> Any:
         return _subjects(obj, column.path[1:])
     if column.path.startswith("%"):
         return _quota(obj, limits=column.path == "%limits")
-    value = first(obj, column.path)
+    value = events.cell(obj, column.path[1:]) if column.path[0] == "!" else first(obj, column.path)
     if column.type == "date":
         return "<unknown>" if value is None else age(str(value), now)
     if column.type == "string" and value is not None and not isinstance(value, str):

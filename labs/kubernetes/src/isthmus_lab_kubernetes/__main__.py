@@ -12,7 +12,7 @@ from isthmus_lab_kubernetes.cloud import agent
 from isthmus_lab_kubernetes.cloud.identity import Session
 from isthmus_lab_kubernetes.guests import Guest, guests
 from isthmus_lab_kubernetes.machines import Machine, Port
-from isthmus_lab_kubernetes.settings import NEWEST, RELEASES, Lab, LabError
+from isthmus_lab_kubernetes.settings import HELM, NEWEST, RELEASES, Lab, LabError
 
 Options = argparse.Namespace
 
@@ -32,9 +32,12 @@ def _print(text: object) -> None:
 
 
 def _build(lab: Lab, options: Options) -> None:
-    _require_packages()
-    for minor in options.release or [NEWEST]:
-        _print(building.release(minor).kube)
+    for major in options.helm or ():
+        _print(building.helm(major))
+    if options.release or not options.helm:
+        _require_packages()
+        for minor in options.release or [NEWEST]:
+            _print(building.release(minor).kube)
 
 
 def _plane(lab: Lab, options: Options) -> None:
@@ -120,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
     made = verb("build", _build, "compile Kubernetes and make what guests boot from")
     made.add_argument("--release", action="append", choices=sorted(RELEASES))
+    made.add_argument("--helm", action="append", choices=sorted(HELM), help="Helm instead")
     made = verb("plane", _plane, "a control plane without nodes, on loopback")
     made.add_argument("verb", choices=("up", "down"))
     made.add_argument("--release", default=NEWEST, choices=sorted(RELEASES))

@@ -1,4 +1,4 @@
-"""Compile Kubernetes, CoreDNS and flannel from their Go modules, and make what guests boot from.
+"""Compile Kubernetes, CoreDNS, flannel and Helm from their Go modules; make what guests boot from.
 
 The first time takes minutes; everything is kept in the cache (see `settings.cache`), so that the
 next call costs nothing. Whoever has no Go can use what somebody else has built.
@@ -15,6 +15,8 @@ from isthmus_lab_kubernetes.artefacts import artefact, digest, locked
 from isthmus_lab_kubernetes.commands import put, run, say
 from isthmus_lab_kubernetes.settings import (
     GO_SOURCES,
+    HELM,
+    NEWEST,
     PACKAGE,
     POD_CIDR,
     RELEASES,
@@ -102,6 +104,16 @@ def ignition_validate() -> Path:
     return binary("ignition-validate", program)
 
 
+def helm(major: str) -> Path:
+    """The program `helm` of this major version; compiled once, which takes minutes."""
+    return binary(f"helm{major}", _helm_program(major), "helm")
+
+
+def helm_built(major: str) -> bool:
+    """True if `helm` would have nothing to compile."""
+    return (cache() / f"helm{major}-{_fingerprint(_helm_program(major))}").exists()
+
+
 def built(minor: str) -> bool:
     """True if `release` would have nothing to compile."""
     program = _kube_program(minor)
@@ -136,6 +148,17 @@ def _kube_program(minor: str) -> Program:
     stamps = {"gitVersion": RELEASES[minor], "gitMajor": major, "gitMinor": second}
     flags = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in stamps.items())
     return Program(f"kube-{minor}", flags=flags)
+
+
+def _helm_program(major: str) -> Program:
+    package = f"helm.sh/helm/v{major}"
+    stamps = {"internal/version.version": HELM[major]}
+    if major == "3":  # Version 4 reads them from what it was linked with.
+        release = dict(zip(("Major", "Minor"), NEWEST.split("."), strict=True))
+        for place in ("pkg/chartutil", "pkg/lint/rules"):
+            stamps |= {f"{place}.k8sVersion{part}": value for part, value in release.items()}
+    flags = " ".join(f"-X {package}/{name}={value}" for name, value in stamps.items())
+    return Program(f"helm{major}", f"{package}/cmd/helm", flags)
 
 
 def _fingerprint(program: Program) -> str:

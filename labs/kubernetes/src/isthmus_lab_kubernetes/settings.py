@@ -11,6 +11,9 @@ GO_SOURCES = Path(os.environ.get("ISTHMUS_LAB_GO", PACKAGE.parents[1] / "go"))
 RELEASES = {"1.35": "v1.35.4", "1.36": "v1.36.3"}
 """The Kubernetes versions that can be built, by minor; each has a Go module `go/kube-<minor>`."""
 NEWEST = max(RELEASES)
+HELM = {"3": "v3.21.4", "4": "v4.2.4"}
+"""The Helm releases, by major; each has a Go module `go/helm<major>`, made of Kubernetes' modules
+of `NEWEST`, so that what is compiled for the one is compiled for the other."""
 FLANNEL = "v0.28.4"
 FLANNEL_CNI = "v1.9.1-flannel1"
 POD_CIDR, SERVICE_CIDR = "10.245.0.0/16", "10.97.0.0/16"
