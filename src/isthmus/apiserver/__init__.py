@@ -3,7 +3,8 @@
 Where to look, from the disk to the network:
 
 - kept: `store` (the image, group commit), `database` (the file), `history` (what watches read),
-  `secretbox` and `key_rotation` (encryption), `backup`, `maintenance`;
+  `datafolder` (whether something was lost), `secretbox` and `key_rotation` (encryption), `backup`,
+  `maintenance`;
 - known kinds: `kinds` and `rules` (built-in; `events`, `rbacrules`, `secretrules`), `crds` and
   `crdchecks` (anybody's), `resources` (the registry) and `shapes`, `schema`, `refusals` and
   `expressions` (validation), `metadata`, `defaults`;

@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from isthmus.apiserver.database import FORMAT, StorageFailed, checked, format_of, read_settings
+from isthmus.apiserver.datafolder import DATABASE, SECRETS_KEY, TOKENS, TOKENS_KEY
 from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.secretbox import SecretBox, UnreadableSecret, parse_keys, write_private
 
-DATABASE = "objects.sqlite"
-SECRETS_KEY = "secrets.key"
-TOKENS = "tokens.json"
-KEY_FILES = (SECRETS_KEY, "tokens.key", "tls/ca.key", "tls/ca.crt")
+KEY_FILES = (SECRETS_KEY, TOKENS_KEY, "tls/ca.key", "tls/ca.crt")
 """What the key file holds of a data folder. The server's own certificate is made anew."""
 SKIPPED_VERSIONS = 1_000_000_000
 """By how much a restore moves the resourceVersion ahead, as etcd's does."""
@@ -85,7 +83,9 @@ def verify(path: Path) -> Facts:
         BackupFailed: It is none, it is newer than this program, or it is damaged.
     """
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             return _verify(path, connection)
     except (sqlite3.Error, StorageFailed) as error:
         raise BackupFailed(f"{path} is damaged, or is no backup: {error}") from error
@@ -201,7 +201,7 @@ def _check_keys(path: Path, folder: Path, facts: Facts, keys: Mapping[str, bytes
             " was written with it"
         )
     box = SecretBox(parse_keys(keys[SECRETS_KEY]))
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute(
             "SELECT resource, namespace, name, body FROM objects WHERE resource=?",
             (SECRET_COLLECTION,),

@@ -83,7 +83,7 @@ class Database:
         """Open or make the file, for this process alone.
 
         Raises:
-            StorageFailed: It was written by a newer program.
+            StorageFailed: It was written by a newer program, or by another one.
             sqlite3.Error: Another process holds it, or it is no database.
         """
         connection = sqlite3.connect(
@@ -289,6 +289,12 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageFailed(
             f"{path} has format {found}, this program knows {FORMAT}: use the newer program, or"
             " restore a backup from before"
+        )
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if tables if found == 0 else not {"objects", "settings"} <= tables:
+        raise StorageFailed(
+            f"{path} is the database of another program; move it away, and put back the right one"
+            " or restore a backup"
         )
     if 0 < found < FORMAT:
         _keep(connection, path.with_name(f"{path.stem}-format{found}{path.suffix}"))

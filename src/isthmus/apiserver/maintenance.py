@@ -9,7 +9,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from isthmus.apiserver import backup, key_rotation
+from isthmus.apiserver import backup, datafolder, key_rotation
 from isthmus.apiserver.config import Send
 from isthmus.apiserver.errors import ApiError, unknown_path
 from isthmus.apiserver.http import Request, Response
@@ -98,7 +98,7 @@ class Maintenance:
     async def _rotate(self) -> Response:
         await self._begin()
         try:
-            path = self._folder / backup.SECRETS_KEY
+            path = self._folder / datafolder.SECRETS_KEY
             done = await self._store.in_thread(lambda d: key_rotation.rotate(d, path))
         finally:
             self._busy.release()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
-_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 class UnreadableSecret(Exception):
@@ -29,13 +29,6 @@ class SecretBox:
 
     def __init__(self, keys: list[bytes]) -> None:
         self._ciphers = [AESGCM(key) for key in keys]
-
-    @classmethod
-    def open(cls, path: Path) -> "SecretBox":
-        """Read the key file, or make one with mode 0600."""
-        if not path.exists():
-            write_private(path, os.urandom(32).hex().encode() + b"\n")
-        return cls(parse_keys(path.read_bytes()))
 
     def seal(self, place: str, body: bytes) -> bytes:
         """Encrypt `body`, bound to `place`."""
@@ -54,7 +47,10 @@ class SecretBox:
                 return cipher.decrypt(nonce, text, place.encode())
             except InvalidTag:
                 continue
-        raise UnreadableSecret(f"{place} cannot be decrypted: is secrets.key the right one?")
+        raise UnreadableSecret(
+            f"{place} cannot be decrypted: secrets.key is missing or another one; put back the one"
+            " that it was written with"
+        )
 
 
 def parse_keys(content: bytes) -> list[bytes]:
@@ -64,7 +60,7 @@ def parse_keys(content: bytes) -> list[bytes]:
         ValueError: It holds something else.
     """
     keys = [bytes.fromhex(line) for line in content.decode("ascii").split()]
-    if not keys or any(len(key) != _KEY_BYTES for key in keys):
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise ValueError("a key file holds lines of 64 hexadecimal digits")
     return keys
 

@@ -7,7 +7,7 @@ import time
 
 import orjson
 
-from isthmus.apiserver import crds, defaults, key_rotation, kinds, maintenance
+from isthmus.apiserver import crds, datafolder, defaults, key_rotation, kinds, maintenance
 from isthmus.apiserver.aggregation import Aggregation
 from isthmus.apiserver.audit import AuditLog, Seen
 from isthmus.apiserver.authentication import CALLER, Authentication
@@ -39,7 +39,6 @@ from isthmus.apiserver.rbac import Action, Authorizer
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.rules import builtin_rules
-from isthmus.apiserver.secretbox import SecretBox
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 from isthmus.apiserver.targets import Target, parse_path, verb_of
@@ -90,16 +89,20 @@ class ApiServer:
         """Open or make the data folder.
 
         Raises:
-            StorageFailed: The database cannot be opened.
+            StorageFailed: The database cannot be opened, or something of the folder was lost.
         """
         folder = config.data_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = folder / "secrets.key"
-        box = SecretBox.open(key)
         sealed = frozenset((kinds.SECRET_COLLECTION,))
-        store = await Store.open(folder / "objects.sqlite", box, sealed, config.limits)
+        await asyncio.to_thread(datafolder.check, folder, sealed)
+        key = folder / datafolder.SECRETS_KEY
+        box, fresh = datafolder.open_box(folder)
+        store = await Store.open(folder / datafolder.DATABASE, box, sealed, config.limits)
+        datafolder.keep_key(folder, fresh)
         await store.in_thread(lambda database: key_rotation.finish(database, key))
-        tokens = TokenFile(folder / "tokens.json", folder / "tokens.key", config.admin_token)
+        tokens = TokenFile(
+            folder / datafolder.TOKENS, folder / datafolder.TOKENS_KEY, config.admin_token
+        )
         server = cls(config, store, tokens)
         await server._start()
         return server

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import httpx2
 import orjson
 
-from isthmus.apiserver import backup, key_rotation
+from isthmus.apiserver import backup, datafolder, key_rotation
 from isthmus.apiserver.database import Database, StorageFailed
 from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.maintenance import BACKUP, ENCRYPTION_KEY
-from isthmus.apiserver.secretbox import SecretBox, UnreadableSecret
+from isthmus.apiserver.secretbox import UnreadableSecret
 from isthmus.app.lock import exclusive
 from isthmus.faces.cli import kubeconfig
 from isthmus.faces.cli.client import Client, tls
@@ -61,7 +61,9 @@ def save(file: Path, keys: Path | None, folder: Path) -> None:
     if keys is not None:
         note(f"the keys are in {keys}: keep that file apart from {file}")
     else:
-        note(f"no key is in it: keep a copy of {folder / backup.SECRETS_KEY}, or use --keys FILE")
+        note(
+            f"no key is in it: keep a copy of {folder / datafolder.SECRETS_KEY}, or use --keys FILE"
+        )
 
 
 def restore(file: Path, keys: Path | None, folder: Path) -> None:
@@ -98,7 +100,7 @@ def _either(
     folder: Path, alone: Callable[[], Result], running: Callable[[], Coroutine[Any, Any, Result]]
 ) -> Result:
     """Do it ourselves where nobody holds the folder, else ask who does."""
-    if not (folder / backup.DATABASE).exists():
+    if not (folder / datafolder.DATABASE).exists():
         raise CommandFailed(f"--data-dir: {folder} holds no database", Exit.NOT_FOUND)
     try:
         with exclusive(folder):
@@ -107,13 +109,17 @@ def _either(
         if exc.code != Exit.CONFLICT:
             raise
     except (StorageFailed, UnreadableSecret, sqlite3.Error) as exc:
-        raise CommandFailed(f"{folder / backup.DATABASE}: {exc}", Exit.FAILED) from exc
+        raise CommandFailed(f"{folder / datafolder.DATABASE}: {exc}", Exit.FAILED) from exc
     return asyncio.run(running())
 
 
 def _database(folder: Path) -> Database:
-    box = SecretBox.open(folder / backup.SECRETS_KEY)
-    return Database.open(folder / backup.DATABASE, box, frozenset((SECRET_COLLECTION,)))
+    sealed = frozenset((SECRET_COLLECTION,))
+    datafolder.check(folder, sealed)
+    if not (folder / datafolder.SECRETS_KEY).exists():
+        raise StorageFailed(f"{folder / datafolder.SECRETS_KEY} is missing; put it back")
+    box, _ = datafolder.open_box(folder)
+    return Database.open(folder / datafolder.DATABASE, box, sealed)
 
 
 def _copy(folder: Path, path: Path) -> None:
@@ -124,7 +130,7 @@ def _copy(folder: Path, path: Path) -> None:
 
 def _rotate(folder: Path) -> int:
     with closing(_database(folder)) as database:
-        return key_rotation.rotate(database, folder / backup.SECRETS_KEY)
+        return key_rotation.rotate(database, folder / datafolder.SECRETS_KEY)
 
 
 def _target(folder: Path) -> kubeconfig.Target:
