@@ -14,7 +14,6 @@ import base64
 import contextlib
 import gc
 import itertools
-import logging
 import os
 import signal
 import ssl
@@ -231,7 +230,6 @@ async def serve(folder: str, port: str) -> None:
     """Be the embedded API until SIGTERM."""
     from isthmus.apiserver import ApiServer, ServerConfig
 
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # of connections that we abort
     server = await ApiServer.open(ServerConfig(Path(folder), port=int(port), admin_token=TOKEN))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     print(server.url, flush=True)

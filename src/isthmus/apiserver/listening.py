@@ -1,19 +1,14 @@
-"""The TLS socket, and uvicorn on it. Heavy imports wait until somebody listens."""
+"""The TLS socket, and what comes in by it. Heavy imports wait until somebody listens."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Generator
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from isthmus.apiserver.config import AsgiApp, ServerConfig
 
-if TYPE_CHECKING:
-    import uvicorn
-
-_KEEP_ALIVE_SECONDS = 600
 _BACKLOG = 2048
+_GRACE_SECONDS = 3.0
 
 
 class Listener:
@@ -38,49 +33,43 @@ class Listener:
         port = self._socket.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.url = f"https://{host}:{port}"
-        self._server: uvicorn.Server | None = None
+        self._stopping = asyncio.Event()
+        self._serving = False
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificates.certificate_path, self._certificates.key_path)
+        if self._config.client_ca is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(self._config.client_ca)
+        return context
 
     async def serve(self, app: AsgiApp) -> None:
         """Answer until `stop` is called."""
-        if self._socket.fileno() < 0:
-            return  # stopped before it began
-        import uvicorn
+        if self._stopping.is_set():
+            return
+        from isthmus.apiserver.connections import Connection, Service
 
-        from isthmus.apiserver.connections import Connection
-
-        class Server(uvicorn.Server):
-            """Signals belong to the program that embeds us."""
-
-            @contextlib.contextmanager
-            def capture_signals(self) -> Generator[None]:
-                yield
-
-        authority = self._config.client_ca
-        protocol: Any = partial(Connection, self._config)
-        self._server = Server(
-            uvicorn.Config(
-                app,
-                http=protocol,
-                interface="asgi3",
-                proxy_headers=False,
-                server_header=False,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=3,
-                ssl_certfile=self._certificates.certificate_path,
-                ssl_keyfile=self._certificates.key_path,
-                ssl_ca_certs=str(authority) if authority else None,
-                ssl_cert_reqs=ssl.CERT_OPTIONAL if authority else ssl.CERT_NONE,
-            )
+        self._serving = True
+        service = Service(app, self._config)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(service),
+            sock=self._socket,
+            ssl=self._tls(),
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=self._config.limits.request_seconds,
         )
-        await self._server.serve(sockets=[self._socket])
+        try:
+            await self._stopping.wait()
+        finally:
+            server.close()
+            await service.end(_GRACE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await server.wait_closed()
 
     def stop(self) -> None:
         """Let `serve` return; without it, close the port."""
-        if self._server is None:
+        self._stopping.set()
+        if not self._serving:
             self._socket.close()
-        else:
-            self._server.should_exit = True
