@@ -5,6 +5,7 @@ To use a cluster that runs already, set ISTHMUS_TEST_KUBECONFIG to its administr
 
 import base64
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 from isthmus_lab_kubernetes import plane
 from isthmus_lab_kubernetes.settings import Lab
 from tests.kubernetes_lab import why_no_plane
+from tests.on_cluster import Plane
 
 RUNNING = "ISTHMUS_TEST_KUBECONFIG"
 MARKS = (pytest.mark.labs, pytest.mark.guests, pytest.mark.timeout(1200))
@@ -44,3 +46,21 @@ def flattened(path: Path) -> str:
             if file := part.pop(key, ""):
                 part[f"{key}-data"] = base64.b64encode(Path(file).read_bytes()).decode()
     return yaml.safe_dump(config)
+
+
+@pytest.fixture(scope="session")
+def plane_with_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A cluster that has all of ours but controllers; apart from the one that is compared with."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    if reason := why_no_plane():
+        pytest.skip(reason)
+    lab = Lab(tmp_path_factory.mktemp("home"))
+    config = lab.state / "flat.conf"
+    try:
+        config.write_text(flattened(plane.up(lab)))
+        ready = Plane(config)
+        ready.install()
+        yield ready
+    finally:
+        plane.down(lab)

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from isthmus import controllers
 from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import Offering, Operation, Provider, ServiceBinding, ServiceInstance
+from isthmus.controllers.rights import needed
 from isthmus.drivers.fake import FakeCloud, driver
 from isthmus.ports import Api, Store
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
 from isthmus.runtime.manager import Manager
 from isthmus.runtime.memory import MemoryStore
+from tests.entitled import Entitled
 from tests.outward import Outward
 
 R = TypeVar("R", bound=Resource[Any, Any])
@@ -152,8 +154,10 @@ async def scene(
     theirs = store
     if outward is not None:
         fake, theirs = outward.driver(fake), outward.store(store)
-    manager = Manager(theirs, clock=clock)
+    entitled = Entitled(theirs)
+    manager = Manager(entitled, clock=clock)
     built = controllers.build(manager, load=lambda _: fake, installation="test", **options)
+    entitled.rights = frozenset(needed(manager))
     here = Scene(store, cloud, manager, built.connections, built.planning)
     if furnish:
         await here.namespace(TEAM, team="a")
@@ -161,6 +165,7 @@ async def scene(
         await here.apply(an_offering())
     async with manager:
         yield here
+    assert not entitled.lacking, "isthmus.controllers.rights (and deploy/rbac) lack these"
 
 
 def a_provider(name: str = "here", **spec: Any) -> Provider:

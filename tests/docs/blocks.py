@@ -8,6 +8,7 @@ A fenced block is an example; its info string says what becomes of it::
     ```yaml                        without apiVersion: a fragment, which is only parsed
     ```console norun="the reason"  shown, and not run: the reason is for who reads the source
     ```console labs                needs system packages: runs in `make test-labs`
+    ```console cluster             on a real kube-apiserver, the whole page: `make test-clouds`
 
 The same in an HTML comment (``<!-- console`` ... ``-->``) runs without being shown: it prepares
 what a page starts from, or tidies up.
@@ -66,6 +67,11 @@ class Block:
 def pages() -> tuple[Path, ...]:
     """Every page of the documentation."""
     return (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
+def of_cluster(page: Path) -> bool:
+    """Whether the page's examples run on a real cluster."""
+    return any("cluster" in block.flags for block in blocks(page))
 
 
 def blocks(page: Path) -> tuple[Block, ...]:

@@ -46,7 +46,7 @@ class Sandbox:
 @contextmanager
 def running(folder: Path) -> Iterator[Sandbox]:
     """Start it, wait until its Provider is ready, and end it with all that it started."""
-    sandbox, log = Sandbox(data_dir=folder / "data", commands=_commands(folder)), folder / "up.log"
+    sandbox, log = Sandbox(data_dir=folder / "data", commands=commands(folder)), folder / "up.log"
     command = [sandbox.commands / "isthmus", "up", "--sandbox", "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -68,7 +68,7 @@ def running(folder: Path) -> Iterator[Sandbox]:
             process.wait()
 
 
-def _commands(folder: Path) -> Path:
+def commands(folder: Path) -> Path:
     """Write the command ``isthmus``, so that it need not be installed."""
     commands = folder / "bin"
     commands.mkdir()

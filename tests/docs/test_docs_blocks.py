@@ -24,7 +24,7 @@ def ids(block: Block) -> str:
 def test_an_example_has_a_language_that_we_run(block: Block) -> None:
     assert block.language, f"{block.where}: name the language, or `text`"
     assert block.language not in markdown.FORBIDDEN, f"{block.where}: use console, yaml or python"
-    unknown = set(block.attributes) - _ATTRIBUTES | block.flags - {"labs"}
+    unknown = set(block.attributes) - _ATTRIBUTES | block.flags - {"labs", "cluster"}
     assert not unknown, f"{block.where}: what is {sorted(unknown)}?"
 
 

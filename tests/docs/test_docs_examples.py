@@ -29,7 +29,7 @@ def marks(page: Path) -> tuple[pytest.MarkDecorator, ...]:
 PAGES = [
     pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks(page))
     for page in markdown.pages()
-    if any(block.runs for block in markdown.blocks(page))
+    if any(block.runs for block in markdown.blocks(page)) and not markdown.of_cluster(page)
 ]
 
 
@@ -48,10 +48,10 @@ def test_the_examples_of_a_page_run(page: Path, isthmus: Sandbox, tmp_path: Path
     shell = console.Shell(folder=tmp_path, environment=isthmus.environment(tmp_path))
     for block in markdown.blocks(page):
         if block.runs:
-            _run(block, shell)
+            run(block, shell)
 
 
-def _run(block: Block, shell: console.Shell) -> None:
+def run(block: Block, shell: console.Shell) -> None:
     if block.file:
         (shell.folder / block.file).write_text(block.text)
     elif block.language == "python":

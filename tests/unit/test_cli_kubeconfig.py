@@ -9,6 +9,7 @@ import yaml
 from isthmus.faces.cli import kubeconfig
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kubeconfig import Target
+from isthmus.runtime.transport import TokenFile
 
 
 @pytest.fixture
@@ -71,7 +72,8 @@ def test_files_beside_the_kubeconfig(tmp_path):
     pem = base64.b64encode(b"PEM").decode()
     content["clusters"][0]["cluster"]["certificate-authority-data"] = pem
     target = kubeconfig.load(str(save(tmp_path / "k", content)))
-    assert (target.token, target.ca_pem) == ("from-file", "PEM")
+    assert isinstance(target.bearer, TokenFile)
+    assert (target.bearer(), target.ca_pem) == ("from-file", "PEM")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The verbs that start processes, added to those of the command line."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ def command() -> typer.Typer:
     """Return the whole command line."""
     app = main.build(Hooks(load_driver=drivers.load, driver_names=drivers.names))
     app.command("up")(up)
+    app.command("controllers")(controllers)
     app.command("demo")(demo)
     app.command("backup")(backup)
     app.command("restore")(restore)
@@ -80,6 +82,46 @@ def up(
         otel_endpoint=otel_endpoint,
     )
     common.guarded(lambda: home.run(settings))
+
+
+def controllers(
+    kubeconfig: common.Kubeconfig = "",
+    context: common.Context = "",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Of the Lease. [isthmus-system]")
+    ] = "",
+    lease_seconds: Annotated[
+        float,
+        typer.Option(
+            "--lease-seconds", min=3, help="After so long without a leader another leads."
+        ),
+    ] = 15,
+    listen: Annotated[
+        str,
+        typer.Option("--listen", help="HOST:PORT for /livez, /readyz and /metrics; off without."),
+    ] = "",
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
+    ] = "console",
+    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL")] = "INFO",
+    otel_endpoint: Annotated[
+        str, typer.Option("--otel-endpoint", help="OTLP/HTTP address for traces; off without it.")
+    ] = "",
+) -> None:
+    """Run the controllers on a cluster of Kubernetes: the first one leads, others stand by."""
+    from isthmus.app import on_cluster
+
+    settings = on_cluster.Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
+        lease=timedelta(seconds=lease_seconds),
+        listen=listen,
+        log_json=log_format == "json",
+        log_level=log_level.upper(),
+        otel_endpoint=otel_endpoint,
+    )
+    common.guarded(lambda: on_cluster.run(settings))
 
 
 def demo(

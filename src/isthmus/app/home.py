@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,6 +27,7 @@ from isthmus.apiserver.database import StorageFailed
 from isthmus.apiserver.tls import ClockIsBehind
 from isthmus.app import install, shipped, tracing
 from isthmus.app.lock import exclusive
+from isthmus.app.loop import runner, stop_signal
 from isthmus.app.sandbox import Sandbox
 from isthmus.drivers.kubernetes import open_cluster
 from isthmus.faces.cli import kubeconfig
@@ -45,7 +45,6 @@ from isthmus.runtime.transport import AsgiTransport
 log = structlog.get_logger(__name__)
 
 DEFAULT_PORT = 7443
-SYSTEM_NAMESPACE = "isthmus-system"
 _ADMIN = "admin"
 _CONTROLLERS = "isthmus:controllers"
 """The user that ``deploy/rbac/controllers.yaml`` gives its rights to."""
@@ -88,24 +87,13 @@ def run(settings: Settings) -> None:
     with (
         exclusive(settings.data_dir),
         tracing.exported(settings.otel_endpoint),
-        _runner() as runner,
+        runner() as loop,
     ):
-        runner.run(_until_stopped(settings))
-
-
-def _runner() -> asyncio.Runner:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        loop.run(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
+    stop = stop_signal()
     async with home(settings) as running:
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait(
@@ -136,12 +124,12 @@ async def home(settings: Settings) -> AsyncGenerator[Home]:
         stack.push_async_callback(_finish, server, serving)
         admin = KubeStore(AsgiTransport(server.app, token=_token(server, _ADMIN)))
         await _install(admin)
-        await stack.enter_async_context(_controllers(server, admin, routes))
+        await stack.enter_async_context(_controllers(server, routes))
         file = _write_kubeconfig(settings, server)
         _tell(server.url, file)
         if settings.sandbox:
             folder = settings.data_dir / "lab-aws"
-            sandbox = Sandbox(folder, admin, SYSTEM_NAMESPACE, settings.lab_scale)
+            sandbox = Sandbox(folder, admin, install.SYSTEM_NAMESPACE, settings.lab_scale)
             await stack.enter_async_context(sandbox.running())
         yield Home(server.url, file, serving)
 
@@ -223,31 +211,25 @@ async def _install(store: KubeStore) -> None:
     await asyncio.gather(
         install.kinds(store),
         install.roles(store, shipped.roles()),
-        install.namespace(store, SYSTEM_NAMESPACE),
+        install.namespace(store, install.SYSTEM_NAMESPACE),
     )
     await install.catalog(store, shipped.offerings())
 
 
 @asynccontextmanager
-async def _controllers(
-    server: ApiServer, admin: KubeStore, routes: PlanRoutes
-) -> AsyncGenerator[None]:
+async def _controllers(server: ApiServer, routes: PlanRoutes) -> AsyncGenerator[None]:
     """Run the controllers as a user of their own, with no more rights than they use."""
     store = KubeStore(AsgiTransport(server.app, token=_token(server, _CONTROLLERS)))
     manager = Manager(store, clock=SystemClock())
-    installation = await _installation(admin)
     built = controllers.build(
-        manager, load=drivers.load, installation=installation, open_cluster=open_cluster
+        manager,
+        load=drivers.load,
+        installation=await install.installation(store),
+        open_cluster=open_cluster,
     )
     async with manager:
         routes.planner = Planner(store, built.planning)
         yield
-
-
-async def _installation(store: KubeStore) -> str:
-    """Return what tells this installation from others: as usual, the uid of kube-system."""
-    found = await store.get(install.NAMESPACES, "", "kube-system")
-    return found["metadata"]["uid"] if found is not None else ""
 
 
 def _write_kubeconfig(settings: Settings, server: ApiServer) -> Path:

@@ -26,6 +26,7 @@ SOURCE = f"{GROUP}/source"
 CRDS = Api("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
 OFFERINGS = Api(API_VERSION, "offerings", namespaced=False)
 NAMESPACES = Api("v1", "namespaces", namespaced=False)
+SYSTEM_NAMESPACE = "isthmus-system"
 _RBAC = "rbac.authorization.k8s.io/v1"
 _ROLES = {
     "ClusterRole": Api(_RBAC, "clusterroles", namespaced=False),
@@ -65,6 +66,12 @@ async def namespace(store: Store, name: str) -> None:
     """Have a namespace."""
     if await store.get(NAMESPACES, "", name) is None:
         await store.create(NAMESPACES, {"metadata": {"name": name}})
+
+
+async def installation(store: Store) -> str:
+    """Return what tells this installation from others: as usual, the uid of kube-system."""
+    found = await store.get(NAMESPACES, "", "kube-system")
+    return found["metadata"]["uid"] if found is not None else ""
 
 
 async def catalog(store: Store, files: Mapping[str, str]) -> None:

@@ -88,6 +88,7 @@ def build(
         installation=installation,
         clock=manager.clock,
     )
+    connections.permit = manager.permit
     manager.in_background(connections.sweep)
     manager.on_close(connections.close)
     world = _world(manager, connections, open_cluster or _nobody)

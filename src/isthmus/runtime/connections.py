@@ -6,18 +6,18 @@ users get a new one and the former closes after its last user. Every call throug
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from isthmus.api.meta import Adopt
 from isthmus.api.v1alpha1 import Provider
 from isthmus.core.stacks import Changes, NativeStack, Observed, Owned, StackName
-from isthmus.errors import InvalidSpec, NotYet
+from isthmus.errors import InvalidSpec, IsthmusError, NotYet
 from isthmus.ports import (
     ActionCall,
     Actions,
@@ -42,7 +42,12 @@ IDLE = timedelta(minutes=10)
 """A connection that nobody used for so long is closed."""
 _SWEEP = timedelta(minutes=1)
 
+Permit = Callable[[], None]
 _T = TypeVar("_T")
+
+
+def _everybody() -> None:
+    """Let everybody act: there is only one of us."""
 
 
 @dataclass(slots=True)
@@ -82,6 +87,8 @@ class Connections:
         clock: Clock,
     ) -> None:
         self.installation = installation
+        self.permit: Permit = _everybody
+        """Called before each call to a cloud; raises where we may not act (any more)."""
         self._store = store
         self._secrets = secrets
         self._load = load
@@ -161,7 +168,7 @@ class Connections:
         stack = AsyncExitStack()
         connection = await stack.enter_async_context(driver.open(endpoint))
         log.info("provider opened", provider=provider.metadata.name, driver=spec.driver)
-        return _Open(version, timed(connection, spec.driver), stack, self._clock.now())
+        return _Open(version, timed(connection, spec.driver, self.permit), stack, self._clock.now())
 
     async def _credentials(self, provider: Provider) -> Mapping[str, str]:
         ref = provider.spec.credentials_secret
@@ -196,36 +203,43 @@ def secret_values(secret: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def timed(connection: Connection, driver: str) -> Connection:
-    """Return the same connection with every call timed and traced."""
+def timed(connection: Connection, driver: str, permit: Permit = _everybody) -> Connection:
+    """Return the same connection with every call permitted, timed and traced."""
 
     async def probe() -> Facts:
+        permit()
         with telemetry.driver_call(driver, "probe"):
             return await connection.probe()
 
     return Connection(
-        engine=_TimedEngine(connection.engine, driver),
+        engine=_TimedEngine(connection.engine, driver, permit),
         credentials={
-            name: _TimedCredentials(source, f"{driver}/{name}")
+            name: _TimedCredentials(source, f"{driver}/{name}", permit)
             for name, source in connection.credentials.items()
         },
-        actions=_TimedActions(connection.actions, driver),
+        actions=_TimedActions(connection.actions, driver, permit),
         probe=probe,
     )
 
 
 class _Timed:
-    def __init__(self, driver: str) -> None:
+    def __init__(self, driver: str, permit: Permit) -> None:
         self._driver = driver
+        self._permit = permit
 
-    async def _call(self, name: str, call: Awaitable[_T]) -> _T:
+    async def _call(self, name: str, call: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            self._permit()
+        except IsthmusError:
+            call.close()
+            raise
         with telemetry.driver_call(self._driver, name):
             return await call
 
 
 class _TimedEngine(_Timed):
-    def __init__(self, inner: StackEngine, driver: str) -> None:
-        super().__init__(driver)
+    def __init__(self, inner: StackEngine, driver: str, permit: Permit) -> None:
+        super().__init__(driver, permit)
         self._inner = inner
 
     async def preview(self, stack: NativeStack) -> Changes:
@@ -254,8 +268,8 @@ class _TimedEngine(_Timed):
 
 
 class _TimedCredentials(_Timed):
-    def __init__(self, inner: CredentialSource, driver: str) -> None:
-        super().__init__(driver)
+    def __init__(self, inner: CredentialSource, driver: str, permit: Permit) -> None:
+        super().__init__(driver, permit)
         self._inner = inner
 
     async def grant(self, grant: Grant) -> Mapping[str, str]:
@@ -266,8 +280,8 @@ class _TimedCredentials(_Timed):
 
 
 class _TimedActions(_Timed):
-    def __init__(self, inner: Actions, driver: str) -> None:
-        super().__init__(driver)
+    def __init__(self, inner: Actions, driver: str, permit: Permit) -> None:
+        super().__init__(driver, permit)
         self._inner = inner
 
     async def start(self, call: ActionCall) -> ActionState:

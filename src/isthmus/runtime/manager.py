@@ -7,6 +7,8 @@ How a program is put together (see ``isthmus.controllers.build`` for the second 
     async with manager:            # starts it; leaving the block stops it gracefully
         await forever
 
+A standby calls ``warm``, and ``work`` once it leads.
+
 ``store`` is any ``isthmus.ports.Store``. Everything runs on the current event loop.
 """
 
@@ -86,17 +88,41 @@ class _Controller:
 
 
 class Manager:
-    """Owns the caches and runs the controllers."""
+    """Owns the caches and runs the controllers.
 
-    def __init__(self, store: Store, *, clock: Clock) -> None:
+    Args:
+        store: Where the objects live.
+        clock: The time.
+        permit: Called before each call to a cloud; raises where we may not act (any more).
+    """
+
+    def __init__(
+        self, store: Store, *, clock: Clock, permit: Callable[[], None] = lambda: None
+    ) -> None:
         self.store = store
         self.clock = clock
+        self.permit = permit
         self.events = Events(store, clock)
         self._caches: dict[Api, Cache] = {}
         self._controllers: list[_Controller] = []
         self._background: list[Callable[[], Awaitable[None]]] = [self.events.run]
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[Any]] = []
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """What is listed and watched."""
+        return tuple(self._caches)
+
+    @property
+    def reconcilers(self) -> tuple[Reconciler[Any], ...]:
+        """What runs."""
+        return tuple(controller.worker.reconciler for controller in self._controllers)
+
+    @property
+    def warmed(self) -> bool:
+        """Whether all caches have been filled."""
+        return all(cache.synced.is_set() for cache in self._caches.values())
 
     def cache(self, api: Api) -> Cache:
         """Return the cache of a resource; it is filled once the manager runs."""
@@ -141,24 +167,39 @@ class Manager:
 
     async def start(self) -> None:
         """Fill the caches, then start the workers."""
-        spawn = asyncio.create_task
-        self._tasks = [spawn(cache.run()) for cache in self._caches.values()]
-        self._tasks += [spawn(_forever(run)) for run in self._background]
+        await self.warm()
+        self.work()
+
+    async def warm(self) -> None:
+        """Fill the caches, and keep them fresh; what they bring is queued."""
+        self._tasks = [asyncio.create_task(cache.run()) for cache in self._caches.values()]
         await asyncio.gather(*(cache.synced.wait() for cache in self._caches.values()))
+
+    def work(self) -> None:
+        """Start the workers; after ``warm``."""
+        spawn = asyncio.create_task
+        self._tasks += [spawn(_forever(run)) for run in self._background]
         for controller in self._controllers:
             self._tasks += [spawn(controller.work()) for _ in range(controller.workers)]
 
-    async def stop(self) -> None:
-        """Let the reconciles in work end, then stop everything."""
+    async def stop(self) -> bool:
+        """Let the reconciles in work end, then stop everything.
+
+        Returns:
+            Whether they did end; false: some were broken off after ``GRACE``.
+        """
+        ended = False
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE.total_seconds()):
                 await self._settle()
+            ended = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         for close in reversed(self._closers):
             await close()
+        return ended
 
     async def __aenter__(self) -> Self:
         await self.start()

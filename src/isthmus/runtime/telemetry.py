@@ -40,6 +40,7 @@ DRIVER_CALLS = Histogram(
     ["driver", "call", "outcome"],
     buckets=_BUCKETS,
 )
+LEADER = Gauge("isthmus_leader", "1: this process of `isthmus controllers` leads; 0: it stands by.")
 STATUS_WRITES = Counter("isthmus_status_writes", "Status writes.", ["controller"])
 
 _PROVIDER: ContextVar[trace.TracerProvider | None] = ContextVar("_PROVIDER", default=None)

@@ -4,10 +4,13 @@ Both speak the same bytes with the same headers, so nothing behind them knows th
 """
 
 import asyncio
+import math
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
@@ -23,6 +26,7 @@ log = structlog.get_logger(__name__)
 JSON = "application/json"
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 30
+_TOKEN_SECONDS = 10.0
 _SILENCE_SECONDS = 120
 """A watch that says nothing for so long, not even a bookmark, is opened anew."""
 
@@ -77,18 +81,23 @@ class HttpTransport:
 
     Args:
         url: Of the API, for example ``https://127.0.0.1:6443``.
-        token: Bearer token; empty for none.
+        token: Bearer token, or what returns the one of now; empty for none.
         tls: What is trusted, and our certificate where we have one; None: the system's.
     """
 
-    def __init__(self, url: str, *, token: str = "", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | Callable[[], str] = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         import httpx2  # Costs 0.15 s, and the embedded home never needs it.
 
         self._errors = httpx2.TransportError
-        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._token = token
         self._client = httpx2.AsyncClient(
             base_url=url,
-            headers=headers,
             verify=tls if tls is not None else True,
             timeout=httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=64, max_keepalive_connections=32),
@@ -132,6 +141,8 @@ class HttpTransport:
         headers = {"accept": request.accept}
         if request.body:
             headers["content-type"] = request.content_type
+        if token := self._token if isinstance(self._token, str) else self._token():
+            headers["authorization"] = f"Bearer {token}"
         return self._client.build_request(
             request.method,
             request.path,
@@ -139,6 +150,29 @@ class HttpTransport:
             content=request.body or None,
             headers=headers,
         )
+
+
+class TokenFile:
+    """A bearer token in a file that somebody else writes anew before it expires, as kubelets do.
+
+    Args:
+        path: The file. A token of it is used for ten seconds before the file is read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._token, self._read_at = "", -math.inf
+
+    def __call__(self) -> str:
+        """Return the token of now. Raises Unavailable where the file cannot be read."""
+        now = time.monotonic()
+        if now - self._read_at >= _TOKEN_SECONDS:
+            try:
+                self._token = self._path.read_text().strip()
+            except OSError as exc:
+                raise Unavailable("The token's file cannot be read.", detail=repr(exc)) from exc
+            self._read_at = now
+        return self._token
 
 
 Message = MutableMapping[str, Any]

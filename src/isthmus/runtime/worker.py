@@ -95,7 +95,7 @@ class Worker(Generic[ResourceT]):
         self.name = reconciler.kind.names.kind.lower()
         self.limit = timedelta(minutes=2)
         """A reconcile that takes longer is broken off and tried again."""
-        self._reconciler = reconciler
+        self.reconciler = reconciler
         self._store = store
         self._cache = cache
         self._clock = clock
@@ -109,13 +109,13 @@ class Worker(Generic[ResourceT]):
             return GONE
         identity = f"{random.getrandbits(48):012x}"
         with structlog.contextvars.bound_contextvars(
-            kind=self._reconciler.kind.names.kind, namespace=key[0], name=key[1], reconcile=identity
+            kind=self.reconciler.kind.names.kind, namespace=key[0], name=key[1], reconcile=identity
         ):
             try:
-                obj = self._reconciler.kind.parse(raw)
+                obj = self.reconciler.kind.parse(raw)
             except ValidationError as exc:
                 return await self._unreadable(raw, exc)
-            with telemetry.reconcile(self.name, self._reconciler.trace(obj)) as timed:
+            with telemetry.reconcile(self.name, self.reconciler.trace(obj)) as timed:
                 following = await self._step(obj, identity, timed)
             return following
 
@@ -148,7 +148,7 @@ class Worker(Generic[ResourceT]):
     async def _act(
         self, obj: ResourceT, progress: Progress[Any], identity: str
     ) -> Outcome | IsthmusError:
-        act = self._reconciler.release if obj.deleting else self._reconciler.reconcile
+        act = self.reconciler.release if obj.deleting else self.reconciler.reconcile
         try:
             async with asyncio.timeout(self.limit.total_seconds()):
                 return await act(obj, progress)
@@ -166,7 +166,7 @@ class Worker(Generic[ResourceT]):
 
     async def _hold(self, obj: ResourceT) -> ResourceT:
         """Set the finalizer before the first outward call, else a deletion could leak."""
-        if obj.deleting or not self._reconciler.holds or FINALIZER in obj.metadata.finalizers:
+        if obj.deleting or not self.reconciler.holds or FINALIZER in obj.metadata.finalizers:
             return obj
         return await self._set_finalizers(obj, [*obj.metadata.finalizers, FINALIZER])
 
@@ -193,7 +193,7 @@ class Worker(Generic[ResourceT]):
     async def _write(
         self, obj: ResourceT, progress: Progress[Any], stopped: Outcome | IsthmusError
     ) -> None:
-        new = conditions.of_steps(self._reconciler.steps, progress.steps, stopped)
+        new = conditions.of_steps(self.reconciler.steps, progress.steps, stopped)
         if obj.condition(conditions.PAUSED) is not None:
             new.append(Condition(type=conditions.PAUSED, status="False", reason="Resumed"))
         await self._save(obj, progress, [*new, *progress.notes.values()])
@@ -219,7 +219,7 @@ class Worker(Generic[ResourceT]):
         said = conditions.said(stopped)
         if said is None:
             news = before is None or before.status != "True"
-            if news and self._reconciler.announces:
+            if news and self.reconciler.announces:
                 self._events.tell(obj, Happening(reason=conditions.READY, message="It is ready."))
         elif _worth_telling(stopped) and (
             before is None or (before.reason, before.message) != said
@@ -244,7 +244,7 @@ class Worker(Generic[ResourceT]):
         fields = sorted({".".join(map(str, e["loc"])) + ": " + e["msg"] for e in exc.errors()})
         err = InvalidSpec("; ".join(fields[:3]))
         log.warning("object unreadable", fields=fields)
-        kind = self._reconciler.kind
+        kind = self.reconciler.kind
         meta = kind.model_fields["metadata"].annotation
         assert meta is not None
         metadata = meta.model_validate(raw["metadata"])

@@ -12,6 +12,7 @@ from isthmus.api.meta import Json
 from isthmus.errors import Unavailable
 from isthmus.faces.cli.failures import CommandFailed, Exit
 from isthmus.faces.cli.kubeconfig import Target
+from isthmus.faces.paths import PREFIX
 from isthmus.ports import Api
 from isthmus.runtime.kube import path_of
 from isthmus.runtime.transport import JSON, Answer, HttpTransport, Request
@@ -42,7 +43,7 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._transport = HttpTransport(target.server, token=target.token, tls=tls(target))
+        self._transport = HttpTransport(target.server, token=target.bearer, tls=tls(target))
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,6 +78,12 @@ class Client:
             raise CommandFailed(_unreachable(self.target, exc), Exit.UNAVAILABLE) from exc
         if answer.status < 300:
             return orjson.loads(answer.body or b"{}")
+        if answer.status == 404 and path.startswith(PREFIX) and not _said(answer):
+            raise CommandFailed(
+                f"{self.target.server} makes no plans and looks for nothing in accounts: only the "
+                "API of `isthmus up` does",
+                Exit.NOT_FOUND,
+            )
         raise _failure(answer)
 
     async def get(self, api: Api, namespace: str, name: str) -> Json:
@@ -137,12 +144,22 @@ def _unreachable(target: Target, failure: Unavailable) -> str:
     return f"no server answers at {target.server}; start it with `isthmus up`"
 
 
+def _said(answer: Answer) -> str:
+    """Return the message of the server itself, if it gave one that is about the request."""
+    message = str(_status(answer).get("message") or "")
+    return "" if message == "the server could not find the requested resource" else message
+
+
+def _status(answer: Answer) -> Json:
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return {}
+
+
 def _failure(answer: Answer) -> CommandFailed:
     code = _CODES.get(answer.status, Exit.UNEXPECTED)
-    try:
-        status: Json = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        status = {}
+    status = _status(answer)
     if answer.status == 401:
         return CommandFailed(
             "the server does not know the token of the kubeconfig; was the server set up anew? "

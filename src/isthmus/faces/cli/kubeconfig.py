@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-acces
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +14,11 @@ import yaml
 
 from isthmus.api.meta import Json
 from isthmus.faces.cli.failures import CommandFailed, Exit
+from isthmus.runtime.transport import TokenFile
 
 CONTEXT = "isthmus"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds what its ServiceAccount needs to reach the API."""
 _START = "start one with `isthmus up`, or name one with --kubeconfig"
 
 
@@ -30,6 +33,13 @@ class Target:
     client_certificate: tuple[str, str] | None = field(default=None, repr=False)
     """PEM of certificate and key."""
     insecure: bool = False
+    token_file: Path | None = None
+    """Where the token is read anew from time to time; ``token`` is then empty."""
+
+    @property
+    def bearer(self) -> str | TokenFile:
+        """The token, or what reads the one of now."""
+        return TokenFile(self.token_file) if self.token_file is not None else self.token
 
 
 def state_dir() -> Path:
@@ -93,10 +103,35 @@ def _target(path: Path, config: Json, context: str, namespace: str) -> Target:
         server=str(cluster.get("server", "")).rstrip("/"),
         namespace=namespace or str(about.get("namespace") or "default"),
         ca_pem=_data(path, cluster, "certificate-authority"),
-        token=str(user.get("token") or _file(path, user.get("tokenFile"))).strip(),
+        token=str(user.get("token") or "").strip(),
+        token_file=_token_file(path, user),
         client_certificate=_client_certificate(path, user),
         insecure=cluster.get("insecure-skip-tls-verify") is True,
     )
+
+
+def in_pod(
+    folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = os.environ
+) -> Target | None:
+    """Return what the ServiceAccount of a pod leads to, or None outside of pods.
+
+    Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+    host = environment.get("KUBERNETES_SERVICE_HOST")
+    if not host or not (folder / "token").exists():
+        return None
+    where = f"[{host}]" if ":" in host else host
+    return Target(
+        server=f"https://{where}:{environment.get('KUBERNETES_SERVICE_PORT', '443')}",
+        namespace=(folder / "namespace").read_text().strip(),
+        ca_pem=(folder / "ca.crt").read_text(),
+        token_file=folder / "token",
+    )
+
+
+def _token_file(path: Path, user: Json) -> Path | None:
+    """The file wins over a token beside it, as kubectl has it."""
+    return path.parent / str(user["tokenFile"]) if user.get("tokenFile") else None
 
 
 def _client_certificate(path: Path, user: Json) -> tuple[str, str] | None:
