@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.drivers.openstack.quotas import Room, needs, short, unknown_flavor
+from isthmus.drivers.openstack.quotas import Quotas, Room, needs, short, unknown_flavor
+from isthmus.errors import CapacityExhausted
+from tests.openstack_double import Double, serving
 
 FLAVORS = {"m1.small": {"vcpus": 2, "ram": 2048}, "7": {"vcpus": 2, "ram": 2048}}
 
@@ -55,3 +57,62 @@ def test_a_flavor_that_is_not_there_is_found_before_anything_is_asked():
     assert unknown_flavor([server(flavor="m1.small"), server(flavor="7")], FLAVORS) == ""
     assert unknown_flavor([server(flavor="huge")], FLAVORS) == "huge"
     assert unknown_flavor([server(flavor={"get_param": "x"}), server()], FLAVORS) == ""
+
+
+def test_a_server_group_takes_only_so_many():
+    servers = [server(flavor="7", scheduler_hints={"group": g}) for g in ("a", "a", "b")]
+    assert needs([*servers, server(flavor="7")], FLAVORS)["members of a server group"] == 2
+
+
+NETWORK = {
+    "port": {"limit": 10, "used": 8, "reserved": 1},
+    "network": {"limit": -1, "used": 3},
+}
+COMPUTE = {
+    "maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 9,
+    "maxTotalRAMSize": 4096, "totalRAMUsed": 0, "maxServerGroupMembers": 10,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ([server(flavor="m1")] * 6, ()),
+        ([server(flavor="m1")] * 7, ("quota instances: 7 more are needed, and 6 of 10 are left",)),
+        (
+            [server(flavor="m1", scheduler_hints={"group": "hosts"})] * 11,
+            (
+                "quota instances: 11 more are needed, and 6 of 10 are left",
+                "quota members of a server group: 11 more are needed, and 10 of 10 are left",
+                "quota ram: 5632 MiB more are needed, and 4096 of 4096 are left",
+            ),
+        ),
+        (
+            [{"resource_type": "OS::Neutron::Port"}] * 2,
+            ("quota ports: 2 more are needed, and 1 of 10 are left",),
+        ),
+        ([{"resource_type": "OS::Neutron::Net"}] * 9, ()),
+        (
+            [{"resource_type": "OS::Octavia::LoadBalancer"}] * 2,
+            ("quota load balancers: 2 more are needed, and 1 of 2 are left",),
+        ),
+    ],
+)
+async def test_the_quotas_of_a_project_are_read(resources, said):
+    double = Double(limits=COMPUTE, quotas={"network": NETWORK, "load-balancer": TWO})
+    double.loadbalancers = [{"id": "b", "provisioning_status": "ACTIVE"}]
+    with serving(double) as cloud:
+        assert await Quotas(cloud).lacking(resources) == said
+        if said:
+            with pytest.raises(CapacityExhausted, match=r"Quota .* needed"):
+                await Quotas(cloud).require(resources)
+
+
+TWO = {"load_balancer": 2}
+
+
+async def test_a_quota_that_is_not_told_is_none():
+    double = Double(strike=1, failure=(403, {}))
+    with serving(double) as cloud:
+        found = await Quotas(cloud).lacking([{"resource_type": "OS::Octavia::LoadBalancer"}])
+    assert found == ()

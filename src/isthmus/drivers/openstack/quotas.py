@@ -12,14 +12,16 @@ from typing import Any, Final, cast
 from isthmus.api.meta import Json
 from isthmus.drivers.openstack.errors import QUOTA_NOTE
 from isthmus.drivers.openstack.session import Cloud
-from isthmus.errors import CapacityExhausted, InvalidSpec
+from isthmus.errors import CapacityExhausted, Forbidden, InvalidSpec, NotFound
 
 _COMPUTE: Final = {
     "instances": ("maxTotalInstances", "totalInstancesUsed"),
     "cores": ("maxTotalCores", "totalCoresUsed"),
     "ram": ("maxTotalRAMSize", "totalRAMUsed"),
     "server groups": ("maxServerGroups", "totalServerGroupsUsed"),
+    "members of a server group": ("maxServerGroupMembers", ""),
 }
+"""Names of Nova's limits: what there may be, and what there is; empty: that is not told."""
 _STORAGE: Final = {
     "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
     "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
@@ -33,6 +35,7 @@ _NETWORK: Final = {
     "security groups": "security_group",
     "security group rules": "security_group_rule",
 }
+_BALANCERS: Final = "load balancers"
 _UNITS: Final = {"ram": " MiB", "gigabytes": " GiB"}
 _DEFAULT_RULES: Final = 2
 """Rules that Neutron gives every new security group: everything may go out, by either protocol."""
@@ -53,6 +56,8 @@ class Room:
 def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
     """Return what resources of a preview need, by the name of the quota."""
     total: Counter[str] = Counter()
+    members: Counter[str] = Counter()
+    """By server group; those that an existing group has already are not known here."""
     for resource in resources:
         properties = cast("Json", resource.get("properties") or {})
         kind = str(resource.get("resource_type", ""))
@@ -63,6 +68,9 @@ def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
             flavor = flavors.get(str(properties.get("flavor")), {})
             total["cores"] += int(flavor.get("vcpus", 0))
             total["ram"] += int(flavor.get("ram", 0))
+            members[_group_of(properties)] += 1
+    members.pop("", None)
+    total["members of a server group"] = max(members.values(), default=0)
     return total
 
 
@@ -106,7 +114,7 @@ class Quotas:
             if missing and len(flavors) < _MOST_FLAVORS:
                 names = ", ".join(sorted({str(flavor["name"]) for flavor in flavors.values()}))
                 raise InvalidSpec(f"There is no flavor {missing!r} here; there are: {names}.")
-        needed = needs(listed, flavors)
+        needed = +needs(listed, flavors)  # Without zeros: of those nobody is asked.
         return short(needed, await self._rooms(frozenset(needed))) if needed else ()
 
     async def require(self, resources: Iterable[Json]) -> None:
@@ -130,10 +138,12 @@ class Quotas:
                 answer = await self._cloud.get(service, "/limits")
                 limits = cast("Json", answer["limits"]["absolute"])
                 rooms |= {
-                    name: Room(limit=int(limits[most]), used=int(limits[used]))
+                    name: Room(limit=int(limits[most]), used=int(limits.get(used, 0)))
                     for name, (most, used) in names.items()
-                    if most in limits and used in limits
+                    if most in limits and (used in limits or not used)
                 }
+        if _BALANCERS in needed:
+            rooms |= await self._balancers()
         if needed & _NETWORK.keys():
             project = await self._cloud.project()
             answer = await self._cloud.get("network", f"/quotas/{project}/details")
@@ -147,6 +157,26 @@ class Quotas:
                 if key in quota
             }
         return rooms
+
+    async def _balancers(self) -> dict[str, Room]:
+        """Octavia tells the limit alone, and not to everybody."""
+        path = f"/v2/lbaas/quotas/{await self._cloud.project()}"
+        try:
+            answer = await self._cloud.get("load-balancer", path)
+            limit: Any = cast("Json", answer["quota"]).get("load_balancer")
+            if not isinstance(limit, int) or limit < 0:
+                return {}
+            there = await self._cloud.get("load-balancer", "/v2/lbaas/loadbalancers", fields="id")
+        except (Forbidden, NotFound, InvalidSpec):
+            return {}  # Heat will say it, or that there is no such service.
+        used = len(cast("list[Any]", there["loadbalancers"]))
+        return {_BALANCERS: Room(limit=limit, used=used)}
+
+
+def _group_of(properties: Json) -> str:
+    """Return what names a server's group; empty where it has none, or only Heat knows."""
+    hints: Any = properties.get("scheduler_hints")
+    return str(cast("Json", hints).get("group") or "") if isinstance(hints, dict) else ""
 
 
 def _is_server(resource: Json) -> bool:
@@ -191,4 +221,5 @@ _COUNTS: Final[dict[str, Callable[[Json], Mapping[str, int]]]] = {
     "OS::Neutron::FloatingIP": _one("floating IPs"),
     "OS::Neutron::SecurityGroup": _of_group,
     "OS::Neutron::SecurityGroupRule": _one("security group rules"),
+    "OS::Octavia::LoadBalancer": _one(_BALANCERS),
 }

@@ -1,0 +1,262 @@
+"""A small OpenStack that answers over HTTP: what is needed to clear up after a cluster.
+
+It behaves as the services do (https://docs.openstack.org/api-ref/): what is deleted goes a moment
+later, what is in use stays and says so. Its calls stand in one row, of which one can be struck.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from isthmus.drivers.openstack.session import Cloud
+from isthmus.drivers.openstack.settings import parse
+from isthmus.ports import Endpoint
+
+PROJECT = "0123456789abcdef0123456789abcdef"
+ROOTS = {
+    "compute": "/compute/v2.1",
+    "network": "/network/v2.0",
+    "block-storage": f"/volume/v3/{PROJECT}",
+    "load-balancer": "/load-balancer",
+}
+Thing = dict[str, Any]
+Answer = tuple[int, Any]
+
+
+@dataclass
+class Double:
+    """One project. Fill its lists, look at them afterwards."""
+
+    servers: list[Thing] = field(default_factory=list[Thing])
+    ports: list[Thing] = field(default_factory=list[Thing])
+    routers: list[Thing] = field(default_factory=list[Thing])
+    floatingips: list[Thing] = field(default_factory=list[Thing])
+    security_groups: list[Thing] = field(default_factory=list[Thing])
+    volumes: list[Thing] = field(default_factory=list[Thing])
+    snapshots: list[Thing] = field(default_factory=list[Thing])
+    loadbalancers: list[Thing] = field(default_factory=list[Thing])
+    services: tuple[str, ...] = tuple(ROOTS)
+    limits: Thing = field(default_factory=dict[str, Any])
+    """Of Nova and Cinder."""
+    quotas: dict[str, Thing] = field(default_factory=dict[str, Thing])
+    """Of Neutron and Octavia, by service."""
+    page: int = 500
+    """So many volumes are listed at once."""
+    strike: int = 0
+    """Number of the call that fails, from 1; 0: none."""
+    lost_answer: bool = False
+    """It fails after its effect."""
+    failure: tuple[int, dict[str, str]] = (503, {})
+    """Status and headers of it."""
+    calls: list[str] = field(default_factory=list[str])
+    logins: int = 0
+    port: int = 0
+
+    def become(self, other: "Double") -> None:
+        """Be another one, at the same address."""
+        vars(self).update(vars(other) | {"port": self.port, "logins": self.logins})
+
+    def answer(self, method: str, url: str, body: Thing) -> tuple[int, Any, dict[str, str]]:
+        """Answer one request: status, body, headers."""
+        parts = urlsplit(url)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path == "/v3/auth/tokens":
+            self.logins += 1
+            return 201, self._token(), {"X-Subject-Token": f"token-{self.logins}"}
+        service = next(name for name, root in ROOTS.items() if parts.path.startswith(root))
+        path = parts.path.removeprefix(ROOTS[service])
+        self.calls.append(f"{method} {service} {path}")
+        struck = len(self.calls) == self.strike
+        if struck and not self.lost_answer:
+            return self.failure[0], {"message": "struck"}, self.failure[1]
+        status, found = self._of(service)(method, path, query | {"body": body})
+        return (self.failure[0], {"message": "struck"}, {}) if struck else (status, found, {})
+
+    def _token(self) -> Thing:
+        catalog = [
+            {
+                "type": name,
+                "endpoints": [
+                    {"interface": "public", "region": "one", "region_id": "one", "url": self.url(r)}
+                ],
+            }
+            for name, r in ROOTS.items()
+            if name in self.services
+        ]
+        return {
+            "token": {
+                "catalog": catalog,
+                "expires_at": "2999-01-01T00:00:00.000000Z",
+                "issued_at": "2026-01-01T00:00:00.000000Z",
+                "methods": ["application_credential"],
+                "project": {"id": PROJECT, "name": "p", "domain": {"id": "d", "name": "d"}},
+                "user": {"id": "u", "name": "u", "domain": {"id": "d", "name": "d"}},
+                "roles": [],
+            }
+        }
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _of(self, service: str) -> Callable[[str, str, Thing], Answer]:
+        return {
+            "compute": self._compute,
+            "network": self._network,
+            "block-storage": self._storage,
+            "load-balancer": self._balancers,
+        }[service]
+
+    def _compute(self, method: str, path: str, query: Thing) -> Answer:
+        words = path.strip("/").split("/")
+        if words == ["limits"]:
+            return 200, {"limits": {"absolute": self.limits}}
+        if words == ["flavors", "detail"]:
+            return 200, {"flavors": [{"id": "1", "name": "m1", "vcpus": 1, "ram": 512}]}
+        server = _find(self.servers, words[1])
+        if server is None:
+            return 404, {"itemNotFound": {"message": "no such server"}}
+        if words[2:] == ["action"]:
+            if server["status"] != "ACTIVE":
+                return 409, {"conflictingRequest": {"message": "while it is in vm_state stopped"}}
+            server["status"] = "SHUTOFF"
+        elif words[2:3] == ["os-interface"]:
+            port = _find(self.ports, words[3])
+            if port is None:
+                return 404, {"itemNotFound": {"message": "no such interface"}}
+            port |= {"device_owner": "", "device_id": ""}
+        elif words[2:3] == ["os-volume_attachments"]:
+            volume = _find(self.volumes, words[3])
+            if volume is None or not volume["attachments"]:
+                return 404, {"itemNotFound": {"message": "no such attachment"}}
+            volume |= {"attachments": [], "status": "available"}
+        return 200, {"server": server}
+
+    def _network(self, method: str, path: str, query: Thing) -> Answer:
+        kind, _, name = path.strip("/").partition("/")
+        if kind == "quotas":
+            return 200, {"quota": self.quotas.get("network", {})}
+        things: list[Thing] = getattr(self, kind.replace("-", "_"))
+        if not name:
+            tags = query.get("tags")
+            return 200, {
+                kind.replace("-", "_"): [t for t in things if tags is None or tags in t["tags"]]
+            }
+        thing = _find(things, name)
+        if thing is None:
+            return 404, {"NeutronError": {"type": "NotFound", "message": "no such thing"}}
+        if method == "PUT":
+            thing |= query["body"][kind.removesuffix("s")]
+        if method == "DELETE":
+            if any(name in port.get("security_groups", ()) for port in self.ports):
+                words = f"Security Group {name} in use."
+                return 409, {"NeutronError": {"type": "SecurityGroupInUse", "message": words}}
+            things.remove(thing)
+        return 200, {kind.removesuffix("s"): thing}
+
+    def _storage(self, method: str, path: str, query: Thing) -> Answer:
+        kind, _, name = path.strip("/").partition("/")
+        if kind == "limits":
+            return 200, {"limits": {"absolute": self.limits}}
+        things: list[Thing] = getattr(self, kind)
+        if name == "detail":
+            return self._paged(kind, things, query.get("marker"))
+        thing = _find(things, name)
+        if thing is None:
+            return 404, {"itemNotFound": {"message": "no such thing"}}
+        held = [s for s in self.snapshots if s.get("volume_id") == name]
+        if thing["status"] == "in-use" or (kind == "volumes" and held):
+            words = "Volume must not be in-use or have snapshots."
+            return 400, {"badRequest": {"message": words}}
+        thing["status"] = "deleting"
+        return 202, {}
+
+    def _paged(self, kind: str, things: list[Thing], marker: str | None) -> Answer:
+        if marker is None:  # What was to be deleted has gone meanwhile.
+            things[:] = [t for t in things if t["status"] != "deleting" or t.pop("stays", False)]
+        ids = [t["id"] for t in things]
+        begin = ids.index(marker) + 1 if marker else 0
+        found: Thing = {kind: things[begin : begin + self.page]}
+        more = begin + self.page < len(things)
+        return 200, found | ({f"{kind}_links": [{"rel": "next"}]} if more else {})
+
+    def _balancers(self, method: str, path: str, query: Thing) -> Answer:
+        words = path.strip("/").split("/")[2:]
+        if words[0] == "quotas":
+            return 200, {"quota": self.quotas.get("load-balancer", {})}
+        if len(words) == 1:
+            going = [b for b in self.loadbalancers if b["provisioning_status"] == "PENDING_DELETE"]
+            found = [dict(b) for b in self.loadbalancers]
+            for balancer in going:
+                self.loadbalancers.remove(balancer)
+            return 200, {"loadbalancers": found}
+        balancer = _find(self.loadbalancers, words[1])
+        if balancer is None:
+            return 404, {"faultstring": "no such load balancer"}
+        if balancer["provisioning_status"].startswith("PENDING"):
+            return 409, {"faultstring": "Load balancer is immutable and cannot be updated."}
+        assert query.get("cascade") == "true"
+        balancer["provisioning_status"] = "PENDING_DELETE"
+        return 204, None
+
+
+def _find(things: list[Thing], name: str) -> Thing | None:
+    return next((thing for thing in things if thing["id"] == name), None)
+
+
+@contextmanager
+def serving(double: Double) -> Iterator[Cloud]:
+    """Serve it, and give the driver's way to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1  # Each answer in one piece.
+
+        def _do(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else {}
+            with lock:
+                status, found, headers = double.answer(self.command, self.path, body)
+            content = b"" if found is None else json.dumps(found).encode()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _do  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
+
+    lock = threading.Lock()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    double.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    cloud = Cloud(parse(_endpoint(double)))
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _endpoint(double: Double) -> Endpoint:
+    return Endpoint(
+        provider="double",
+        region="one",
+        settings={"authUrl": double.url("/v3")},
+        credentials={
+            "application-credential-id": "id", "application-credential-secret": "secret",
+        },
+    )  # fmt: skip
