@@ -118,6 +118,18 @@ class OnCluster(Sandboxed):
         self.others.append(started)
         return started
 
+    def try_controllers(self, folder: Path, config: str = "") -> subprocess.CompletedProcess[str]:
+        """Run controllers that are to end by themselves."""
+        config = config or str(self.plane.account(folder / "account.conf"))
+        return subprocess.run(
+            [sys.executable, "-m", "isthmus", "controllers", "--kubeconfig", config],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONPATH": _SOURCES},
+        )
+
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """End all controllers."""
         for process in self.others:

@@ -1,29 +1,166 @@
-"""``isthmus controllers`` on a real kube-apiserver: one instance's life."""
+"""``isthmus controllers`` on a real kube-apiserver: who leads, who may; nothing is made twice."""
 
+import signal
+import subprocess
+import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.kubernetes_plane import MARKS
-from tests.on_cluster import OnCluster, Plane, on_cluster
+from tests.on_cluster import ACCOUNT, SYSTEM, OnCluster, Plane, on_cluster
+from tests.sandboxed import ready
 
 pytestmark = [*MARKS, pytest.mark.slow]
+LEASE = 10
+"""Seconds. Under a heavy load a shorter one would be lost now and then, as it should be."""
+SERVICES = ("sqs", "sns", "dynamodb", "s3")
+SLOW = {"service": "cloudformation", "action": "CreateStack", "effect": "delay", "seconds": 2}
+ROLE = "isthmus-controllers"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, plane_with_kinds: Plane) -> Iterator[OnCluster]:
-    with on_cluster(tmp_path_factory.mktemp("home"), plane_with_kinds) as running:
+    folder = tmp_path_factory.mktemp("home")
+    with on_cluster(folder, plane_with_kinds, lease_seconds=LEASE) as running:
         yield running
 
 
-def test_an_instance_lives(home: OnCluster) -> None:
+@pytest.fixture(autouse=True)
+def undisturbed(home: OnCluster) -> Iterator[None]:
+    yield
+    home.faults()
+
+
+@pytest.fixture(scope="module")
+def once(home: OnCluster) -> Counter[str]:
+    """What one of each service is made of when nothing happens."""
     before = home.lab("state")
-    home.apply("ServiceInstance", "queue", {"offering": "sqs", "plan": "dev"})
-    home.apply("ServiceBinding", "queue", {"instance": "queue"})
-    home.until_ready("serviceinstances", "queue")
-    home.until_ready("servicebindings", "queue")
-    assert home.secret("queue")
-    home.delete("servicebindings", "queue")
-    home.delete("serviceinstances", "queue")
-    home.until_gone("serviceinstances", "queue")
-    assert home.left_in_lab(before) == {}
+    order(home, "once")
+    await_all(home, "once")
+    made = census(home, before)
+    remove(home, "once", before)
+    return made
+
+
+def order(home: OnCluster, mark: str) -> None:
+    for service in SERVICES:
+        name = f"{mark}-{service}"
+        home.apply("ServiceInstance", name, {"offering": service, "plan": "dev"})
+        home.apply("ServiceBinding", name, {"instance": name, "strategy": "iam-user"})
+
+
+def await_all(home: OnCluster, mark: str) -> None:
+    for service in SERVICES:
+        home.until_ready("servicebindings", f"{mark}-{service}")
+
+
+def remove(home: OnCluster, mark: str, before: object) -> None:
+    for service in SERVICES:
+        home.delete("servicebindings", f"{mark}-{service}")
+        home.delete("serviceinstances", f"{mark}-{service}")
+    for service in SERVICES:
+        home.until_gone("serviceinstances", f"{mark}-{service}")
+    assert home.left_in_lab(before) == {}, "nothing is leaked"
+
+
+def census(home: OnCluster, before: object) -> Counter[str]:
+    return Counter(r["type"] for r in home.left_in_lab(before)["resources"])
+
+
+def pair(home: OnCluster) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """A leader that works, and a standby that is warm."""
+    home.stop()
+    home.process = None  # Processes end in these tests, and that is no trouble.
+    first = home.controllers()
+    home.until(lambda: home.leader == first.pid, 90, "the first one leads")
+    known = home.log.read_text().count("caches are warm")
+    second = home.controllers()
+    home.until(
+        lambda: home.log.read_text().count("caches are warm") > known, 90, "the second is warm"
+    )
+    assert home.leader == first.pid
+    return first, second
+
+
+def seconds_until(home: OnCluster, process: subprocess.Popen[bytes]) -> float:
+    """How long it takes until this process leads."""
+    started = time.monotonic()
+    home.until(lambda: home.leader == process.pid, 90, "the standby leads")
+    return time.monotonic() - started
+
+
+def begun(home: OnCluster, mark: str) -> None:
+    """Wait until the first native stacks are being made."""
+    home.until(lambda: home.get("stacks", f"{mark}-sqs"), 60, "the first Stack is there")
+    time.sleep(1)  # Its creation is under way then: the lab takes two seconds to answer.
+    assert not ready(home.get("serviceinstances", f"{mark}-sqs"))
+
+
+def test_a_killed_leader_is_followed_and_nothing_is_made_twice(
+    home: OnCluster, once: Counter[str]
+) -> None:
+    before = home.lab("state")
+    leader, standby = pair(home)
+    home.faults(SLOW | {"times": -1})
+    order(home, "killed")
+    begun(home, "killed")
+    leader.send_signal(signal.SIGKILL)
+    took = seconds_until(home, standby)
+    assert took < LEASE + 5, "the lease and a look at it"
+    await_all(home, "killed")
+    assert census(home, before) == once, "no more and no less than without trouble"
+    home.faults()
+    remove(home, "killed", before)
+
+
+def test_a_frozen_leader_ends_when_it_wakes(home: OnCluster, once: Counter[str]) -> None:
+    before = home.lab("state")
+    leader, standby = pair(home)
+    home.faults(SLOW | {"times": -1})
+    order(home, "frozen")
+    begun(home, "frozen")
+    leader.send_signal(signal.SIGSTOP)
+    seconds_until(home, standby)
+    await_all(home, "frozen")
+    leader.send_signal(signal.SIGCONT)
+    assert leader.wait(30) == 7, "the code for: start me again"
+    assert "the lease is lost" in home.log.read_text()
+    assert census(home, before) == once
+    home.faults()
+    remove(home, "frozen", before)
+
+
+def test_a_leader_that_is_stopped_hands_over_at_once(home: OnCluster) -> None:
+    leader, standby = pair(home)
+    leader.send_signal(signal.SIGTERM)
+    assert leader.wait(30) == 0
+    assert seconds_until(home, standby) < LEASE / 2
+    assert home.plane.lease()["leaseTransitions"] >= 1
+
+
+def test_a_missing_right_is_named(home: OnCluster, plane_with_kinds: Plane, tmp_path: Path) -> None:
+    role = plane_with_kinds.kubectl("get", "clusterrole", ROLE, "-o", "yaml")
+    less = role.replace("- operations/status\n", "- nothing/status\n")
+    assert less != role
+    plane_with_kinds.kubectl("replace", "-f", "-", text=less)
+    try:
+        done = home.try_controllers(tmp_path)
+    finally:
+        text = role.replace("resourceVersion", "formerVersion")
+        plane_with_kinds.kubectl("replace", "--validate=false", "-f", "-", text=text)
+    account = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
+    assert done.returncode == 5
+    assert f"{account} may not update operations/status.isthmus.dev" in done.stderr
+
+
+def test_a_home_that_runs_controllers_itself_is_refused(home: OnCluster, tmp_path: Path) -> None:
+    from tests.apiserver_listening import Listening
+
+    with Listening(tmp_path / "data") as here:
+        (tmp_path / "up.conf").write_text(here.kubeconfig())
+        done = home.try_controllers(tmp_path, str(tmp_path / "up.conf"))
+    assert done.returncode == 6
+    assert "runs the controllers itself" in done.stderr
