@@ -104,5 +104,8 @@ class History:
         """
         if version < self.trimmed:
             return None
-        first = bisect_right(self._events, version, key=_version)
-        return self._events[first : None if most is None else first + most]
+        events = self._events
+        if not events or events[-1].record.version <= version:
+            return []
+        first = bisect_right(events, version, key=_version)
+        return events[first : None if most is None else first + most]

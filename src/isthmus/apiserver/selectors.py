@@ -116,6 +116,9 @@ class Selection:
         self._keyed = [f for f in fields if f.field in ("metadata.name", "metadata.namespace")]
         self._fields = [f for f in fields if f not in self._keyed]
         self.everything = labels is None and not fields
+        """Whether every object is selected."""
+        self.lasting = labels is None and bool(fields) and not self._fields
+        """Whether an object that is selected once is so as long as it lives."""
 
     @property
     def name(self) -> str | None:

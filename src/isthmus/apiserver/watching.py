@@ -9,9 +9,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Iterator
 
 import orjson
 
@@ -55,6 +53,7 @@ class Watch:
         self._bookmarks = request.flag("allowWatchBookmarks")
         self._bookmark_seconds = bookmark_seconds
         self._heads = True
+        self._ended = False
         asked = request.query.get("resourceVersion", "")
         if asked and not asked.isdecimal():
             raise bad_request(f'resourceVersion: Invalid value: "{asked[:64]}": no number')
@@ -76,12 +75,10 @@ class Watch:
             asyncio.ensure_future(stopping.wait()),
         ]
         for end in ends:
-            end.add_done_callback(lambda _: wake.set())
+            end.add_done_callback(lambda _: self._end(wake))
         try:
             async with asyncio.timeout(self._seconds):
-                async with aclosing(self._lines(wake, ends)) as lines:
-                    async for line in lines:
-                        await send({"type": "http.response.body", "body": line, "more_body": True})
+                await self._stream(send, wake)
         except TimeoutError:
             pass
         finally:
@@ -90,32 +87,40 @@ class Watch:
                 end.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _lines(
-        self, wake: asyncio.Event, ends: Sequence["asyncio.Future[Any]"]
-    ) -> AsyncGenerator[bytes, None]:
+    def _end(self, wake: asyncio.Event) -> None:
+        self._ended = True
+        wake.set()
+
+    async def _stream(self, send: Send, wake: asyncio.Event) -> None:
         if self._initial:
             for line in self._present():
-                yield line
-        while not any(end.done() for end in ends):
-            wake.clear()
-            events = self._collection.history.since(self._version, _AT_ONCE)
-            if events is None or self._version > self._store.version:
-                yield self._expired()
-                return
-            for event in events:
-                line = self._line(event)
-                self._version = event.record.version
-                if line is not None:
-                    yield line
-            if events:
-                continue
-            try:
-                async with asyncio.timeout(self._bookmark_seconds):
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+        history, rest = self._collection.history, _Rest(wake, self._bookmark_seconds)
+        try:
+            while not self._ended:
+                wake.clear()
+                events = history.since(self._version, _AT_ONCE)
+                if events is None or self._version > self._store.version:
+                    line = self._expired()
+                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                    return
+                for event in events:
+                    self._version = event.record.version
+                    line = self._line(event)
+                    if line is not None:
+                        await send({"type": "http.response.body", "body": line, "more_body": True})
+                if events:
+                    rest.begin()
+                elif rest.over:
+                    rest.begin()
+                    self._version = max(self._version, self._quiet_version())
+                    if self._bookmarks:
+                        line = self._bookmark()
+                        await send({"type": "http.response.body", "body": line, "more_body": True})
+                else:
                     await wake.wait()
-            except TimeoutError:
-                self._version = max(self._version, self._quiet_version())
-                if self._bookmarks:
-                    yield self._bookmark()
+        finally:
+            rest.cancel()
 
     def _quiet_version(self) -> int:
         """A newer version at which nothing of this resource was missed."""
@@ -139,7 +144,10 @@ class Watch:
         if self._namespace is not None and record.key[0] != self._namespace:
             return None
         kind = event.type
-        if not self._selection.everything:
+        if self._selection.lasting:
+            if not self._selection.fits(record):
+                return None
+        elif not self._selection.everything:
             before = event.previous is not None and self._selection.fits(event.previous)
             after = kind != "DELETED" and self._selection.fits(record)
             if not before and not after:
@@ -183,6 +191,43 @@ class Watch:
     def _expired(self) -> bytes:
         error = expired(self._version, self._collection.history.trimmed)
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+class _Rest:
+    """Wakes a watch when nothing has happened for a while, with one timer for many events.
+
+    Args:
+        wake: Set when the time is over.
+        seconds: How long nothing must have happened.
+    """
+
+    def __init__(self, wake: asyncio.Event, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wake = wake
+        self._seconds = seconds
+        self.over = False
+        """Whether the time is over."""
+        self._since = self._loop.time()
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def begin(self) -> None:
+        """Something has happened: count anew."""
+        self._since = self._loop.time()
+        if self.over:
+            self.over = False
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        left = self._since + self._seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self.over = True
+            self._wake.set()
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self._timer.cancel()
 
 
 def _as_last_seen(previous: Record, version: int) -> Record:
