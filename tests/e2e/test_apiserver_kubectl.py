@@ -57,6 +57,7 @@ class Kubectl:
 
     def __init__(self, folder: Path, running: Running, token: str) -> None:
         self.folder = folder
+        self.more: dict[str, str] = {}
         authority = folder / "ca.crt"
         authority.write_text(running.ca)
         config: dict[str, Any] = {
@@ -80,7 +81,7 @@ class Kubectl:
 
     def environment(self) -> dict[str, str]:
         home = {"HOME": str(self.folder), "KUBECONFIG": str(self._kubeconfig)}
-        return {**os.environ, **home}
+        return {**os.environ, **home, **self.more}
 
     async def run(self, command: str, stdin: Any = None) -> tuple[int, str]:
         """Exit code and everything that was printed."""
@@ -220,6 +221,33 @@ async def test_explain_and_resources(kubectl: Kubectl) -> None:
     assert "example.com/v1" in await kubectl("api-versions")
     assert "Server Version: v1.32" in await kubectl("version")
     assert json.loads(await kubectl("get --raw /apis/example.com/v1"))["kind"] == "APIResourceList"
+
+
+async def test_clients_that_know_openapi_v2_only(kubectl: Kubectl) -> None:
+    """They ask for the whole API in protobuf, and read every definition of it."""
+    old = "--output plaintext-openapiv2"
+    explained = await kubectl(f"explain wd.spec --recursive {old}")
+    assert "size\t<integer>" in explained
+    assert "ports\t<[]Object>" in explained
+    assert "finalizers" in await kubectl(f"explain wd.metadata {old}")
+    assert "roleRef" in await kubectl(f"explain rolebinding --recursive {old}")
+    modern = "explain events --api-version=events.k8s.io/v1"
+    assert "deprecatedCount" in await kubectl(f"{modern} {old}")
+    assert 'field "none" does not exist' in await kubectl.refused(f"explain wd.spec.none {old}")
+
+
+async def test_merging_by_openapi_v2(kubectl: Kubectl) -> None:
+    """kubectl finds the keys of lists in it, as it did before 1.30."""
+    kubectl.more = {"KUBECTL_OPENAPIV3_PATCH": "false"}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "v2"}}
+    await kubectl("apply -f -", {**account, "imagePullSecrets": [{"name": "a"}, {"name": "b"}]})
+    await kubectl("label sa v2 by=hand")
+    await kubectl("apply -f -", {**account, "imagePullSecrets": [{"name": "b"}]})
+
+    found = json.loads(await kubectl("get sa v2 -o json"))
+    assert found["imagePullSecrets"] == [{"name": "b"}]
+    assert found["metadata"]["labels"] == {"by": "hand"}
+    await kubectl("delete sa v2")
 
 
 async def test_built_in_kinds(kubectl: Kubectl) -> None:

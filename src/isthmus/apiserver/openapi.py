@@ -8,17 +8,16 @@ from typing import Any, cast
 
 import orjson
 
+from isthmus.apiserver import openapi_protobuf, openapi_v2
 from isthmus.apiserver.discovery import GIT_VERSION
 from isthmus.apiserver.errors import ApiError, unknown_path
-from isthmus.apiserver.http import Request, Response
+from isthmus.apiserver.http import JSON, Request, Response
 from isthmus.apiserver.jsonvalues import Json, as_map
 from isthmus.apiserver.metadata import SCHEMA as METADATA_SCHEMA
 from isthmus.apiserver.resources import Registry, Resource
 
 _METADATA_NAME = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _PROTOBUF_V2 = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_EMPTY_V2 = b"\x0a\x032.0\x12\x0f\x0a\x0aKubernetes\x12\x011"
-"""`swagger: "2.0"` and `info` as protobuf: kubectl only wants to see that there is a document."""
 _CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
 _API_VERSION = (
     "APIVersion defines the versioned schema of this representation of an object. Servers should"
@@ -45,7 +44,12 @@ class OpenApi:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
-        registry.listen(self._documents.clear)
+        self._version2: dict[bytes, tuple[bytes, str]] = {}
+        registry.listen(self._forget)
+
+    def _forget(self) -> None:
+        self._documents.clear()
+        self._version2.clear()
 
     def answer(self, request: Request, parts: list[str]) -> Response:
         """Answer a path below `/openapi`.
@@ -55,7 +59,7 @@ class OpenApi:
         """
         accept = request.header(b"accept")
         if parts[1:] == ["v2"]:
-            return self._version2(accept)
+            return self._answer_version2(request, accept)
         if parts[1:2] != ["v3"]:
             raise unknown_path()
         if len(parts) == 2:
@@ -63,11 +67,7 @@ class OpenApi:
         if "openapi.v3" in accept and "json" not in accept:
             raise ApiError(406, "NotAcceptable", "OpenAPI v3 is served as application/json")
         group, version = _group_version(parts[2:])
-        document, digest = self._document(group, version)
-        tag = b'"' + digest.encode() + b'"'
-        if request.headers.get(b"if-none-match") == tag:
-            return Response(b"", 304, headers=[(b"etag", tag)])
-        return Response(document, headers=[(b"etag", tag)])
+        return _tagged(request, *self._document(group, version))
 
     def _index(self) -> Response:
         paths: Json = {}
@@ -78,21 +78,36 @@ class OpenApi:
                 paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
         return Response.json({"paths": paths})
 
-    def _version2(self, accept: str) -> Response:
-        if "protobuf" in accept and "json" not in accept:
-            return Response(_EMPTY_V2, content_type=_PROTOBUF_V2)
-        definitions: Json = {}
+    def _answer_version2(self, request: Request, accept: str) -> Response:
+        """The whole API in one document; whoever takes protobuf gets that, as in Kubernetes."""
+        form = _PROTOBUF_V2 if "proto-openapi.spec.v2" in accept else JSON
+        found = self._version2.get(form)
+        if found is None:
+            document = self._render_version2()
+            plain = orjson.dumps(document)
+            body = plain if form == JSON else openapi_protobuf.encode(document)
+            found = self._version2[form] = (body, _digest(plain))
+        response = _tagged(request, *found)
+        response.content_type = form
+        response.headers.append((b"vary", b"Accept"))
+        return response
+
+    def _render_version2(self) -> Json:
+        definitions: Json = {
+            _METADATA_NAME: openapi_v2.definition(_metadata_schema(), custom=False)
+        }
+        paths: Json = {}
         for group, versions in self._registry.groups().items():
-            for version in versions:
-                document = self._document(group, version)[0]
-                text = document.replace(b"#/components/schemas/", b"#/definitions/")
-                definitions.update(orjson.loads(text)["components"]["schemas"])
-        return Response.json({
+            for resource in (r for version in versions for r in self._registry.of(group, version)):
+                name, schema = _name(resource), _schema(resource)
+                definitions[name] = openapi_v2.definition(schema, custom=resource.custom)
+                paths |= openapi_v2.paths(_paths(resource, _reference(name)))
+        return {
             "swagger": "2.0",
             "info": {"title": "Kubernetes", "version": GIT_VERSION},
-            "paths": {},
+            "paths": paths,
             "definitions": definitions,
-        })  # fmt: skip
+        }
 
     def _document(self, group: str, version: str) -> tuple[bytes, str]:
         found = self._documents.get((group, version))
@@ -101,9 +116,20 @@ class OpenApi:
             if not resources:
                 raise unknown_path()
             body = orjson.dumps(_render(resources))
-            digest = hashlib.sha256(body).hexdigest()[:32].upper()
-            found = self._documents[(group, version)] = (body, digest)
+            found = self._documents[(group, version)] = (body, _digest(body))
         return found
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32].upper()
+
+
+def _tagged(request: Request, document: bytes, digest: str) -> Response:
+    """The document, or 304 for a caller who has it."""
+    tag = b'"' + digest.encode() + b'"'
+    if request.headers.get(b"if-none-match") == tag:
+        return Response(b"", 304, headers=[(b"etag", tag)])
+    return Response(document, headers=[(b"etag", tag)])
 
 
 def _group_version(parts: list[str]) -> tuple[str, str]:
@@ -118,12 +144,20 @@ def _render(resources: list[Resource]) -> Json:
     schemas: Json = {_METADATA_NAME: _metadata_schema()}
     paths: Json = {}
     for resource in resources:
-        reverse = ".".join(reversed((resource.group or "core.api.k8s.io").split(".")))
-        name = f"{reverse}.{resource.version}.{resource.kind}"
-        schemas[name] = _schema(resource)
-        paths.update(_paths(resource, {"$ref": f"#/components/schemas/{name}"}))
+        name = _name(resource)
+        schemas[name] = _published(_schema(resource))
+        paths.update(_paths(resource, _reference(name)))
     info = {"title": "Kubernetes", "version": GIT_VERSION}
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def _name(resource: Resource) -> str:
+    reverse = ".".join(reversed((resource.group or "core.api.k8s.io").split(".")))
+    return f"{reverse}.{resource.version}.{resource.kind}"
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _metadata_schema() -> Json:
@@ -154,7 +188,8 @@ def _published(value: Any) -> Any:
 
 
 def _schema(resource: Resource) -> Json:
-    schema: Json = _published(resource.schema.raw)
+    """The schema with what every object has, as v3 says it but for `_published`."""
+    schema: Json = dict(resource.schema.raw)
     schema["properties"] = {
         "apiVersion": {
             "type": "string",
@@ -165,7 +200,7 @@ def _schema(resource: Resource) -> Json:
             "description": _KIND,
         },
         "metadata": {
-            "allOf": [{"$ref": f"#/components/schemas/{_METADATA_NAME}"}],
+            "allOf": [_reference(_METADATA_NAME)],
             "default": {},
             "description": _METADATA,
         },
@@ -181,6 +216,12 @@ def _schema(resource: Resource) -> Json:
 
 def _gvk(resource: Resource) -> Json:
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
+
+
+def _place(name: str) -> Json:
+    """A part of the path."""
+    schema = {"type": "string", "uniqueItems": True}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _paths(resource: Resource, reference: Json) -> Json:
@@ -201,13 +242,16 @@ def _paths(resource: Resource, reference: Json) -> Json:
         }
         return {**described, "requestBody": content} if body else described
 
+    places = [_place("namespace")] if resource.namespaced else []
     return {
         base: {
+            "parameters": places,
             "get": operation("list"),
             "post": operation("post", *_WRITE_PARAMETERS, body=True),
             "delete": operation("deletecollection"),
         },
         base + "/{name}": {
+            "parameters": [_place("name"), *places],
             "get": operation("get"),
             "put": operation("put", *_WRITE_PARAMETERS, body=True),
             "patch": operation("patch", *_WRITE_PARAMETERS, "force", body=True),
