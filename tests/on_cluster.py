@@ -4,10 +4,12 @@
 they are in the repository, and the controllers have no more than the token of their ServiceAccount.
 """
 
+import asyncio
 import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +21,9 @@ from typing import Any
 import httpx2
 import yaml
 
+from isthmus import drivers
 from isthmus.faces.cli import client, kubeconfig
+from isthmus.ports import Endpoint
 from tests.sandboxed import _SOURCES, Json, Sandboxed, ready
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +85,9 @@ class OnCluster(Sandboxed):
     simulation: subprocess.Popen[bytes] | None = None
     others: list[subprocess.Popen[bytes]] = field(default_factory=list[Any])
 
+    port: int = 0
+    """Of the metrics of the process that ``start`` started."""
+
     @property
     def kubeconfig(self) -> Path:
         return self.plane.kubeconfig
@@ -97,17 +104,37 @@ class OnCluster(Sandboxed):
             self._client = self._connect()
             self._simulate()
             self._register()
-        self.process = self.controllers()
+        self.port = free_port()
+        self.process = started = self.controllers("--listen", f"127.0.0.1:{self.port}")
+        self.until(lambda: self.leader == started.pid, _START_SECONDS, "it leads")
         self.until(self._serves, _START_SECONDS, "the Provider is ready")
 
-    def controllers(self) -> subprocess.Popen[bytes]:
+    def orphans(self) -> list[Json]:
+        """Return what the account holds of ours; the command for it needs the embedded API."""
+        return asyncio.run(self._owned())
+
+    async def _owned(self) -> list[Any]:
+        provider = self.get("providers", "aws-sandbox", namespace="") or {}
+        secret = self.secret("aws-sandbox", SYSTEM) or {}
+        system = self._read("/api/v1/namespaces/kube-system") or {}
+        endpoint = Endpoint(
+            provider="aws-sandbox",
+            region=provider["spec"]["region"],
+            settings=provider["spec"]["settings"],
+            credentials=secret,
+            installation=system["metadata"]["uid"],
+        )
+        async with drivers.load("aws").open(endpoint) as connection:
+            return list(await connection.engine.owned())
+
+    def controllers(self, *words: str) -> subprocess.Popen[bytes]:
         """Start one more process of the controllers."""
         config = self.plane.account(self.folder / "account.conf")
         with self.log.open("ab") as output:
             started = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "isthmus", "controllers", "--kubeconfig", config),
-                    *("--lease-seconds", str(self.lease_seconds)),
+                    *("--lease-seconds", str(self.lease_seconds), *words),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -168,8 +195,10 @@ class OnCluster(Sandboxed):
         """Everything that users, operators and logs are shown, but no Secret."""
         shown = [json.dumps(self.all(plural)) for plural in KINDS]
         events = self.call("GET", "/api/v1/events")
+        metrics = httpx2.get(f"http://127.0.0.1:{self.port}/metrics").text
+        assert "isthmus_driver_call_seconds" in metrics
         lab = (self.data_dir / "lab-aws" / "lab.log").read_text()
-        return "\n".join([*shown, json.dumps(events), self.log.read_text(), lab])
+        return "\n".join([*shown, json.dumps(events), metrics, self.log.read_text(), lab])
 
     def _serves(self) -> bool:
         return ready(self.get("providers", "aws-sandbox", namespace=""))
@@ -226,6 +255,11 @@ class OnCluster(Sandboxed):
         }
         for obj in (secret, provider):
             self.plane.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(obj))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def obj_path(plural: str, namespace: str, name: str) -> str:

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.sandboxed import Sandboxed, sandboxed
+from tests.homes import HOMES, running
+from tests.sandboxed import Sandboxed
 from tests.services import SEVEN, Service
 
 pytestmark = [pytest.mark.labs, pytest.mark.slow, pytest.mark.timeout(1500)]
 SERVICES = tuple(s for s in SEVEN if not s.needs)
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with sandboxed(tmp_path_factory.mktemp("faults")) as running:
-        yield running
+@pytest.fixture(scope="module", params=HOMES)
+def home(request, tmp_path_factory):
+    with running(request, tmp_path_factory.mktemp("faults")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

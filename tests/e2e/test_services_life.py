@@ -1,4 +1,4 @@
-"""Every service of the catalog lives in the sandbox, from creation to nothing left.
+"""Every service of the catalog lives in each home, on the AWS lab, from creation to nothing left.
 
 All lives run side by side, as they would on a real installation; each test asserts on one of them.
 """
@@ -16,7 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.catalog_files import offering as offering_of
-from tests.sandboxed import Sandboxed, sandboxed
+from tests.homes import HOMES, running
+from tests.sandboxed import Sandboxed
 from tests.services import SERVICES, Service
 
 pytestmark = [pytest.mark.labs, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -176,11 +177,11 @@ class Seen:
     log: str
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=HOMES)
 def seen(tmp_path_factory, request):
     asked = [i.callspec.params for i in request.session.items if hasattr(i, "callspec")]
     services = [s for s in SERVICES if s in [p.get("service") for p in asked]]
-    with sandboxed(tmp_path_factory.mktemp("life")) as home:
+    with running(request, tmp_path_factory.mktemp("life")) as home:
         before = home.lab("state")
         with ThreadPoolExecutor(len(SERVICES)) as pool:
             lives = list(pool.map(lambda service: live(home, service), services))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandboxed import PATIENCE, Sandboxed, condition, sandboxed
+from tests.homes import HOMES, running
+from tests.sandboxed import PATIENCE, Sandboxed, condition
 from tests.services import SEVEN, Service
 
 pytestmark = [pytest.mark.labs, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -13,10 +14,10 @@ REFUSAL = "The test account has no capacity left"
 BLOCKER = "has a dependent object"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with sandboxed(tmp_path_factory.mktemp("trouble")) as running:
-        yield running
+@pytest.fixture(scope="module", params=HOMES)
+def home(request, tmp_path_factory):
+    with running(request, tmp_path_factory.mktemp("trouble")) as one:
+        yield one
 
 
 def strike(service: Service, operation: str, message: str) -> dict[str, Any]:
