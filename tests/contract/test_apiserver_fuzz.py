@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.apiserver_client import DEFINITIONS, WIDGETS, running, widget, widget_definition
@@ -98,6 +98,9 @@ def api() -> Any:
 
 @examples(300)
 @given(REQUESTS)
+@example(
+    ("POST", PATHS[-2], KINDS[0], {}, {"spec": {"resourceAttributes": False}})
+)  # found once: 500
 def test_odd_requests_are_answered_or_refused(api: Api, wanted: Any) -> None:
     method, path, kind, query, body = wanted
     api.call("POST", WIDGETS, widget("a"))

@@ -2,6 +2,8 @@
 
 import pytest
 
+from isthmus.apiserver.celprogram import Program, TooExpensive, parse
+from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.schema import Schema
 
 TRUE = [
@@ -30,6 +32,30 @@ TRUE = [
     "!isQuantity('1x') && quantity('-1').sign() == -1",
     "semver('1.10.0').isGreaterThan(semver('1.9.0'))",
     "semver('1.0.0-a').compareTo(semver('1.0.0')) == -1",
+    "'a1b22'.find('[0-9]+') == '1' && 'a1b22'.findAll('[0-9]+') == ['1', '22']",
+    "'a1b22'.findAll('[0-9]+', 1) == ['1'] && 'x'.find('y') == '' && 'x'.findAll('y') == []",
+    "[1, 2].all(i, v, v == i + 1) && {'a': 1}.exists(k, v, k == 'a' && v == 1)",
+    "[1, 2, 2].existsOne(i, v, v == 1) && ![1, 2, 2].existsOne(v, v == 2)",
+    "[1, 2].transformList(i, v, i * v) == [0, 2] && {'a': 1}.transformList(k, v, k) == ['a']",
+    "{'a': 1, 'b': 2}.transformMap(k, v, v > 1, v * 2) == {'b': 4}",
+    "{'a': 'b'}.transformMapEntry(k, v, {v: k}) == {'b': 'a'}",
+    "{'a': 1}.?a.value() == 1 && !{'a': 1}.?b.hasValue() && {'a': 1}.?b.orValue(2) == 2",
+    "{'a': {'b': 1}}.?a.?b == optional.of(1) && {'a': 1}[?'b'].or(optional.of(3)).value() == 3",
+    "[?optional.none(), 1] == [1] && {?'a': optional.of(1), ?'b': optional.none()} == {'a': 1}",
+    "optional.of(1).optMap(v, v + 1).value() == 2 && !optional.ofNonZeroValue('').hasValue()",
+    "!format.dns1123Label().validate('a-b').hasValue() && format.uri().validate('').hasValue()",
+    "format.named('nothing') == optional.none() && format.named('date').hasValue()",
+    "format.dns1123LabelPrefix().validate('a-') == optional.none()",
+    "[1, 2, 3].slice(1, 2) == [2] && [[1], [2]].flatten() == [1, 2] && lists.range(2) == [0, 1]",
+    "[3, 1].sort() == [1, 3] && ['bb', 'a'].sortBy(x, x.size()) == ['a', 'bb']",
+    "7 / -2 == -3 && -7 % 3 == -1 && 1 == 1.0 && 1u == 1 && !(dyn(1) == dyn(true))",
+    "type(1) == int && type(1u) == uint && type([]) == list && type(null) == null_type",
+    "(1 / 0 == 1 || true) && !(1 / 0 == 1 && false) && [0, 1].exists(x, 1 / x == 1)",
+    "duration('1h').getMinutes() == 60 && timestamp('2026-01-01T00:00:00Z').getDayOfWeek() == 4",
+    "timestamp('2026-01-01T00:00:00Z').getHours('+02:00') == 2",
+    "timestamp('2026-01-01T00:00:00Z') + duration('24h') == timestamp('2026-01-02T00:00:00Z')",
+    "string(1.5) == '1.5' && string(duration('90s')) == '90s' && int('-7') == -7",
+    "b'\\xff'.size() == 1 && r'\\d' == '\\\\d' && '\\u00e9'.size() == 1",
     "!isSemver('1.0') && semver('1.2.3').minor() == 2",
 ]
 
@@ -45,7 +71,81 @@ def test_holds(rule: str) -> None:
 def test_what_is_no_value_of_its_type_fails_the_rule(rule: str) -> None:
     schema = Schema({"type": "object", "x-kubernetes-validations": [{"rule": rule}]})
 
-    assert "cannot be evaluated" in schema.admit({})[1][0].message
+    assert "evaluating rule: " in schema.admit({})[1][0].message
+
+
+FAULTS = [
+    ("self.gone == 1", "no such key: gone evaluating rule: self.gone == 1"),
+    ("[1][1] == 1", "index out of bounds: 1 evaluating"),
+    ("1 / int('0') == 1", "division by zero evaluating"),
+    ("9223372036854775807 + int('1') > 0", "integer overflow evaluating"),
+    ("dyn('a') > 1", "'no such overload': call arguments did not match"),
+    ("optional.none().value() == 1", "optional.none() dereference evaluating"),
+    ("[].exists_one(x, x / 0 == 1) || 'x'.matches('(')", "error parsing regexp"),
+]
+
+
+@pytest.mark.parametrize(("rule", "why"), FAULTS)
+def test_rules_without_an_answer_say_why(rule: str, why: str) -> None:
+    schema = Schema({"type": "object", "x-kubernetes-validations": [{"rule": rule}]})
+
+    assert why in schema.admit({})[1][0].message
+
+
+def test_a_rule_that_runs_too_long_is_broken_off() -> None:
+    program = Program(parse("self.all(x, self.all(y, x + y >= 0))"), limit=10_000)
+
+    assert program.run({"self": list(range(30))}).value is True
+    with pytest.raises(TooExpensive):
+        program.run({"self": list(range(100))})
+
+
+def test_all_rules_of_an_object_share_a_budget_and_none_is_run_after_it() -> None:
+    rules = [{"rule": "self.all(x, self.all(y, x + y >= 0))"}, {"rule": "false"}]
+    items = {"type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": rules[:1]}
+    schema = {"type": "array", "items": items, "x-kubernetes-validations": rules[1:]}
+    holder = rules_of({"type": "object", "properties": {"n": schema, "m": schema["items"]}})
+    value = {"n": [list(range(20))] * 3, "m": list(range(20))}
+
+    assert len(list(holder.check(value))) == 1
+    _, cause = holder.check(value, budget=5_000)
+
+    assert cause.field == "n[1]"
+    assert "running out of cost budget, no further validation rules will be run" in cause.message
+
+
+def test_a_rule_that_came_later_leaves_alone_what_did_not_change() -> None:
+    schema = Schema({
+        "type": "object",
+        "properties": {
+            "a": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5"}]},
+            "b": {"type": "integer"},
+        },
+    })  # fmt: skip
+
+    assert schema.admit({"a": 1, "b": 2}, {"a": 1})[1] == []
+    assert len(schema.admit({"a": 2}, {"a": 1})[1]) == 1
+
+
+def test_items_of_a_keyed_list_have_a_past() -> None:
+    item = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.n >= oldSelf.n", "message": "shrinks"}],
+    }
+    schema = Schema({
+        "type": "object",
+        "properties": {
+            "l": {"type": "array", "items": item, "x-kubernetes-list-type": "map",
+                  "x-kubernetes-list-map-keys": ["name"]},
+        },
+    })  # fmt: skip
+    old = {"l": [{"name": "a", "n": 5}, {"name": "b", "n": 1}]}
+
+    assert schema.admit({"l": [{"name": "c", "n": 0}, {"name": "a", "n": 6}]}, old)[1] == []
+    (cause,) = schema.admit({"l": [{"name": "b", "n": 2}, {"name": "a", "n": 4}]}, old)[1]
+    assert (cause.field, cause.message) == ("l[1]", "shrinks")
 
 
 def test_formats_are_types_for_rules() -> None:

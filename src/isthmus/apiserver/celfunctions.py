@@ -1,24 +1,25 @@
 """Kubernetes' function libraries for rules: strings, lists, sets, URLs, addresses, quantities.
 
 What CEL has no type for (a URL, an address, a quantity, a version) is a map with one entry here,
-in one form for equal values, so that `==` works. Not there: regular expressions beyond `matches`
-(whose engine cannot be made to run for ever), named formats, and the optional syntax `.?`.
+in one form for equal values, so that `==` works.
 
 Source: https://kubernetes.io/docs/reference/using-api/cel/#cel-community-libraries
 """
 
 import ipaddress
 import itertools
+import math
 import re
+import string
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+from isthmus.apiserver import celformats, celstandard
+from isthmus.apiserver.celoperators import BINARY, add, contains, equal, to_string
+
 _Value = dict[str, Any]
-_NAMESPACES = re.compile(r"\b(sets|ip)\.(contains|equivalent|intersects|isCanonical)\s*\(")
-_CALLS = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
-_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
 _POWERS = {"n": -3, "u": -2, "m": -1, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _SEMVER = re.compile(
@@ -30,8 +31,54 @@ _LONGEST = 4096
 # --- strings and lists ----------------------------------------------------------------------------
 
 
+_LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+_UPPER = {ord(letter): letter.upper() for letter in string.ascii_lowercase}
+_FORMAT_COST = 32
+_LONGEST_RANGE = 10_000_000
+
+
+def _checked(text: Any) -> str:
+    if isinstance(text, str):
+        return text
+    raise TypeError("no string")
+
+
+def _quoted(text: str) -> str:
+    return '"' + _checked(text).translate(_QUOTED) + '"'
+
+
+_QUOTED = {
+    ord(plain): f"\\{shown}" for plain, shown in zip('\a\b\f\n\r\t\v\\"', 'abfnrtv\\"', strict=True)
+}
+
+
+def _least(*values: Any) -> Any:
+    return _extreme(values, "min", "_<_")
+
+
+def _greatest(*values: Any) -> Any:
+    return _extreme(values, "max", "_>_")
+
+
+def _extreme(values: tuple[Any, ...], name: str, better: str) -> Any:
+    """Of a list."""
+    (found,) = values
+    if not found:
+        raise ValueError(f"{name} called on empty list")
+    best = found[0]
+    for value in found[1:]:
+        best = value if BINARY[better](value, best) else best
+    return best
+
+
+def _range(most: int) -> list[int]:
+    if most > _LONGEST_RANGE:
+        raise ValueError("range is too long")
+    return list(range(most))
+
+
 def _replace(text: str, old: str, new: str, most: int = -1) -> str:
-    return text.replace(old, new, most)
+    return _checked(text).replace(old, new, most)
 
 
 def _split(text: str, separator: str, most: int = -1) -> list[str]:
@@ -58,13 +105,22 @@ def _char_at(text: str, place: int) -> str:
 def _index_of(value: Any, wanted: Any, start: int = 0) -> int:
     if isinstance(value, str):
         return value.find(wanted, start)
-    return next((i for i, item in enumerate(value) if item == wanted), -1)
+    return next((i for i, item in enumerate(value) if equal(item, wanted)), -1)
 
 
 def _last_index_of(value: Any, wanted: Any, start: int | None = None) -> int:
     if isinstance(value, str):
         return value.rfind(wanted) if start is None else value.rfind(wanted, 0, start + len(wanted))
-    return max((i for i, item in enumerate(value) if item == wanted), default=-1)
+    return max((i for i, item in enumerate(value) if equal(item, wanted)), default=-1)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, cast("list[Any]", value))) + "]"
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        return "{" + ", ".join(f"{key}: {_shown(held[key])}" for key in sorted(held)) + "}"
+    return "null" if value is None else to_string(value)
 
 
 def _format(text: str, values: list[Any]) -> str:
@@ -75,10 +131,17 @@ def _format(text: str, values: list[Any]) -> str:
             return "%"
         value = next(left)
         if match[0] == "%s":
-            return str(value).lower() if isinstance(value, bool) else str(value)
+            return _shown(value)
         return match[0] % value
 
     return re.sub(r"%%|%[sdx]|%(?:\.\d+)?[fe]", one, text)
+
+
+def _sum(values: list[Any]) -> Any:
+    total = values[0] if values else 0
+    for value in values[1:]:
+        total = add(total, value)
+    return total
 
 
 def _flatten(values: list[Any], depth: int = 1) -> list[Any]:
@@ -92,11 +155,11 @@ def _flatten(values: list[Any], depth: int = 1) -> list[Any]:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    return [value for place, value in enumerate(values) if value not in values[:place]]
+    return [value for place, value in enumerate(values) if not contains(value, values[:place])]
 
 
 def _holds(left: list[Any], right: list[Any]) -> bool:
-    return all(item in left for item in right)
+    return all(contains(item, left) for item in right)
 
 
 # --- URLs -----------------------------------------------------------------------------------------
@@ -245,13 +308,13 @@ def _is_global(value: _Value) -> bool:
 
 
 _OF_TEXT: dict[str, Callable[[str], Any]] = {
-    "lowerAscii": lambda text: text.lower(),
-    "upperAscii": lambda text: text.upper(),
-    "trim": lambda text: text.strip(),
+    "lowerAscii": lambda text: _checked(text).translate(_LOWER),
+    "upperAscii": lambda text: _checked(text).translate(_UPPER),
+    "trim": lambda text: _checked(text).strip(),
     "isURL": _is_url,
     "url": _url,
     "isIP": lambda text: _fits(_address, text),
-    "ip_isCanonical": lambda text: str(_address(text)) == text,
+    "ip.isCanonical": lambda text: str(_address(text)) == text,
     "isCIDR": lambda text: _fits(_cidr, text),
     "cidr": _cidr,
     "isQuantity": lambda text: _fits(_number, text),
@@ -261,15 +324,15 @@ _OF_TEXT: dict[str, Callable[[str], Any]] = {
 }
 _OF_LIST: dict[str, Callable[[list[Any]], Any]] = {
     "isSorted": lambda values: all(a <= b for a, b in itertools.pairwise(values)),
-    "sum": lambda values: sum(values),
+    "sum": _sum,
     "distinct": _distinct,
     "sort": lambda values: sorted(values),
     "reverse": lambda values: values[::-1],
 }
 _OF_LISTS: dict[str, Callable[[list[Any], list[Any]], Any]] = {
-    "sets_contains": _holds,
-    "sets_equivalent": lambda left, right: _holds(left, right) and _holds(right, left),
-    "sets_intersects": lambda left, right: any(item in right for item in left),
+    "sets.contains": _holds,
+    "sets.equivalent": lambda left, right: _holds(left, right) and _holds(right, left),
+    "sets.intersects": lambda left, right: any(contains(item, right) for item in left),
 }
 _OF_VALUE: dict[str, Callable[[_Value], Any]] = {
     "getScheme": lambda url: urlsplit(str(url["url"])).scheme,
@@ -319,21 +382,74 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "flatten": _flatten,
     "slice": _slice,
     "ip": _ip,
+    "min": _least,
+    "max": _greatest,
+    "lists.range": _range,
+    "strings.quote": _quoted,
+    **celstandard.FUNCTIONS,
+    **celformats.FUNCTIONS,
 }
 """By the name in a rule; a method's receiver is its first argument."""
 
 
-def prepared(text: str) -> tuple[str, dict[str, Callable[..., Any]]]:
-    """A rule as the library reads it, and the functions of ours that it calls."""
-    bare = _STRINGS.sub("''", text)
-    if _NAMESPACES.search(bare):
-        places: list[str] = []
-        # Strings stay as they are: only what is between them is rewritten.
-        end = 0
-        for found in _STRINGS.finditer(text):
-            places += (_NAMESPACES.sub(r"\1_\2(", text[end : found.start()]), found[0])
-            end = found.end()
-        text = "".join((*places, _NAMESPACES.sub(r"\1_\2(", text[end:])))
-        bare = _STRINGS.sub("''", text)
-    called = set(_CALLS.findall(bare))
-    return text, {name: FUNCTIONS[name] for name in called & FUNCTIONS.keys()}
+# --- names and costs ------------------------------------------------------------------------------
+
+RESERVED = frozenset(
+    ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
+     "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while")
+)  # fmt: skip
+"""Names of properties that a rule writes as `__if__`."""
+ESCAPED = re.compile("__(?:dot|dash|slash|underscores)__")
+
+
+def named(name: str, *, method: bool) -> Callable[..., Any] | None:
+    """The function of this name, or None.
+
+    Args:
+        name: As in a rule, with its namespace.
+        method: Whether it has a receiver.
+    """
+    if method and name in _NO_METHODS:
+        return None
+    return FUNCTIONS.get(name)
+
+
+_NO_METHODS = frozenset(
+    ("int", "uint", "double", "string", "bytes", "bool", "timestamp", "duration", "dyn", "type",
+     "isURL", "url", "isIP", "isCIDR", "cidr", "isQuantity", "quantity", "isSemver", "semver")
+)  # fmt: skip
+
+
+def _letters(share: float) -> Callable[..., int]:
+    return lambda *sizes: math.ceil(sizes[0] * share) if sizes else 1
+
+
+def _of_pattern(text: int, expression: int, *_: int) -> int:
+    return math.ceil((1 + text) * 0.1) * math.ceil(expression * 0.25)
+
+
+def _product(text: int, part: int) -> int:
+    return math.ceil(text * 0.1) * math.ceil(part * 0.1)
+
+
+def _of_format(_: int, text: int) -> int:
+    return math.ceil((1 + text) * 0.1) * _FORMAT_COST
+
+
+def _square(*sizes: int) -> int:
+    return 1 + sizes[0] * sizes[-1]
+
+
+COSTS: dict[str, Callable[..., int]] = {
+    **dict.fromkeys(("matches", "find", "findAll"), _of_pattern),
+    "contains": _product,
+    **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "sort", "flatten",
+                     "slice", "reverse"), _letters(1)),
+    **dict.fromkeys(("startsWith", "endsWith", "bytes", "string", "url", "isURL", "lowerAscii",
+                     "upperAscii", "substring", "trim", "quantity", "isQuantity", "cidr", "ip",
+                     "isIP", "isCIDR", "semver", "isSemver", "format"), _letters(0.1)),
+    **dict.fromkeys(("replace", "split", "join", "ip.isCanonical", "strings.quote"), _letters(0.2)),
+    **dict.fromkeys(("sets.contains", "sets.equivalent", "sets.intersects", "distinct"), _square),
+    "validate": _of_format,
+}  # fmt: skip
+"""What functions cost that do not cost 1, by the sizes of their arguments."""

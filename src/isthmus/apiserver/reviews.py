@@ -74,6 +74,7 @@ class Reviews:
             ApiError: 400 or 422, it lacks what it must say, or contradicts itself.
         """
         spec: Json = as_map(asked.get("spec"))
+        _check_types(spec)
         out: Json = {
             "kind": review.kind,
             "apiVersion": f"{review.group}/v1",
@@ -95,19 +96,19 @@ class Reviews:
         return out
 
     def _access(self, spec: Json, user: User) -> Json:
-        resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if resource is not None:
-            subresource = resource.get("subresource")
+        if spec.get("resourceAttributes") is not None:
+            asked = {name: value or "" for name, value in spec["resourceAttributes"].items()}
+            subresource = asked.get("subresource")
             action = Action(
-                resource.get("verb", ""),
-                resource.get("group", ""),
-                resource.get("resource", "") + (f"/{subresource}" if subresource else ""),
-                resource.get("namespace", ""),
-                resource.get("name", ""),
+                asked.get("verb", ""),
+                asked.get("group", ""),
+                asked.get("resource", "") + (f"/{subresource}" if subresource else ""),
+                asked.get("namespace", ""),
+                asked.get("name", ""),
             )
         else:
-            other = as_map(other)
-            action = Action(other.get("verb", ""), path=other.get("path", "") or "/")
+            other = as_map(spec.get("nonResourceAttributes"))
+            action = Action(other.get("verb") or "", path=other.get("path") or "/")
         if not self._authorizer.allowed(user, action):
             return {"allowed": False}
         reason = self._authorizer.reason(user, action)
@@ -146,6 +147,37 @@ def _shown(user: User) -> Json:
 def _subject(spec: Json) -> User:
     """Of whom a question is; they have the groups that are named, and no others."""
     return User(spec.get("user") or "", frozenset(as_list(spec.get("groups"))))
+
+
+_TEXTS = {
+    "": ("user", "uid", "token", "namespace"),
+    "resourceAttributes": ("namespace", "verb", "group", "version", "resource", "subresource",
+                           "name"),
+    "nonResourceAttributes": ("path", "verb"),
+}  # fmt: skip
+"""Fields of a review's `spec` that are strings, by what they are in."""
+
+
+def _check_types(spec: Json) -> None:
+    """Refuse what is not of its type, as a decoder does.
+
+    Raises:
+        ApiError: 400.
+    """
+    for place, names in _TEXTS.items():
+        held = spec.get(place) if place else spec
+        if not isinstance(held, dict | None):
+            raise bad_request(f"spec.{place}: must be an object")
+        for name in names:
+            if not isinstance(as_map(held).get(name), str | None):
+                where = f"{place}.{name}" if place else name
+                raise bad_request(f"spec.{where}: must be a string")
+    for name in ("groups", "audiences"):
+        value = spec.get(name)
+        if value is not None and not (
+            isinstance(value, list) and all(isinstance(v, str) for v in as_list(value))
+        ):
+            raise bad_request(f"spec.{name}: must be a list of strings")
 
 
 def _check_access(review: Review, spec: Json, namespace: str) -> None:

@@ -1,0 +1,521 @@
+"""Runs expressions of the Common Expression Language, and counts what they cost.
+
+A tree becomes nested closures once. Each counts its cost in the unit of Kubernetes, of which one
+expression may use `LIMIT`: no rule can keep the server busy for longer.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
+
+from isthmus.apiserver import celfunctions
+from isthmus.apiserver import celoperators as ops
+from isthmus.apiserver.celoperators import NONE, Fault, Optional, no_overload
+from isthmus.apiserver.celsyntax import Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select
+from isthmus.apiserver.celsyntax import parse as parse
+
+LIMIT = 1_000_000
+"""Source: k8s.io/apiserver/pkg/apis/cel, PerCallLimit."""
+_LIST_COST, _MAP_COST, _STEP_COST = 10, 30, 3
+_RAISED = (TypeError, AttributeError, KeyError, IndexError, StopIteration)
+
+
+class TooExpensive(Exception):
+    """An expression would cost more than it may."""
+
+
+class Outcome(NamedTuple):
+    """What an expression came to: a value or a fault, and its cost."""
+
+    value: Any
+    fault: str
+    cost: int
+
+
+class _Run:
+    """The names that a running expression sees, and what it may still cost."""
+
+    __slots__ = ("cost", "limit", "names")
+
+    def __init__(self, names: dict[str, Any], limit: int) -> None:
+        self.names = names
+        self.cost = 0
+        self.limit = limit
+
+    def spend(self, cost: int) -> None:
+        self.cost += cost
+        if self.cost > self.limit:
+            raise TooExpensive
+
+
+_Step = Callable[[_Run], Any]
+
+
+class Program:
+    """An expression that can be run.
+
+    Args:
+        node: Its tree.
+        limit: What it may cost.
+    """
+
+    def __init__(self, node: Node, limit: int = LIMIT) -> None:
+        self._limit = limit
+        try:
+            self._step = _step(node)
+        except RecursionError as error:
+            raise Fault("expression recursion limit exceeded") from error
+
+    def run(self, names: dict[str, Any]) -> Outcome:
+        """Evaluate with these variables.
+
+        Raises:
+            TooExpensive: It was broken off.
+        """
+        run = _Run(dict(names), self._limit)
+        try:
+            return Outcome(self._step(run), "", run.cost)
+        except Fault as error:
+            return Outcome(None, str(error), run.cost)
+        except RecursionError:
+            return Outcome(None, "expression recursion limit exceeded", run.cost)
+
+
+def _step(node: Node) -> _Step:
+    match node:
+        case Literal(value=value):
+            return lambda _: value
+        case Ident(name=name):
+            return _ident(name)
+        case Select():
+            return _select(node)
+        case ListOf(items=items):
+            return _list(items)
+        case MapOf(entries=entries):
+            return _map(entries)
+        case Loop():
+            return _loop(node)
+        case Call():
+            return _call(node)
+        case _:
+            raise AssertionError(node)
+
+
+def _ident(name: str) -> _Step:
+    kind = ops.KINDS.get(name)
+
+    def step(run: _Run) -> Any:
+        run.cost += 1
+        if name in run.names:
+            return run.names[name]
+        if kind is None:
+            raise Fault(f"no such attribute(s): {name}")
+        return kind
+
+    return step
+
+
+def _dotted_kind(node: Node) -> str:
+    """`google.protobuf.Duration` as one name, or nothing."""
+    parts: list[str] = []
+    while isinstance(node, Select) and not node.test:
+        parts.append(node.field)
+        node = node.target
+    return ".".join((node.name, *reversed(parts))) if isinstance(node, Ident) else ""
+
+
+def _select(node: Select) -> _Step:
+    if kind := ops.KINDS.get(_dotted_kind(node)):
+        return lambda _: kind
+    target, name = _step(node.target), node.field
+    plain = unescaped(name)
+
+    def found(run: _Run) -> Optional:
+        value = target(run)
+        run.cost += 1
+        return _property(value, name, plain)
+
+    def required(run: _Run) -> Any:
+        value = target(run)
+        run.cost += 1
+        if type(value) is dict and name in value:
+            return cast("dict[str, Any]", value)[name]
+        held = _property(value, name, plain)
+        if isinstance(value, Optional):
+            return held
+        if not held.there:
+            raise Fault(f"no such key: {name}")
+        return held.value
+
+    if node.test:
+        return lambda run: found(run).there
+    return found if node.optional else required
+
+
+def _property(value: Any, name: str, plain: str) -> Optional:
+    """A property by the name of a rule, or by what that name stands for."""
+    if isinstance(value, Optional):
+        return _property(value.value, name, plain) if value.there else NONE
+    if not isinstance(value, dict):
+        raise no_overload()
+    held = cast("dict[str, Any]", value)
+    if name in held:
+        return Optional(held[name], there=True)
+    return Optional(held[plain], there=True) if plain in held else NONE
+
+
+_ESCAPES = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"}
+
+
+def unescaped(name: str) -> str:
+    """The name of a property behind an identifier: `a__dash__b` is `a-b`, `__if__` is `if`."""
+    if "__" not in name:
+        return name
+    if name.startswith("__") and name.endswith("__") and name[2:-2] in celfunctions.RESERVED:
+        return name[2:-2]
+    return celfunctions.ESCAPED.sub(lambda mark: _ESCAPES[mark[0]], name)
+
+
+def _list(items: tuple[tuple[Node, bool], ...]) -> _Step:
+    steps = [(_step(item), optional) for item, optional in items]
+
+    def step(run: _Run) -> list[Any]:
+        run.spend(_LIST_COST)
+        values: list[Any] = []
+        for item, optional in steps:
+            value = item(run)
+            if not optional:
+                values.append(value)
+            elif _opened(value).there:
+                values.append(value.value)
+        return values
+
+    return step
+
+
+def _map(entries: tuple[tuple[Node, Node, bool], ...]) -> _Step:
+    steps = [(_step(key), _step(value), optional) for key, value, optional in entries]
+
+    def step(run: _Run) -> dict[Any, Any]:
+        run.spend(_MAP_COST)
+        values: dict[Any, Any] = {}
+        for make_key, make_value, optional in steps:
+            key, value = make_key(run), make_value(run)
+            if not isinstance(key, str | int):
+                raise Fault(f"unsupported key type: {ops.kind_of(key)}")
+            if key in values:
+                raise Fault(f"duplicate key: {key}")
+            if not optional:
+                values[key] = value
+            elif _opened(value).there:
+                values[key] = value.value
+        return values
+
+    return step
+
+
+def _opened(value: Any) -> Optional:
+    if isinstance(value, Optional):
+        return value
+    raise no_overload()
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+def _call(node: Call) -> _Step:
+    if node.name in ("_&&_", "_||_"):
+        return _logical([_step(arg) for arg in node.args], wanted=node.name == "_||_")
+    if node.name == "_?_:_":
+        return _choice(*map(_step, node.args))
+    parts = node.args if node.target is None else (node.target, *node.args)
+    steps = [_step(part) for part in parts]
+    if node.name in _LAZY:
+        return _LAZY[node.name](*steps)
+    if node.name in ops.BINARY:
+        return _binary(node.name, *steps)
+    function = _UNARY.get(node.name) if len(steps) == 1 else None
+    function = function or celfunctions.named(node.name, method=node.target is not None)
+    if function is None:
+        raise Fault(f"undeclared reference to '{node.name}' (in container '')")
+    return _function(node.name, function, steps)
+
+
+def _binary(name: str, left: _Step, right: _Step) -> _Step:
+    how = ops.BINARY[name]
+
+    def step(run: _Run) -> Any:
+        a, b = left(run), right(run)
+        run.cost += 1
+        if type(a) in (str, bytes, list, dict) or type(b) in (list, dict):
+            run.spend(_sized_cost(name, a, b))
+        return how(a, b)
+
+    return step
+
+
+def _sized_cost(name: str, left: Any, right: Any) -> int:
+    """What an operator costs besides for values that have a size."""
+    if name == "_in_":
+        return _size(right) if type(right) is list else 0
+    if name == "_+_":
+        # A list is copied here, and shared there: its cost must be one of the same order.
+        return math.ceil((_size(left) + _size(right)) * 0.1)
+    return math.ceil(min(weight(left), weight(right)) * 0.1)
+
+
+def weight(value: Any) -> int:
+    """How many scalars and letters a value has in all."""
+    if isinstance(value, list):
+        return 1 + sum(weight(item) for item in cast("list[Any]", value))
+    if isinstance(value, dict):
+        return 1 + sum(weight(item) + 1 for item in cast("dict[str, Any]", value).values())
+    return len(value) if isinstance(value, str | bytes) else 1
+
+
+def _size(value: Any) -> int:
+    return len(cast("str", value)) if isinstance(value, str | bytes | list | dict) else 1
+
+
+def _function(name: str, function: Callable[..., Any], steps: list[_Step]) -> _Step:
+    cost = celfunctions.COSTS.get(name)
+
+    def step(run: _Run) -> Any:
+        args = [part(run) for part in steps]
+        run.spend(1 if cost is None else cost(*(_size(arg) for arg in args)))
+        try:
+            value = function(*args)
+        except ValueError as error:
+            raise Fault(str(error)) from error
+        except (*_RAISED, ArithmeticError) as error:
+            raise no_overload() from error
+        if type(value) in (str, list):
+            run.spend(len(value) // 10)
+        return value
+
+    return step
+
+
+def _logical(steps: list[_Step], *, wanted: bool) -> _Step:
+    """`&&` and `||`: a part that decides wins over one that has no value, wherever it stands."""
+
+    def step(run: _Run) -> bool:
+        fault: Fault | None = None
+        for part in steps:
+            try:
+                value = part(run)
+            except Fault as error:
+                fault = fault or error
+                continue
+            if value is wanted:
+                return wanted
+            if not isinstance(value, bool):
+                fault = fault or no_overload()
+        if fault is not None:
+            raise fault
+        return not wanted
+
+    return step
+
+
+def _choice(condition: _Step, then: _Step, otherwise: _Step) -> _Step:
+    def step(run: _Run) -> Any:
+        value = condition(run)
+        if not isinstance(value, bool):
+            raise no_overload()
+        return then(run) if value else otherwise(run)
+
+    return step
+
+
+def _not(value: Any) -> bool:
+    if isinstance(value, bool):
+        return not value
+    raise no_overload()
+
+
+def _index(value: _Step, key: _Step) -> _Step:
+    def step(run: _Run) -> Any:
+        target, place = value(run), key(run)
+        run.cost += 1
+        if isinstance(target, Optional):
+            return ops.find(target, place)
+        return ops.index(target, place)
+
+    return step
+
+
+def _find(value: _Step, key: _Step) -> _Step:
+    def step(run: _Run) -> Any:
+        run.cost += 1
+        return ops.find(value(run), key(run))
+
+    return step
+
+
+def _or(value: _Step, other: _Step) -> _Step:
+    def step(run: _Run) -> Any:
+        first = _opened(value(run))
+        return first if first.there else _opened(other(run))
+
+    return step
+
+
+def _or_value(value: _Step, other: _Step) -> _Step:
+    def step(run: _Run) -> Any:
+        first = _opened(value(run))
+        return first.value if first.there else other(run)
+
+    return step
+
+
+_LAZY: dict[str, Callable[..., _Step]] = {
+    "_[_]": _index,
+    "_[?_]": _find,
+    "or": _or,
+    "orValue": _or_value,
+}
+_UNARY: dict[str, Callable[[Any], Any]] = {"!_": _not, "-_": ops.negate}
+
+
+# --- loops ----------------------------------------------------------------------------------------
+
+
+def _loop(node: Loop) -> _Step:
+    target = _step(node.target)
+    steps = [_step(arg) for arg in node.args]
+    if node.name in ("optMap", "optFlatMap"):
+        return _of_optional(node, target, steps[0])
+    make = _LOOPS[node.name]
+    names = node.names
+
+    def step(run: _Run) -> Any:
+        value = target(run)
+        outer = {name: run.names[name] for name in names if name in run.names}
+        try:
+            return make(_rounds(run, value, names), run, *steps)
+        finally:
+            for name in names:
+                run.names.pop(name, None)
+            run.names.update(outer)
+
+    return step
+
+
+_Rounds = Iterator[tuple[Any, Any]]
+
+
+def _rounds(run: _Run, value: Any, names: tuple[str, ...]) -> _Rounds:
+    """Bind each element in turn: (its key, the element), each for one round."""
+    if isinstance(value, list):
+        pairs = enumerate(cast("list[Any]", value))
+    elif isinstance(value, dict):
+        pairs = iter(cast("dict[Any, Any]", value).items())
+    else:
+        raise no_overload()
+    keys = isinstance(value, dict)
+    for key, item in pairs:
+        run.spend(_STEP_COST)
+        if len(names) == 2:
+            run.names[names[0]], run.names[names[1]] = key, item
+        else:
+            run.names[names[0]] = key if keys else item
+        yield key, key if keys and len(names) == 1 else item
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise no_overload()
+
+
+def _quantified(wanted: bool) -> Callable[..., bool]:
+    """`all` (a False decides) and `exists` (a True decides); faults count when nothing decides."""
+
+    def loop(rounds: _Rounds, run: _Run, test: _Step) -> bool:
+        fault: Fault | None = None
+        for _ in rounds:
+            try:
+                if _truth(test(run)) is wanted:
+                    return wanted
+            except Fault as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
+        return not wanted
+
+    return loop
+
+
+def _exactly_one(rounds: _Rounds, run: _Run, test: _Step) -> bool:
+    return sum(_truth(test(run)) for _ in rounds) == 1
+
+
+def _filter(rounds: _Rounds, run: _Run, test: _Step) -> list[Any]:
+    return [item for _, item in rounds if _truth(test(run))]
+
+
+def _mapped(rounds: _Rounds, run: _Run, *steps: _Step) -> list[Any]:
+    *tests, make = steps
+    return [make(run) for _ in rounds if all(_truth(test(run)) for test in tests)]
+
+
+def _mapped_values(rounds: _Rounds, run: _Run, *steps: _Step) -> dict[Any, Any]:
+    *tests, make = steps
+    return {key: make(run) for key, _ in rounds if all(_truth(test(run)) for test in tests)}
+
+
+def _mapped_entries(rounds: _Rounds, run: _Run, *steps: _Step) -> dict[Any, Any]:
+    *tests, make = steps
+    entries: dict[Any, Any] = {}
+    for _ in rounds:
+        if not all(_truth(test(run)) for test in tests):
+            continue
+        for key, value in make(run).items():
+            if key in entries:
+                raise Fault(f"insert failed: key {key} already exists")
+            entries[key] = value
+    return entries
+
+
+def _sorted_by(rounds: _Rounds, run: _Run, make: _Step) -> list[Any]:
+    ranked = [(make(run), item) for _, item in rounds]
+    try:
+        return [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
+    except TypeError as error:
+        raise no_overload() from error
+
+
+_LOOPS: dict[str, Callable[..., Any]] = {
+    "all": _quantified(wanted=False),
+    "exists": _quantified(wanted=True),
+    "exists_one": _exactly_one,
+    "existsOne": _exactly_one,
+    "filter": _filter,
+    "map": _mapped,
+    "transformList": _mapped,
+    "transformMap": _mapped_values,
+    "transformMapEntry": _mapped_entries,
+    "sortBy": _sorted_by,
+}
+
+
+def _of_optional(node: Loop, target: _Step, make: _Step) -> _Step:
+    (name,), flat = node.names, node.name == "optFlatMap"
+
+    def step(run: _Run) -> Optional:
+        value = _opened(target(run))
+        if not value.there:
+            return NONE
+        outer = run.names.get(name, NONE)
+        run.names[name] = value.value
+        try:
+            made = make(run)
+        finally:
+            if outer is NONE:
+                run.names.pop(name, None)
+            else:
+                run.names[name] = outer
+        return _opened(made) if flat else Optional(made, there=True)
+
+    return step
