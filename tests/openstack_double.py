@@ -23,6 +23,7 @@ ROOTS = {
     "network": "/network/v2.0",
     "block-storage": f"/volume/v3/{PROJECT}",
     "load-balancer": "/load-balancer",
+    "container-infra": "/container-infra/v1",
 }
 Thing = dict[str, Any]
 Answer = tuple[int, Any]
@@ -40,6 +41,8 @@ class Double:
     volumes: list[Thing] = field(default_factory=list[Thing])
     snapshots: list[Thing] = field(default_factory=list[Thing])
     loadbalancers: list[Thing] = field(default_factory=list[Thing])
+    clusters: list[Thing] = field(default_factory=list[Thing])
+    """Of Magnum, each with its groups: it is busy until it has been looked at again."""
     services: tuple[str, ...] = tuple(ROOTS)
     limits: Thing = field(default_factory=dict[str, Any])
     """Of Nova and Cinder."""
@@ -109,6 +112,7 @@ class Double:
             "network": self._network,
             "block-storage": self._storage,
             "load-balancer": self._balancers,
+            "container-infra": self._magnum,
         }[service]
 
     def _compute(self, method: str, path: str, query: Thing) -> Answer:
@@ -202,6 +206,43 @@ class Double:
         assert query.get("cascade") == "true"
         balancer["provisioning_status"] = "PENDING_DELETE"
         return 204, None
+
+    def _magnum(self, method: str, path: str, query: Thing) -> Answer:
+        name, *words = path.strip("/").split("/")[1:]
+        cluster = _find(self.clusters, name)
+        if cluster is None:
+            return 404, {"errors": [{"detail": f"Cluster {name} could not be found."}]}
+        groups, body = cluster["groups"], query["body"]
+        if not words:
+            found = dict(cluster)
+            cluster["status"] = "UPDATE_COMPLETE"
+            return 200, found
+        group = _find(groups, words[1] if words[0] == "nodegroups" and words[1:] else "")
+        if words == ["actions", "resize"]:
+            group = _find(groups, body["nodegroup"])
+            assert group is not None
+            group |= {"node_count": body["node_count"], "status": "UPDATE_IN_PROGRESS"}
+        elif method == "POST":
+            if _find(groups, body["name"]) is not None:
+                words_ = f"A node group with name {body['name']} already exists in the cluster."
+                return 409, {"errors": [{"detail": words_}]}
+            groups.append(body | {"id": body["name"], "uuid": "u", "status": "CREATE_IN_PROGRESS"})
+        elif group is None:
+            return 404, {"errors": [{"detail": "Nodegroup could not be found."}]}
+        elif method == "DELETE":
+            group["status"] = "DELETE_IN_PROGRESS"
+        else:
+            return 200, self._seen(groups, group)
+        cluster["status"] = "UPDATE_IN_PROGRESS"
+        return 202, {"uuid": name}
+
+    def _seen(self, groups: list[Thing], group: Thing) -> Thing:
+        """Return a group as it is; what goes on with it is done by the next look."""
+        found = dict(group)
+        if group["status"] == "DELETE_IN_PROGRESS":
+            groups.remove(group)
+        group["status"] = group["status"].replace("IN_PROGRESS", "COMPLETE")
+        return found
 
 
 def _find(things: list[Thing], name: str) -> Thing | None:

@@ -7,11 +7,13 @@ called: an offering is data, and data must not reach everything that a project h
 from typing import Any, Final, cast
 
 from isthmus.api.meta import Json
+from isthmus.drivers.openstack import node_groups
 from isthmus.drivers.openstack.errors import of_exception
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.errors import InvalidSpec, IsthmusError
 from isthmus.runtime.declared_actions import DeclaredActions
 
+_MAGNUM: Final = "container_infrastructure_management"
 ALLOWED: Final[dict[str, frozenset[str]]] = {
     "compute": frozenset(
         {
@@ -52,10 +54,10 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     ),
     "image": frozenset({"find_image", "get_image"}),
     "network": frozenset({"get_ip", "get_network", "get_port", "update_ip"}),
-    "container_infrastructure_management": frozenset({"get_cluster"}),
+    "container_infrastructure_management": frozenset({"get_cluster", *node_groups.CALLS}),
     "load_balancer": frozenset({"failover_load_balancer", "get_load_balancer"}),
 }
-"""Methods of the SDK's proxies, by service.
+"""Methods of the SDK's proxies, by service; those of node groups are our own.
 https://docs.openstack.org/openstacksdk/latest/user/index.html#api-documentation"""
 
 
@@ -75,6 +77,8 @@ class ApiActions(DeclaredActions):
                 f"actions: {service}.{operation} is not among the calls that an offering may make; "
                 f"those are: {listed}."
             )
+        if service == _MAGNUM and operation in node_groups.CALLS:
+            return await node_groups.CALLS[operation](self._cloud, arguments)
         return await self._cloud.run(lambda: self._through_sdk(service, operation, arguments))
 
     def _through_sdk(self, service: str, operation: str, arguments: Json) -> Json:

@@ -34,6 +34,11 @@ _READ_SECONDS: Final = 120
 _VERSIONS: Final = {"network": "2.0"}
 """Of services whose address in the catalog often lacks it."""
 
+_HEADERS: Final = {
+    "container-infrastructure-management": {"OpenStack-API-Version": "container-infra 1.10"}
+}
+"""Versions within a service; Magnum's knows node groups that may be empty."""
+
 T = TypeVar("T")
 
 _identities: "WeakValueDictionary[str, Auth]" = WeakValueDictionary()
@@ -134,6 +139,7 @@ class Cloud:
                 interface=self.settings.interface,
                 region_name=self.settings.region,
                 version=_VERSIONS.get(service),
+                additional_headers=_HEADERS.get(service),
             )
         return self._clients[service]
 
