@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
@@ -11,8 +12,7 @@ from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a write is to be done.
 
     Attributes:

@@ -3,6 +3,8 @@
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
 """
 
+from functools import lru_cache
+
 import orjson
 
 from isthmus.apiserver.crds import CLEANUP_FINALIZER
@@ -18,9 +20,15 @@ ORPHAN = "orphan"
 
 def is_leaving(record: Record) -> bool:
     """Whether an object is being deleted; nearly always the bytes alone say no."""
-    if b'"deletionTimestamp":' not in record.body:
+    if not _may_leave(record.body):
         return False
     return bool(orjson.loads(record.body)["metadata"].get("deletionTimestamp"))
+
+
+@lru_cache(32)
+def _may_leave(body: bytes) -> bool:
+    """Remembered for the few definitions and namespaces that every creation asks about."""
+    return b'"deletionTimestamp":' in body
 
 
 def finalizers_for_deletion(resource: Resource, metadata: Json, policy: str) -> list[str]:

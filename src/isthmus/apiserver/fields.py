@@ -42,6 +42,9 @@ _SYSTEM_FIELDS = frozenset((
 ))  # fmt: skip
 
 
+_CONTAINERS = (dict, list)
+
+
 class _Container:
     """The value of a field that is owned as a container, whatever it holds."""
 
@@ -150,6 +153,10 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.changed or self.grown or self.removed)
 
+    def grown_leaves(self) -> list[Path]:
+        """Fields that are new and hold no others."""
+        return [path for place, new in self.grown for path in leaves(new, place)]
+
 
 def compare(old: Json, new: Json, schema: Json) -> Difference:
     """Compare two `owned_part`s; equal parts cost one comparison each."""
@@ -232,12 +239,25 @@ def _is_element(text: str) -> bool:
     return text.startswith("v:") or (text.startswith("k:") and isinstance(value, dict))
 
 
+def all_of(owned: Json, schema: Json) -> Json:
+    """The set of all fields of an `owned_part`; nobody owns that it has metadata."""
+    metadata, _ = below(schema, "metadata")
+    out: Json = {"f:metadata": set_of(owned["metadata"], metadata)}
+    out["f:metadata"].pop(".", None)
+    if not out["f:metadata"]:
+        del out["f:metadata"]
+    for name, part in owned.items():
+        if name != "metadata":
+            out["f:" + name] = set_of(part, below(schema, name)[0])
+    return out
+
+
 def set_of(value: Any, schema: Json) -> Json:
     """The set of all fields of one value: containers that hold something are members themselves."""
     if isinstance(value, dict) and value and is_granular(schema):
         out: Json = {".": {}}
         for name, part in cast("Json", value).items():
-            holds = part and isinstance(part, dict | list)
+            holds = part and isinstance(part, _CONTAINERS)
             out["f:" + name] = set_of(part, below(schema, name)[0]) if holds else {}
         return out
     if isinstance(value, list) and value and is_keyed(schema):

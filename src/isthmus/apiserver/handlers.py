@@ -3,7 +3,6 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
-from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -217,7 +216,7 @@ class Handlers:
         if verb in ("create", "update"):
             obj = await request.object()
             if request.duplicates:
-                options = replace(options, duplicates=request.duplicates)
+                options = options._replace(duplicates=request.duplicates)
             if verb == "create":
                 result = self._objects.create(resource, target.namespace, obj, options)
             else:

@@ -5,7 +5,10 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/
 
 import re
 import secrets
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
@@ -21,6 +24,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%\x00-\x1f]+")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_BYTES = 63
 _ANNOTATIONS_BYTES = 256 * 1024
 _TWO_SLASHES = (
@@ -89,7 +93,23 @@ _TYPES = jsonschema_rs.Draft4Validator({
 })  # fmt: skip
 
 
-def check_types(resource: Resource, metadata: Json) -> None:
+def admit(resource: Resource, metadata: Json) -> tuple[list[str], list[Cause]]:
+    """Prune and check metadata in place; which fields were unknown, and what is wrong.
+
+    Raises:
+        ApiError: 400, it cannot be the metadata of anything.
+    """
+    if SCHEMA.is_met(metadata):
+        return [], []
+    _check_types(resource, metadata)
+    unknown, causes = SCHEMA.admit(metadata)
+    return (
+        [f"metadata.{name}" for name in unknown],
+        [replace(cause, field=f"metadata.{cause.field}") for cause in causes],
+    )
+
+
+def _check_types(resource: Resource, metadata: Json) -> None:
     """Refuse what cannot be the metadata of anything, as Kubernetes' decoder does.
 
     Raises:
@@ -114,7 +134,19 @@ def check_types(resource: Resource, metadata: Json) -> None:
 
 def timestamp() -> str:
     """Now, as objects write it."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _written(int(time.time()))
+
+
+@lru_cache(2)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
+
+
+def new_uid() -> str:
+    """A random UUID, in a third of the time that `uuid.uuid4` takes."""
+    text = secrets.token_hex(16)
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 def random_suffix() -> str:
@@ -142,13 +174,16 @@ def check(resource: Resource, metadata: Json) -> list[Cause]:
     labels = metadata.get("labels")
     if labels:
         for key, value in labels.items():
-            causes += check_key("metadata.labels", key)
-            causes += _check_label_value(value)
+            if not _is_fine(key):
+                causes += check_key("metadata.labels", key)
+            if not _LABEL_VALUE.fullmatch(value):
+                causes += _check_label_value(value)
     annotations = metadata.get("annotations")
     if annotations:
         size = 0
         for key, value in annotations.items():
-            causes += check_key("metadata.annotations", key)
+            if not _is_fine(key):
+                causes += check_key("metadata.annotations", key)
             size += len(key) + len(value)
         if size > _ANNOTATIONS_BYTES:
             why = f"may not be more than {_ANNOTATIONS_BYTES} bytes"
@@ -181,6 +216,12 @@ def _check_name(resource: Resource, name: str) -> list[Cause]:
             " '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
     return [] if fits else [Cause("metadata.name", f'"{name}": {rule}')]
+
+
+@lru_cache(1024)
+def _is_fine(key: str) -> bool:
+    """Whether it is a qualified name; remembered, since most objects have the same few."""
+    return not check_key("", key)
 
 
 def check_key(field: str, key: str) -> list[Cause]:

@@ -4,9 +4,7 @@ Everything here happens between reading the staged state and staging the change 
 no other write can come between. The caller awaits `Store.commit` before it answers.
 """
 
-import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -136,7 +134,7 @@ class Objects:
         for name in _SERVER_METADATA[4:]:
             if name != "generateName":
                 metadata.pop(name, None)
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = meta.new_uid()
         metadata["creationTimestamp"] = timestamp()
         if resource.custom or resource.collection == CRD_COLLECTION:
             metadata["generation"] = 1
@@ -183,10 +181,7 @@ class Objects:
         for name in _OMITTED_EMPTY:
             if name in metadata and not metadata[name]:
                 del metadata[name]
-        meta.check_types(resource, metadata)
-        unknown, causes = meta.SCHEMA.admit(metadata)
-        unknown = [f"metadata.{name}" for name in unknown]
-        causes = [replace(cause, field=f"metadata.{cause.field}") for cause in causes]
+        unknown, causes = meta.admit(resource, metadata)
         more, wrong = resource.schema.admit(obj, old)
         unknown += more
         name = str(metadata.get("name") or "")

@@ -5,8 +5,7 @@ https://github.com/kubernetes-sigs/structured-merge-diff.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -20,8 +19,7 @@ _NOBODY = "before-first-apply"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """On whose behalf and how a write happens.
 
     Attributes:
@@ -117,25 +115,14 @@ def record_update(
     Returns:
         The `managedFields` after.
     """
-    difference = fields.compare(
-        writer.part(old) if old else {"metadata": {}},
-        writer.part(new),
-        schema,
-    )
+    if not (old or managers):
+        return _record_creation(new, schema, writer)
+    difference = fields.compare(writer.part(old or {"metadata": {}}), writer.part(new), schema)
     if not difference:
         return managers
     gains = bool(difference.changed or difference.grown)
     mine = _enter(managers, writer, "Update") if gains else _find(managers, writer, "Update")
-    taken = list(difference.changed)
-    if len(managers) > 1:
-        taken += [path for place, new in difference.grown for path in fields.leaves(new, place)]
-    for manager in managers:
-        owned: Json = manager.setdefault("fieldsV1", {})
-        for path in difference.removed:
-            fields.discard(owned, path)
-        if manager is not mine:
-            for path in taken:
-                fields.discard(owned, path)
+    _take_away(managers, mine, difference)
     if mine is not None and gains:
         for path, new in difference.grown:
             fields.insert(mine["fieldsV1"], path, new)
@@ -143,6 +130,26 @@ def record_update(
             fields.insert(mine["fieldsV1"], path)
         mine["time"] = writer.now
     return _kept(managers)
+
+
+def _take_away(managers: list[Json], mine: Json | None, difference: fields.Difference) -> None:
+    """Nobody owns what is gone, and nobody but the writer what has another value."""
+    taken = list(difference.changed)
+    if len(managers) > 1:
+        taken += difference.grown_leaves()
+    for manager in managers:
+        owned: Json = manager.setdefault("fieldsV1", {})
+        for path in difference.removed:
+            fields.discard(owned, path)
+        if manager is not mine:
+            for path in taken:
+                fields.discard(owned, path)
+
+
+def _record_creation(new: Json, schema: Json, writer: Writer) -> list[Json]:
+    entered = _enter([], writer, "Update")
+    entered["fieldsV1"] = fields.all_of(writer.part(new), schema)
+    return _kept([entered])
 
 
 def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belongs to another
@@ -196,7 +203,7 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
 
 def _before_first_apply(live: Json, schema: Json, writer: Writer) -> list[Json]:
     """The owner of all that an object without any owner holds, when it is first applied."""
-    nobody = replace(writer, manager=_NOBODY, subresource="", only="")
+    nobody = writer._replace(manager=_NOBODY, subresource="", only="")
     return record_update({}, live, schema, [], nobody)
 
 

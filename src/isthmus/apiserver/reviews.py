@@ -39,12 +39,12 @@ SELF_SERVICE = frozenset(r.plural for r in REVIEWS if r.plural.startswith("self"
 """What everybody who is authenticated may ask about themselves."""
 
 
+_PLACES = {(review.group, "v1", review.plural): review for review in REVIEWS}
+
+
 def find(group: str, version: str, plural: str) -> Review | None:
     """The review served under this path."""
-    for review in REVIEWS:
-        if (review.group, "v1", review.plural) == (group, version, plural):
-            return review
-    return None
+    return _PLACES.get((group, version, plural))
 
 
 class Reviews:

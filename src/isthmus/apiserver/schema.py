@@ -54,6 +54,10 @@ class Schema:
         properties = {**as_map(self.raw.get("properties")), "metadata": METADATA}
         return {**self.raw, "properties": properties}
 
+    def is_met(self, obj: Json) -> bool:
+        """Whether nothing is unknown and no value is wrong; defaults and rules are not tried."""
+        return bool(self._closed.is_valid(obj))
+
     def admit(self, obj: Json, old: Json | None = None) -> tuple[list[str], list[Cause]]:
         """Default and prune `obj` in place, and check it.
 

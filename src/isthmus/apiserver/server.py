@@ -46,6 +46,7 @@ from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
 _HEALTH = ("/healthz", "/readyz", "/livez")
+_CHECKS = ("/healthz/", "/readyz/", "/livez/")
 _COLLECT_AFTER = (20_000, 20, 50)
 """How many new objects, and younger collections, bring a collection of garbage about."""
 _NOBODY = User("", frozenset())
@@ -79,6 +80,9 @@ class ApiServer:
             Reviews(self._authorizer, self._authentication.holder), accounts, config.limits,
         )  # fmt: skip
         self._audit = AuditLog(config.audit) if config.audit else None
+        self._extra_routes = [
+            (prefix, prefix.rstrip("/") + "/", app) for prefix, app in config.extra_routes.items()
+        ]
         self._stopping = asyncio.Event()
         self._listening: Listener | None = None
         self.app: AsgiApp = self._answer
@@ -187,7 +191,7 @@ class ApiServer:
 
     async def _route(self, exchange: "_Exchange", receive: Receive) -> None:
         path = exchange.path
-        if path in _HEALTH or path.startswith(("/readyz/", "/livez/", "/healthz/")):
+        if path in _HEALTH or path.startswith(_CHECKS):
             ready = not self._stopping.is_set()
             body = b"ok" if ready else b"stopping"
             await Response(body, 200 if ready else 500, b"text/plain").send(exchange.send)
@@ -197,18 +201,22 @@ class ApiServer:
             return
         user = await self._authentication.user(exchange.scope)
         exchange.user = user
-        for prefix, app in self._config.extra_routes.items():
-            if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+        for prefix, below, app in self._extra_routes:
+            if path == prefix or path.startswith(below):
                 await app({**exchange.scope, "isthmus.user": user}, receive, exchange.send)
                 return
         request = Request(exchange.scope, receive, user, self._config.limits)
         exchange.request = request
         answer = await self._dispatch(exchange, request)
-        if isinstance(answer, Watch):
+        # What we answer ourselves need not be looked at as it goes out.
+        if isinstance(answer, Response):
+            exchange.code = answer.code
+            await answer.send(exchange.caller)
+        elif isinstance(answer, Watch):
+            exchange.code = 200
             if self._audit is not None:
-                exchange.code = 200
                 self._audit.record(exchange.seen("ResponseStarted"))
-            await answer.respond(exchange.send, self._stopping)
+            await answer.respond(exchange.caller, self._stopping)
         else:
             await answer.send(exchange.send)
 
@@ -291,7 +299,7 @@ class _Exchange:
     """One request and what becomes of it."""
 
     __slots__ = (
-        "_received", "_send", "_started", "code", "path", "request", "scope", "target", "user",
+        "_received", "_started", "caller", "code", "path", "request", "scope", "target", "user",
         "verb",
     )  # fmt: skip
 
@@ -304,14 +312,14 @@ class _Exchange:
         self.target: Target | None = None
         self.request: Request | None = None
         self.code = 0
-        self._send = send
+        self.caller = send
         self._received = time.time()
         self._started = time.perf_counter()
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.code = message["status"]
-        await self._send(message)
+        await self.caller(message)
 
     async def refuse(self, error: ApiError) -> None:
         if not self.code:

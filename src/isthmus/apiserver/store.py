@@ -94,11 +94,30 @@ class Change(NamedTuple):
 class _Batch:
     """Changes that become durable together."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self) -> None:
         self.changes: list[Change] = []
-        self.done: asyncio.Future[None] = loop.create_future()
-        # A batch may fail when nobody waits for it any more; that is no warning's business.
-        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def done(self) -> None:
+        """Wait until they are durable and visible. Each has a future of its own: one may give up.
+
+        Raises:
+            StorageFailed: They are not.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def settle(self, error: StorageFailed | None = None) -> None:
+        """Tell everybody who waits."""
+        for waiter in self._waiting:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        self._waiting.clear()
 
 
 class Store:
@@ -122,7 +141,7 @@ class Store:
         self._thread = thread
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._open = _Batch(self._loop)
+        self._open = _Batch()
         self._running: _Batch | None = None
         self._flusher: asyncio.Task[None] | None = None
 
@@ -219,12 +238,12 @@ class Store:
         """
         batch = self._open if self._open.changes else self._running
         if batch is not None:
-            await asyncio.shield(batch.done)
+            await batch.done()
 
     async def _flush(self) -> None:
         while self._open.changes:
             batch = self._running = self._open
-            self._open = _Batch(self._loop)
+            self._open = _Batch()
             try:
                 await self._loop.run_in_executor(self._thread, self._write, batch.changes)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
@@ -258,7 +277,7 @@ class Store:
         self.version = batch.changes[-1].event.record.version
         for collection in touched.values():
             collection.history.wake()
-        batch.done.set_result(None)
+        batch.settle()
 
     def _tell(self, collection: Collection, event: Event) -> None:
         for listener in self._listeners:
@@ -269,11 +288,11 @@ class Store:
 
     def _abandon(self, batch: _Batch, error: Exception) -> None:
         """Forget every staged change: later ones may rest on those that failed."""
-        waiting, self._open = self._open, _Batch(self._loop)
+        waiting, self._open = self._open, _Batch()
         for collection in self._collections.values():
             collection.staged.clear()
         for failed in (batch, waiting):
-            failed.done.set_exception(StorageFailed(f"the database refused the write: {error}"))
+            failed.settle(StorageFailed(f"the database refused the write: {error}"))
 
     def _index(self, collection: Collection, new: Record | None, old: Record | None) -> None:
         if old is not None:

@@ -3,13 +3,12 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from isthmus.apiserver.errors import ApiError, unknown_path
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a path points to.
 
     Attributes:
