@@ -24,6 +24,7 @@ ROOTS = {
     "block-storage": f"/volume/v3/{PROJECT}",
     "load-balancer": "/load-balancer",
     "container-infra": "/container-infra/v1",
+    "orchestration": f"/orchestration/v1/{PROJECT}",
 }
 Thing = dict[str, Any]
 Answer = tuple[int, Any]
@@ -43,6 +44,8 @@ class Double:
     loadbalancers: list[Thing] = field(default_factory=list[Thing])
     clusters: list[Thing] = field(default_factory=list[Thing])
     """Of Magnum, each with its groups: it is busy until it has been looked at again."""
+    heat: dict[str, Thing] = field(default_factory=dict[str, Any])
+    """What Heat answers, by path and query."""
     services: tuple[str, ...] = tuple(ROOTS)
     limits: Thing = field(default_factory=dict[str, Any])
     """Of Nova and Cinder."""
@@ -113,6 +116,7 @@ class Double:
             "block-storage": self._storage,
             "load-balancer": self._balancers,
             "container-infra": self._magnum,
+            "orchestration": self._heat,
         }[service]
 
     def _compute(self, method: str, path: str, query: Thing) -> Answer:
@@ -206,6 +210,11 @@ class Double:
         assert query.get("cascade") == "true"
         balancer["provisioning_status"] = "PENDING_DELETE"
         return 204, None
+
+    def _heat(self, method: str, path: str, query: Thing) -> Answer:
+        asked = "&".join(f"{k}={v}" for k, v in query.items() if k != "body")
+        found = self.heat.get(f"{path}?{asked}" if asked else path)
+        return (404, {"error": {"message": path}}) if found is None else (200, found)
 
     def _magnum(self, method: str, path: str, query: Thing) -> Answer:
         name, *words = path.strip("/").split("/")[1:]
