@@ -223,6 +223,23 @@ async def test_explain_and_resources(kubectl: Kubectl) -> None:
     assert json.loads(await kubectl("get --raw /apis/example.com/v1"))["kind"] == "APIResourceList"
 
 
+async def test_what_is_not_served(kubectl: Kubectl) -> None:
+    group = "admissionregistration.k8s.io/v1"
+    hook = {
+        "apiVersion": group,
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "a"},
+    }
+    unknown = f'no matches for kind "ValidatingWebhookConfiguration" in version "{group}"'
+    assert unknown in await kubectl.refused("apply -f -", hook)
+    assert unknown in await kubectl.refused("apply --server-side -f -", hook)
+    assert "workloads" in await kubectl.refused("create deployment a --image=b")
+    pod = 'no matches for kind "Pod" in version "v1"'
+    assert pod in await kubectl.refused("run a --image=b")
+    for command in ("rollout status deploy/a", "get apiservices", "get flowschemas"):
+        assert "the server doesn't have a resource type" in await kubectl.refused(command)
+
+
 async def test_clients_that_know_openapi_v2_only(kubectl: Kubectl) -> None:
     """They ask for the whole API in protobuf, and read every definition of it."""
     old = "--output plaintext-openapiv2"

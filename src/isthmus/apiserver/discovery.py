@@ -8,11 +8,11 @@ import hashlib
 from collections.abc import Sequence
 
 from isthmus.apiserver.crds import version_priority
-from isthmus.apiserver.errors import unknown_path
 from isthmus.apiserver.http import Request, Response
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import REVIEWS
+from isthmus.apiserver.unserved import unserved
 
 GIT_VERSION = "v1.32.0"
 _FOREIGN_KINDS: dict[str, Json] = {
@@ -63,12 +63,12 @@ class Discovery:
         groups = self._groups()
         if parts[0] == "apis" and len(parts) == 2:
             if not parts[1] or parts[1] not in groups:
-                raise unknown_path()
+                raise unserved(parts[1])
             group = _group(parts[1], groups[parts[1]])
             return Response.json({"kind": "APIGroup", "apiVersion": "v1", **group})
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
         if version not in groups.get(group, ()):
-            raise unknown_path()
+            raise unserved("" if group in groups else group)
         return Response.json({
             "kind": "APIResourceList",
             "apiVersion": "v1",

@@ -121,9 +121,10 @@ def not_supported(resource: Named, verb: str) -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, details)
 
 
-def unknown_path() -> ApiError:
+def unknown_path(why: str = "") -> ApiError:
     """Nothing is served under this path."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    message = "the server could not find the requested resource"
+    return ApiError(404, "NotFound", f"{message}: {why}" if why else message)
 
 
 def not_found(resource: Named, name: str) -> ApiError:

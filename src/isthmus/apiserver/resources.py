@@ -6,10 +6,10 @@ from functools import cached_property
 
 import orjson
 
-from isthmus.apiserver.errors import unknown_path
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.shapes import Shape
+from isthmus.apiserver.unserved import unserved
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -168,7 +168,7 @@ class Registry:
         """
         found = self._resources.get((group, version, plural))
         if found is None:
-            raise unknown_path()
+            raise unserved(group, plural)
         return found
 
     def stored(self, collection: str) -> Resource | None:

@@ -104,6 +104,11 @@ def ignition_validate() -> Path:
     return binary("ignition-validate", program)
 
 
+def recorder() -> Path:
+    """A program that records Events as controllers of Kubernetes do, by client-go."""
+    return binary("recorder", Program("recorder"))
+
+
 def helm(major: str) -> Path:
     """The program `helm` of this major version; compiled once, which takes minutes."""
     return binary(f"helm{major}", _helm_program(major), "helm")

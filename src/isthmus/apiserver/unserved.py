@@ -1,0 +1,31 @@
+"""What a Kubernetes cluster serves and this API does not, so that it is refused in clear words."""
+
+from isthmus.apiserver.errors import ApiError, unknown_path
+
+_RUNNING = "Pods, workloads and what belongs to running them"
+GROUPS = {
+    "admissionregistration.k8s.io": "admission webhooks and admission policies",
+    "apiregistration.k8s.io": "aggregated API servers",
+    "flowcontrol.apiserver.k8s.io": "priority levels and flow schemas",
+    "certificates.k8s.io": "requests to sign certificates",
+    **dict.fromkeys(
+        (
+            *("apps", "autoscaling", "batch", "discovery.k8s.io", "metrics.k8s.io"),
+            *("networking.k8s.io", "node.k8s.io", "policy", "resource.k8s.io"),
+            *("scheduling.k8s.io", "storage.k8s.io"),
+        ),
+        _RUNNING,
+    ),
+}
+"""Groups of Kubernetes, and what they are about."""
+CORE = frozenset((
+    "bindings", "componentstatuses", "endpoints", "limitranges", "nodes", "persistentvolumeclaims",
+    "persistentvolumes", "pods", "podtemplates", "replicationcontrollers", "services",
+))  # fmt: skip
+"""Resources of the core group that have to do with running something."""
+
+
+def unserved(group: str, plural: str = "") -> ApiError:
+    """The refusal of a path that nothing is served under, with the reason where it is known."""
+    about = GROUPS.get(group) or (_RUNNING if not group and plural in CORE else "")
+    return unknown_path(f"{about} are not served; use a Kubernetes cluster" if about else "")
