@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSION = "1.36.3"
-FOLDERS = re.compile(r"(?<![\w.@$/-])/(etc|run|opt|var|mirror|usr/local)\b")
+FOLDERS = re.compile(r"(?<![\w.@$/-])/(etc|run|opt|var|mirror|sys/class/net|usr/local)\b")
 QUIET = ("swapoff", "modprobe", "sysctl", "sleep", "setsebool", "keepalived", "containerd", "ctr")
 CURL = """
 for word in "$@"; do

@@ -230,3 +230,12 @@ def test_an_upgrade_that_cannot_be_is_noted_on_the_node(folder: Path) -> None:
     assert noted == "isthmus.dev/upgrade-failed=v1.36.3: the mirror does not give kubelet"
     assert not host.read("upgraded")
     assert host.run("upgrade").returncode == 0, "it is not tried again at once"
+
+
+@pytest.mark.parametrize(("card", "mtu"), [("", 1450), ("9000", 1450), ("1442", 1442)])
+def test_pods_packets_fit_through_the_card(folder: Path, card: str, mtu: int) -> None:
+    host = with_kubernetes(folder)
+    if card:
+        host.write("sys/class/net/eth0/mtu", f"{card}\n")
+    assert host.run().returncode == 0
+    assert f'"MTU": {mtu}' in host.read("run/network-applied.yaml")
