@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.apiserver_client import DEFINITIONS, WIDGETS, running, widget, widget_definition
 from tests.fuzzing import Memory, examples
 
+MEMORY = Memory()
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 PATHS = (
     f"{WIDGETS}/a", f"{WIDGETS}/a/status", f"{WIDGETS}/a/scale", f"{CONFIG_MAPS}/a",
@@ -90,7 +91,7 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api() -> Any:
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner, Memory():
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner, MEMORY:
         api = Api(runner, Path(folder))
         yield api
         api.close()
@@ -101,6 +102,7 @@ def api() -> Any:
 @example(
     ("POST", PATHS[-2], KINDS[0], {}, {"spec": {"resourceAttributes": False}})
 )  # found once: 500
+@MEMORY.measured
 def test_odd_requests_are_answered_or_refused(api: Api, wanted: Any) -> None:
     method, path, kind, query, body = wanted
     api.call("POST", WIDGETS, widget("a"))

@@ -30,6 +30,7 @@ from tests.fuzzing import Memory, examples
 from tests.unit.test_apiserver_decoders import chunk, envelope, number
 
 LIMITS = Limits()
+MEMORY = Memory()
 CONFIG_MAPS = next(r for r in builtin_resources() if r.plural == "configmaps")
 WIDGET_SCHEMA = widget_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 WORDS = st.sampled_from(
@@ -63,12 +64,13 @@ def refused(error: ApiError, *codes: int) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def bounded() -> Generator[None]:
-    with Memory():
+    with MEMORY:
         yield
 
 
 @examples(40)
 @given(spoilt() | st.binary(max_size=300) | st.text(max_size=300).map(str.encode), st.booleans())
+@MEMORY.measured
 def test_json_and_yaml(body: bytes, as_yaml: bool) -> None:
     try:
         orjson.dumps(load(body, LIMITS.nesting, yaml=as_yaml))
@@ -92,6 +94,7 @@ def messages(draw: st.DrawFn) -> bytes:
 
 @examples(40)
 @given(messages() | st.binary(max_size=100).map(lambda noise: b"k8s\0" + noise))
+@MEMORY.measured
 def test_protobuf(body: bytes) -> None:
     try:
         orjson.dumps(protobuf.decode(body))
@@ -111,6 +114,7 @@ OPERATIONS = st.lists(
 
 @examples(40)
 @given(OBJECTS, OPERATIONS | VALUES, OBJECTS)
+@MEMORY.measured
 def test_patches(target: Any, operations: Any, change: Any) -> None:
     before = copy.deepcopy(target)
     for patched in (
@@ -127,6 +131,7 @@ def test_patches(target: Any, operations: Any, change: Any) -> None:
 
 @examples(40)
 @given(OBJECTS, OBJECTS, VALUES)
+@MEMORY.measured
 def test_server_side_apply(live: Any, wanted: Any, owned: Any) -> None:
     schema = Schema(WIDGET_SCHEMA).merging
     managers = accepted(
@@ -144,6 +149,7 @@ def test_server_side_apply(live: Any, wanted: Any, owned: Any) -> None:
 
 @examples(40)
 @given(OBJECTS)
+@MEMORY.measured
 def test_objects_against_their_schema(spec: Any) -> None:
     schema = Schema(WIDGET_SCHEMA)
     obj = {**widget(), "spec": spec, "status": spec}
@@ -174,6 +180,7 @@ TERMS = st.recursive(
 
 @examples(40)
 @given(TERMS | st.text(max_size=40), OBJECTS, OBJECTS)
+@MEMORY.measured
 def test_rules(text: str, value: Any, old: Any) -> None:
     rule = {"rule": text, "messageExpression": text}
     rules = rules_of({"x-kubernetes-validations": [rule]})
@@ -198,6 +205,7 @@ PATHS = st.lists(
 
 @examples(40)
 @given(SELECTORS, SELECTORS, PATHS | st.text(max_size=30), OBJECTS, st.text(max_size=60))
+@MEMORY.measured
 def test_selectors_paths_and_accepted_types(
     labels: str, fields: str, path: str, value: Any, accept: str
 ) -> None:
