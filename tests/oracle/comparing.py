@@ -44,10 +44,17 @@ def differences(step: Step, left: Answer, right: Answer) -> list[str]:
 def normal(step: Step, answer: Answer) -> list[str]:
     """An answer as lines that can be compared."""
     lines = [f"code {answer.code}", *_text(answer.out)]
-    lines += [f"! {line}" for line in answer.said.splitlines() if not _LOGGED.match(line)]
+    said = [line for line in answer.said.splitlines() if not _LOGGED.match(line)]
+    lines += [f"! {line}" for line in _in_order(said)]
     if step.only:
         lines = [line for line in lines if re.search(step.only, line)]
     return [_hidden(step, line) for line in lines]
+
+
+def _in_order(said: list[str]) -> list[str]:
+    """What kubectl prints of several causes, which kube-apiserver tells in any order."""
+    causes = iter(sorted(line for line in said if line.startswith("* ")))
+    return [next(causes) if line.startswith("* ") else line for line in said]
 
 
 def _hidden(step: Step, line: str) -> str:
@@ -75,6 +82,17 @@ def _text(text: str) -> Sequence[str]:
     return lines
 
 
+def _sort_causes(status: dict[str, Any]) -> None:
+    """Fields are checked in any order by kube-apiserver, so its causes and sentences are, too."""
+    details = cast("dict[str, Any]", status.get("details") or {})
+    if causes := cast("list[Any]", details.get("causes") or []):
+        details["causes"] = sorted(causes, key=lambda cause: json.dumps(cause, sort_keys=True))
+    head, listed, rest = str(status.get("message")).partition(" is invalid: [")
+    if listed:
+        parts = sorted(re.split(r",\s+", rest.removesuffix("]")))
+        status["message"] = head + listed + ", ".join(parts)
+
+
 def _are_managers(values: list[Any]) -> bool:
     return bool(values) and all(isinstance(v, dict) and "fieldsType" in v for v in values)
 
@@ -94,6 +112,8 @@ def _manager(entry: dict[str, Any]) -> tuple[str, ...]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
+        if found.get("kind") == "Status":
+            _sort_causes(found)
         if str(found.get("kind")).endswith("Review"):  # nobody keeps them, so nobody owns them
             found["metadata"] = {}
         return {
