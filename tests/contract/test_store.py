@@ -1,8 +1,9 @@
-"""What every Store promises: the one in memory, and the API through its real client."""
+"""What every Store promises: the one in memory, the embedded API, and a real kube-apiserver."""
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from isthmus.api.meta import FINALIZER, Json
 from isthmus.api.v1alpha1 import Provider, ServiceInstance
 from isthmus.apiserver import ApiServer, ServerConfig
 from isthmus.errors import AlreadyExists, Conflict, IsthmusError, NotFound
-from isthmus.ports import Api, Store, WatchEvent
+from isthmus.faces.cli import client, kubeconfig
+from isthmus.ports import Api, Expired, Store, WatchEvent
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
 from isthmus.runtime.kube import KubeStore
 from isthmus.runtime.memory import MemoryStore
 from isthmus.runtime.transport import AsgiTransport, HttpTransport
+from tests.kubernetes_plane import MARKS
+from tests.on_cluster import Plane
 from tests.polling import eventually
 
 CRDS = Api("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
@@ -46,16 +50,40 @@ async def _furnished(store: Store) -> Store:
     return store
 
 
-@pytest.fixture(params=["memory", "in-process"])
+@pytest.fixture(params=["memory", "in-process", pytest.param("kube-apiserver", marks=MARKS)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield await _furnished(MemoryStore())
+        return
+    if request.param == "kube-apiserver":
+        async with _real(request.getfixturevalue("plane_with_kinds")) as real:
+            yield real
         return
     server, token = await _server(tmp_path)
     try:
         yield await _furnished(KubeStore(AsgiTransport(server.app, token=token)))
     finally:
         await server.close()
+
+
+@asynccontextmanager
+async def _real(plane: Plane) -> AsyncIterator[Store]:
+    """A real cluster, without any of our objects before and after."""
+    target = kubeconfig.load(str(plane.kubeconfig))
+    transport = HttpTransport(target.server, tls=client.tls(target))
+    found = KubeStore(transport)
+    try:
+        with suppress(AlreadyExists):
+            await found.create(NAMESPACES, {"metadata": {"name": TEAM}})
+        yield found
+        for api in (INSTANCES, PROVIDERS):
+            for item in (await found.list(api)).items:
+                meta = item["metadata"]
+                where = (api, meta.get("namespace", ""), meta["name"])
+                await found.patch(*where, {"metadata": {"finalizers": None}})
+                await found.delete(*where)
+    finally:
+        await transport.close()
 
 
 @pytest.fixture
@@ -247,6 +275,35 @@ async def test_a_watch_tells_all_that_follows_in_order(store: Store) -> None:
     assert [event.type for event in events] == ["ADDED", "MODIFIED", "DELETED"]
     versions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
     assert versions == sorted(set(versions))
+
+
+async def test_a_version_that_is_too_old_to_watch_from_is_said(store: Store) -> None:
+    await store.create(INSTANCES, an_instance())
+    if isinstance(store, MemoryStore):
+        await store.expire()
+    with pytest.raises(Expired):
+        await first(1, store, INSTANCES, "1")
+
+
+async def test_of_lean_resources_only_metadata_travels(store: Store) -> None:
+    if not isinstance(store, KubeStore):
+        pytest.skip("nothing travels to a store in memory")
+    lean = KubeStore(store._transport, lean=[SECRETS])  # pyright: ignore[reportPrivateUsage]
+    start = (await lean.list(SECRETS)).version
+    meta: Json = {"name": "lean", "namespace": TEAM, "labels": {"a": "b"}}
+    whole = {"metadata": meta, "data": {"a": "Yg=="}}
+    await lean.create(SECRETS, whole)
+    try:
+        (event,) = await first(1, lean, SECRETS, start)
+        listed = [i for i in (await lean.list(SECRETS)).items if i["metadata"]["name"] == "lean"]
+        for seen in (event.object, *listed):
+            assert "data" not in seen
+            assert seen["metadata"]["labels"] == {"a": "b"}
+        found = await lean.get(SECRETS, TEAM, "lean")
+        assert found is not None
+        assert found["data"] == {"a": "Yg=="}, "who asks by name is given all"
+    finally:
+        await lean.delete(SECRETS, TEAM, "lean")
 
 
 async def test_a_cluster_scoped_kind_has_no_namespace(store: Store) -> None:

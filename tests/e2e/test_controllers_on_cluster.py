@@ -141,6 +141,19 @@ def test_a_leader_that_is_stopped_hands_over_at_once(home: OnCluster) -> None:
     assert home.plane.lease()["leaseTransitions"] >= 1
 
 
+def test_a_namespace_goes_when_its_clouds_are_free_again(home: OnCluster) -> None:
+    before = home.lab("state")
+    pair(home)
+    home.namespace("leaving")
+    home.apply("ServiceInstance", "queue", {"offering": "sqs", "plan": "dev"}, "leaving")
+    home.apply("ServiceBinding", "queue", {"instance": "queue"}, "leaving")
+    home.until(
+        lambda: ready(home.get("servicebindings", "queue", "leaving")), 120, "the binding is ready"
+    )
+    home.plane.kubectl("delete", "namespace", "leaving", "--timeout=110s")
+    assert home.left_in_lab(before) == {}
+
+
 def test_a_missing_right_is_named(home: OnCluster, plane_with_kinds: Plane, tmp_path: Path) -> None:
     role = plane_with_kinds.kubectl("get", "clusterrole", ROLE, "-o", "yaml")
     less = role.replace("- operations/status\n", "- nothing/status\n")

@@ -28,6 +28,7 @@ from isthmus.faces.cli.output import note
 from isthmus.ports import ClusterNodes
 from isthmus.runtime import telemetry
 from isthmus.runtime.clock import SystemClock
+from isthmus.runtime.kinds import METADATA_ONLY
 from isthmus.runtime.kube import KubeStore
 from isthmus.runtime.leadership import DURATION, FencedStore, Leadership, Terms, identity
 from isthmus.runtime.manager import Manager
@@ -90,7 +91,7 @@ async def _until_stopped(settings: Settings) -> None:
     namespace = settings.namespace or install.SYSTEM_NAMESPACE
     transport = HttpTransport(cluster.server, token=cluster.bearer, tls=client.tls(cluster))
     try:
-        store = KubeStore(transport)
+        store = KubeStore(transport, lean=METADATA_ONLY)
         await preflight.check_server(transport)
         leadership = _leadership(store, namespace, settings.lease)
         pattern = _built(store, leadership, "")

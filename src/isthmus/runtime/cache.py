@@ -129,7 +129,13 @@ class Cache:
             except Expired:
                 continue
             except IsthmusError as err:
-                log.warning("watch broken", resource=self.api.plural, reason=err.reason)
+                log.warning(
+                    "watch broken",
+                    resource=self.api.plural,
+                    reason=err.reason,
+                    why=err.message,
+                    detail=err.detail,
+                )
             except Exception:
                 log.exception("watch broken", resource=self.api.plural)  # Never go blind for good.
             await asyncio.sleep(_PAUSES[min(broken, len(_PAUSES) - 1)])

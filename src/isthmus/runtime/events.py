@@ -89,7 +89,7 @@ class Events:
             elif not once:
                 await self._count(event, told)
         except IsthmusError as err:
-            log.warning("event not written", reason=err.reason, detail=err.detail)
+            log.warning("event not written", reason=err.reason, why=err.message, detail=err.detail)
 
     async def _create(self, event: Json, *, once: bool) -> None:
         count = 1

@@ -8,6 +8,8 @@ from isthmus.ports import Api
 NAMESPACES = Api("v1", "namespaces", namespaced=False)
 SECRETS = Api("v1", "secrets")
 EVENTS = Api("v1", "events")
+METADATA_ONLY = frozenset({NAMESPACES, SECRETS})
+"""Of which no more is kept near than names, labels and versions."""
 
 
 def api_of(kind: type[Resource[Any, Any]]) -> Api:

@@ -5,7 +5,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
@@ -25,9 +25,10 @@ from isthmus.errors import (
     Unavailable,
 )
 from isthmus.ports import Api, Expired, Listing, WatchEvent
-from isthmus.runtime.transport import Answer, Request, Transport
+from isthmus.runtime.transport import JSON, Answer, Request, Transport
 
 MERGE_PATCH = "application/merge-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1, application/json"
 _PAGE = 500
 _WATCH_SECONDS = (240, 480)
 """A watch ends after a random time between these, so that many do not end at once."""
@@ -40,10 +41,13 @@ class KubeStore:
 
     Args:
         transport: The way to the API.
+        lean: Resources of which lists and watches bring the metadata only: a cluster's Secrets
+            may be large, and are nobody's business until they are asked for by name.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, lean: Collection[Api] = ()) -> None:
         self._transport = transport
+        self._lean = lean
 
     async def get(self, api: Api, namespace: str, name: str) -> Json | None:
         """See ``Store``."""
@@ -61,7 +65,8 @@ class KubeStore:
         following = ""
         while True:
             page = (*query, ("continue", following)) if following else tuple(query)
-            answer = await self._send("GET", path_of(api, namespace), query=page)
+            path, accept = path_of(api, namespace), self._form(api, "List")
+            answer = await self._ask(Request(method="GET", path=path, query=page, accept=accept))
             items += answer.get("items") or ()
             following = answer["metadata"].get("continue", "")
             if not following:
@@ -113,7 +118,7 @@ class KubeStore:
             ("resourceVersion", version),
             ("timeoutSeconds", str(random.randint(*_WATCH_SECONDS))),
         )
-        request = Request(method="GET", path=path_of(api), query=query)
+        request = Request(method="GET", path=path_of(api), query=query, accept=self._form(api))
         async with self._transport.stream(request) as stream:
             if stream.status != 200:
                 body = b"\n".join([line async for line in stream.lines])
@@ -127,17 +132,22 @@ class KubeStore:
         method: str,
         path: str,
         *,
-        query: tuple[tuple[str, str], ...] = (),
         body: Json | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
     ) -> Json:
         request = Request(
             method=method,
             path=path,
-            query=query,
             body=orjson.dumps(body) if body is not None else b"",
             content_type=content_type,
         )
+        return await self._ask(request)
+
+    def _form(self, api: Api, suffix: str = "") -> str:
+        """Return what we want to be answered: all of the objects, or their metadata."""
+        return _METADATA.format(suffix) if api in self._lean else JSON
+
+    async def _ask(self, request: Request) -> Json:
         answer = await self._transport.request(request)
         if answer.status >= 300:
             raise error_of(answer)

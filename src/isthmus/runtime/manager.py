@@ -28,7 +28,7 @@ from isthmus.ports import Api, Clock, Store
 from isthmus.runtime import telemetry
 from isthmus.runtime.cache import Cache, Change, Index, Lister, metadata_only
 from isthmus.runtime.events import Events
-from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, api_of, key_of
+from isthmus.runtime.kinds import METADATA_ONLY, Key, api_of, key_of
 from isthmus.runtime.queue import Queue
 from isthmus.runtime.worker import Next, Reconciler, Worker
 
@@ -127,7 +127,7 @@ class Manager:
     def cache(self, api: Api) -> Cache:
         """Return the cache of a resource; it is filled once the manager runs."""
         if api not in self._caches:
-            trim = metadata_only if api in (SECRETS, NAMESPACES) else None
+            trim = metadata_only if api in METADATA_ONLY else None
             self._caches[api] = Cache(self.store, api, trim=trim)
         return self._caches[api]
 

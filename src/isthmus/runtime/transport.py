@@ -157,15 +157,17 @@ class TokenFile:
 
     Args:
         path: The file. A token of it is used for ten seconds before the file is read again.
+        seconds: What these are measured by.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._seconds = seconds
         self._token, self._read_at = "", -math.inf
 
     def __call__(self) -> str:
         """Return the token of now. Raises Unavailable where the file cannot be read."""
-        now = time.monotonic()
+        now = self._seconds()
         if now - self._read_at >= _TOKEN_SECONDS:
             try:
                 self._token = self._path.read_text().strip()

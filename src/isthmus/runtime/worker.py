@@ -141,7 +141,7 @@ class Worker(Generic[ResourceT]):
             return await self._refresh(obj)
         except IsthmusError as err:
             timed.outcome = err.reason
-            log.warning("store refused", reason=err.reason, detail=err.detail)
+            log.warning("store refused", reason=err.reason, why=err.message, detail=err.detail)
             return Next(after=None, failed=True)
         return _next(stopped)
 
