@@ -262,3 +262,44 @@ def test_a_mirror_without_its_pin_is_refused(name):
     with pytest.raises(InvalidSpec, match=r"parameters\.mirrorSha256"):
         composed(name, "custom", asked)
     assert composed(name, "custom", asked | {"mirrorSha256": "0" * 64})
+
+
+@pytest.mark.parametrize(
+    ("replicas", "balancer", "address", "moves", "behind"),
+    [
+        (1, "keepalived", "10.64.0.10", "", "id-of-control_port_0"),
+        (1, "octavia", "10.64.0.10", "", "id-of-control_port_0"),
+        (3, "keepalived", "10.64.0.5", "10.64.0.5", "id-of-api_port"),
+        (3, "octavia", "10.64.0.9", "", "port-of-balancer"),
+    ],
+)
+def test_the_api_has_one_address_however_many_bear_it(replicas, balancer, address, moves, behind):
+    asked = {"controlPlaneReplicas": replicas, "apiBalancer": balancer}
+    template = composed("kubernetes-nova", "custom", asked).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES | {"api_balancer.vip_port_id": "port-of-balancer"})
+    env = files("kubernetes-nova", **asked)["/etc/isthmus/node.env"].splitlines()
+    assert f"ENDPOINT='{address}:6443'" in env
+    assert f"VIRTUAL_ADDRESS='{moves}'" in env
+    assert f"API_NAMES='localhost,127.0.0.1,{address},203.0.113.7'" in env
+    floating = template["resources"]["api_floating_ip"]["properties"]
+    assert hot.value(floating["port_id"]) == behind
+    outputs = template["outputs"]
+    assert hot.value(outputs["InternalEndpoint"]["value"]) == f"{address}:6443"
+    assert hot.value(outputs["Endpoint"]["value"]) == "https://203.0.113.7:6443"
+    balanced = [
+        name
+        for name, resource in template["resources"].items()
+        if resource["type"].startswith("OS::Octavia::") and hot.holds(resource["condition"])
+    ]
+    assert len(balanced) == (7 if address == "10.64.0.9" else 0)
+
+
+@pytest.mark.parametrize("policy", ["anti-affinity", "soft-anti-affinity"])
+def test_three_control_planes_are_on_different_hosts(policy):
+    asked = {"controlPlaneReplicas": 3, "antiAffinity": policy}
+    template = composed("kubernetes-nova", "custom", asked).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES)
+    for number in range(3):
+        properties = template["resources"][f"control_{number}"]["properties"]
+        assert hot.value(properties["scheduler_hints"]) == {"group": "id-of-hosts"}
+    assert template["resources"]["hosts"]["properties"]["policies"] == [policy]

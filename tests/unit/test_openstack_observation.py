@@ -69,3 +69,12 @@ async def test_how_much_is_left(status, own, below, seconds, left, reason):
         assert native is not None
         observed = await observer.observe(native)
     assert (observed.left, observed.phase is Phase.WORKING) == (left, left is not None), reason
+
+
+async def test_a_question_about_members_that_fails_fails_nothing_else():
+    double = a_heat("CREATE_IN_PROGRESS", [DONE, GROUP], below=9, seconds=60)
+    del double.heat[f"{STACK}/resources?nested_depth=5&status=IN_PROGRESS"]
+    with serving(double) as cloud:
+        native = await Observer(cloud).find("pool")
+        assert native is not None
+        assert (await Observer(cloud).observe(native)).left == 1

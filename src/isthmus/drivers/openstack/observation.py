@@ -15,7 +15,7 @@ from isthmus.drivers.openstack import blockers, readings, states
 from isthmus.drivers.openstack.readings import Native, Part
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.states import Step
-from isthmus.errors import NotFound
+from isthmus.errors import IsthmusError, NotFound
 
 _NEWEST_EVENTS: Final = 40
 _MOST_FAILURES: Final = 100
@@ -157,7 +157,10 @@ class Observer:
         own = [part for part in parts if _undone(part.resource.status, deleting=deleting)]
         if not any(part.nested_id for part in own) or _is_young(native):
             return len(own)
-        deep = await self.parts(native, nested_depth=_DEEPEST, status="IN_PROGRESS")
+        try:
+            deep = await self.parts(native, nested_depth=_DEEPEST, status="IN_PROGRESS")
+        except IsthmusError:
+            return len(own)  # It only says how soon to look again.
         return max(len(own), sum(1 for part in deep if not part.nested_id))
 
     async def _failed_parts(self, native: Native) -> tuple[Part, ...]:
