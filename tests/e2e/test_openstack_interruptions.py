@@ -29,7 +29,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.skip(reason="not run yet")
 async def test_an_engine_of_heat_that_is_killed_midway_is_asked_again(
     openstack_lab: OpenStackLab,
 ) -> None:
@@ -55,7 +54,6 @@ async def _busy(cloud: Any) -> bool:
     return await asyncio.to_thread(read)
 
 
-@pytest.mark.skip(reason="not run yet")
 async def test_controllers_that_are_torn_down_at_any_moment_converge(
     openstack_lab: OpenStackLab,
 ) -> None:
@@ -115,7 +113,6 @@ def _network(floating: int) -> Json:
     return _ours("Network", "net", spec, namespace="shop")
 
 
-@pytest.mark.skip(reason="not run yet")
 def test_our_process_is_killed_at_every_step(openstack_lab: OpenStackLab, tmp_path: Path) -> None:
     chance = random.Random(7)
     with project(openstack_lab) as name:

@@ -162,7 +162,6 @@ def _volume_type(lab: OpenStackLab, type_id: str) -> Any:
     return found
 
 
-@pytest.mark.skip(reason="seen to pass once only")
 async def test_an_openshift_is_made_of_played_servers_and_loses_its_bootstrap_server(
     openstack_lab: OpenStackLab,
 ) -> None:

@@ -41,7 +41,6 @@ def a_cluster(here: Home, nodes: int) -> Cluster:
     return cluster.model_copy(update={"spec": spec})
 
 
-@pytest.mark.skip(reason="making, kubeconfig and growth have been seen, the deletion has not")
 async def test_a_cluster_is_made_hands_out_a_kubeconfig_grows_and_goes(
     openstack_lab: OpenStackLab,
 ) -> None:
