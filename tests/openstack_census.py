@@ -63,11 +63,16 @@ def census(lab: OpenStackLab, project: str) -> set[tuple[str, str]]:
     found = {
         (kind, str(thing.get("id") or thing.get("uuid")))
         for kind, thing in things
-        if not others & _owners(kind, thing)
+        if not others & _owners(kind, thing) and not _is_neutrons(kind, thing)
     }
     found |= {("metal", f"{n['uuid']} {n['instance_uuid']}") for n in nodes}
     found |= {("stacks", s["id"]) for s in stacks if not others & set(_STACK.findall(_link(s)))}
     return found
+
+
+def _is_neutrons(kind: str, thing: dict[str, Any]) -> bool:
+    """Whether it is the group that Neutron gives every project when it is first asked."""
+    return kind == "security_groups" and thing["name"] == "default"
 
 
 def _others(admin: Any, project: str) -> set[str]:
@@ -111,8 +116,6 @@ def project(lab: OpenStackLab) -> Iterator[str]:
         admin.identity.assign_project_role_to_user(made.id, user.id, roles[role])
     for role in ("admin", "member", "heat_stack_owner"):
         admin.identity.assign_project_role_to_user(made.id, admin.current_user_id, roles[role])
-    # Neutron gives a project its default security group when it is first asked.
-    list(lab.connect(project_name=name).network.security_groups())
     try:
         yield name
     finally:
