@@ -71,3 +71,35 @@ async def test_invalid_object_names_its_fields(api: Client) -> None:
     assert refused.code == 422
     fields = {cause["field"] for cause in refused.json["details"]["causes"]}
     assert fields == {"spec.size", "spec.color"}
+
+
+async def test_no_object_grows_beyond_what_is_stored(api: Client) -> None:
+    """Neither at once nor by many patches; one that is too large may still shrink."""
+    event = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}}
+    events = "/api/v1/namespaces/default/events"
+    refused = await api("POST", events, {**event, "message": "x" * 1_600_000})
+    assert (refused.code, refused.json["reason"]) == (413, "RequestEntityTooLarge")
+    assert (await api("POST", events, {**event, "message": "x" * 900_000})).code == 201
+
+    merge = "application/merge-patch+json"
+    grown = await api("PATCH", f"{events}/e", {"reason": "x" * 900_000}, kind=merge)
+
+    assert grown.code == 413
+    assert "at most 1572864 are stored" in grown.json["message"]
+    assert (await api("PATCH", f"{events}/e", {"message": "x"}, kind=merge)).code == 200
+
+
+async def test_writers_under_ever_new_names_share_one_entry(api: Client) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    assert (await api("POST", path, {"metadata": {"name": "m"}})).code == 201
+    merge = "application/merge-patch+json"
+
+    for number in range(30):
+        body = {"data": {f"k{number}": "v"}}
+        await api("PATCH", f"{path}/m?fieldManager=m{number:02}", body, kind=merge)
+
+    managers = (await api("GET", f"{path}/m")).json["metadata"]["managedFields"]
+    assert len(managers) == 10
+    assert "ancient-changes" in {m["manager"] for m in managers}
+    owned = {name for m in managers for name in m["fieldsV1"].get("f:data", {})}
+    assert owned >= {f"f:k{number}" for number in range(30)}

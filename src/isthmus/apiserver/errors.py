@@ -121,6 +121,12 @@ def not_supported(resource: Named, verb: str) -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, details)
 
 
+def too_large(size: int, most: int) -> ApiError:
+    """413: the object would be larger than what is stored."""
+    why = f"the object would have {size} bytes, and at most {most} are stored"
+    return ApiError(413, "RequestEntityTooLarge", why)
+
+
 def unknown_path(why: str = "") -> ApiError:
     """Nothing is served under this path."""
     message = "the server could not find the requested resource"

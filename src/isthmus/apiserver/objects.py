@@ -20,6 +20,7 @@ from isthmus.apiserver.errors import (
     forbidden,
     invalid,
     not_found,
+    too_large,
 )
 from isthmus.apiserver.history import Key, Record
 from isthmus.apiserver.jsonvalues import Json, as_list
@@ -41,6 +42,9 @@ _SERVER_METADATA = (
     "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
     "deletionGracePeriodSeconds", "generateName", "selfLink",
 )  # fmt: skip
+_SYSTEM = User("system:apiserver", frozenset())
+_LARGEST_BYTES = 1536 * 1024
+"""Of a stored object, as etcd has it; many patches must not make what no request could."""
 
 
 class Objects:
@@ -112,6 +116,8 @@ class Objects:
         if not options.dry_run:
             metadata["resourceVersion"] = str(version)
         body = encode(resource.stored(obj))
+        if len(body) > _LARGEST_BYTES:
+            raise too_large(len(body), _LARGEST_BYTES)
         if not options.dry_run:
             self.store.stage(collection, meta.record_of(obj, version, body))
         return Result(body, version, warnings, created=True)
@@ -294,6 +300,8 @@ class Objects:
         metadata = new["metadata"]
         metadata["resourceVersion"] = str(version)
         body = encode(resource.stored(new))
+        if len(body) > max(_LARGEST_BYTES, len(record.body)) and options.user is not _SYSTEM:
+            raise too_large(len(body), _LARGEST_BYTES)
         done = bool(metadata.get("deletionTimestamp")) and not held(resource, new)
         self.store.stage(collection, meta.record_of(new, version, body), delete=done)
         return Result(body, version, warnings, deleted=done)
@@ -350,7 +358,7 @@ class Objects:
         for name in _OMITTED_EMPTY:
             if name in metadata and not metadata[name]:
                 del metadata[name]
-        system = Options(User("system:apiserver", frozenset()), "apiserver")
+        system = Options(_SYSTEM, "apiserver")
         old: Json = orjson.loads(record.body)
         managers = as_list(metadata.get("managedFields"))
         writer = Writer(system.manager, resource.group_version, timestamp())

@@ -16,6 +16,9 @@ from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
 _KUBECTL = "kubectl"
 _NOBODY = "before-first-apply"
+_ANCIENT = "ancient-changes"
+_MOST_UPDATERS = 10
+"""Entries of managers that update; whoever writes under ever new names makes no object grow."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -129,7 +132,34 @@ def record_update(
         for path in difference.changed:
             fields.insert(mine["fieldsV1"], path)
         mine["time"] = writer.now
-    return _kept(managers)
+    return _capped(_kept(managers))
+
+
+def _capped(managers: list[Json]) -> list[Json]:
+    """Join the oldest updaters of a version to one entry when there are too many."""
+    updaters = [manager for manager in managers if manager["operation"] == "Update"]
+    many = len(updaters) - _MOST_UPDATERS
+    if many <= 0:
+        return managers
+    buckets = {m["apiVersion"]: m for m in updaters if m["manager"] == _ANCIENT}
+    gone: list[Json] = []
+    for manager in updaters:  # the oldest come first
+        bucket = buckets.setdefault(manager["apiVersion"], manager)
+        if bucket is manager:
+            continue
+        bucket["manager"] = _ANCIENT
+        bucket.pop("subresource", None)
+        bucket["time"] = manager.get("time")
+        bucket["fieldsV1"] = _union(bucket["fieldsV1"], manager["fieldsV1"])
+        gone.append(manager)
+        if len(gone) == many:
+            break
+    return _kept([manager for manager in managers if not any(manager is m for m in gone)])
+
+
+def _union(left: Json, right: Json) -> Json:
+    """All fields of both sets."""
+    return {name: _union(left.get(name, {}), right.get(name, {})) for name in {**left, **right}}
 
 
 def _take_away(managers: list[Json], mine: Json | None, difference: fields.Difference) -> None:
