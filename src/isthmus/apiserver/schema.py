@@ -125,9 +125,7 @@ def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
         out.pop("type", None)
         out.setdefault("anyOf", [{"type": "integer"}, {"type": "string"}])
     if raw.get("nullable") and "type" in out:
-        out["type"] = [out["type"], "null"]
-        if "enum" in out:
-            out["enum"] = [*out["enum"], None]
+        out["type"] = [out["type"], "null"]  # An enum stays as it is: null must be named in it.
     if raw.get("x-kubernetes-list-type") == "set":
         out["uniqueItems"] = True
     if raw.get("x-kubernetes-embedded-resource"):
