@@ -72,6 +72,8 @@ class Authentication:
         """
         name, groups = "", list[str]()
         for header, value in scope["headers"]:
+            if header[:12] != b"impersonate-":
+                continue
             if header == b"impersonate-user":
                 name = value.decode("latin-1")
             elif header == b"impersonate-group":

@@ -11,6 +11,7 @@ import hmac
 import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ class TokenFile:
             self._users[self._admin] = User("admin", frozenset((MASTERS, AUTHENTICATED)))
 
 
+@lru_cache(1024)
 def _hash(token: str) -> str:
     """Tokens are long and random, so a plain hash cannot be reversed."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -48,7 +48,8 @@ class View:
 
     def many(self, resource: Resource, bodies: list[bytes], metadata: Json) -> bytes:
         """A list in this form."""
-        bodies = [resource.serve(body) for body in bodies]
+        begins, serve = resource.prefix, resource.serve
+        bodies = [body if body.startswith(begins) else serve(body) for body in bodies]
         if self.form == "Table":
             objects = (orjson.loads(body) for body in bodies)
             return orjson.dumps(table(resource, objects, metadata, self.include))
@@ -60,13 +61,21 @@ class View:
                 metadata = {"continue": "", **metadata}
             kind, api_version = resource.list_kind or resource.kind + "List", resource.group_version
         head = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
-        return orjson.dumps(head)[:-1] + b',"items":[' + b",".join(bodies) + b"]}"
+        opening = orjson.dumps(head)[:-1] + b',"items":['
+        if not bodies:
+            return opening + b"]}"
+        bodies[0] = opening + bodies[0]
+        bodies[-1] += b"]}"
+        return b",".join(bodies)  # Copied but once, though it may be long.
+
+
+_PLAIN = View()
 
 
 def view_of(accept: str, include: str) -> View:
     """The form that an Accept header asks for; the first one that is served wins."""
     if "as=" not in accept:
-        return View()
+        return _PLAIN
     for part in accept.split(","):
         if "protobuf" in part:
             continue
@@ -119,7 +128,11 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
     version, after, overlay = _moment(store, collection, query)
     found: list[Record] = []
     more = 0
-    for key in _keys(collection, wanted, overlay):
+    keys = _keys(collection, wanted, overlay)
+    if selection.everything and after is None and not (overlay or limit):
+        records = collection.records
+        return Page([records[key] for key in keys], {"resourceVersion": str(version)})
+    for key in keys:
         if after is not None and key <= after:
             continue
         record = overlay[key] if key in overlay else collection.records.get(key)
