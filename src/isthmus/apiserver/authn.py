@@ -22,6 +22,8 @@ from isthmus.apiserver.secretbox import write_private
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 _CHECK_SECONDS = 1.0
+_REMEMBERED_LETTERS = 128
+"""Hashes of longer tokens are not remembered: anybody may send some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,13 @@ class TokenFile:
             self._users[self._admin] = User("admin", frozenset((MASTERS, AUTHENTICATED)))
 
 
-@lru_cache(1024)
 def _hash(token: str) -> str:
     """Tokens are long and random, so a plain hash cannot be reversed."""
+    return _remembered(token) if len(token) <= _REMEMBERED_LETTERS else _digest(token)
+
+
+def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+_remembered = lru_cache(256)(_digest)

@@ -26,6 +26,7 @@ _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%\x00-\x1f]+")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_BYTES = 63
+_LONGEST_KEY = 253 + 1 + _LABEL_BYTES
 _ANNOTATIONS_BYTES = 256 * 1024
 _TWO_SLASHES = (
     "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and"
@@ -174,7 +175,7 @@ def check(resource: Resource, metadata: Json) -> list[Cause]:
     labels = metadata.get("labels")
     if labels:
         for key, value in labels.items():
-            if not _is_fine(key):
+            if len(key) > _LONGEST_KEY or not _is_fine(key):
                 causes += check_key("metadata.labels", key)
             if not _LABEL_VALUE.fullmatch(value):
                 causes += _check_label_value(value)
@@ -182,7 +183,7 @@ def check(resource: Resource, metadata: Json) -> list[Cause]:
     if annotations:
         size = 0
         for key, value in annotations.items():
-            if not _is_fine(key):
+            if len(key) > _LONGEST_KEY or not _is_fine(key):
                 causes += check_key("metadata.annotations", key)
             size += len(key) + len(value)
         if size > _ANNOTATIONS_BYTES:
