@@ -48,7 +48,7 @@ TRUE = [
     "format.dns1123LabelPrefix().validate('a-') == optional.none()",
     "[1, 2, 3].slice(1, 2) == [2] && [[1], [2]].flatten() == [1, 2] && lists.range(2) == [0, 1]",
     "[3, 1].sort() == [1, 3] && ['bb', 'a'].sortBy(x, x.size()) == ['a', 'bb']",
-    "7 / -2 == -3 && -7 % 3 == -1 && 1 == 1.0 && 1u == 1 && !(dyn(1) == dyn(true))",
+    "7 / -2 == -3 && -7 % 3 == -1 && dyn(1) == 1.0 && dyn(1u) == 1 && !(dyn(1) == dyn(true))",
     "type(1) == int && type(1u) == uint && type([]) == list && type(null) == null_type",
     "(1 / 0 == 1 || true) && !(1 / 0 == 1 && false) && [0, 1].exists(x, 1 / x == 1)",
     "duration('1h').getMinutes() == 60 && timestamp('2026-01-01T00:00:00Z').getDayOfWeek() == 4",

@@ -5,6 +5,7 @@
 
 import copy
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.apiserver import patch, protobuf
+from isthmus.apiserver.celchecker import check
+from isthmus.apiserver.celsyntax import SyntaxFault
+from isthmus.apiserver.celtypes import BOOL, DYN, type_of
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError
-from isthmus.apiserver.expressions import check_rules, rules_of
+from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.http import load
 from isthmus.apiserver.jsonpath import find
@@ -23,6 +27,7 @@ from isthmus.apiserver.kinds import builtin_resources
 from isthmus.apiserver.listing import view_of
 from isthmus.apiserver.ownership import Writer, accepted, apply
 from isthmus.apiserver.protobuf_messages import MESSAGES
+from isthmus.apiserver.rulechecks import check_rules
 from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.selectors import parse
 from tests.apiserver_client import widget, widget_definition
@@ -157,6 +162,9 @@ def test_objects_against_their_schema(spec: Any) -> None:
     assert all(cause.sentence() for cause in causes)
 
 
+RULED = {"type": "object", "properties": {"size": {"type": "integer"}, "tags": {
+    "type": "array", "items": {"type": "string"}}, "a": {"type": "object", "properties": {
+    "b": {"type": "number"}}}}}  # fmt: skip
 ATOMS = st.sampled_from(
     ("self", "self.size", "self.a.b", "oldSelf", "1", "'a'", "[1,2]", "true", "null", "{'a': 1}",
      "self.tags", "-9223372036854775808", "1.0e308", "b'x'", "duration('1h')", "timestamp('x')",
@@ -183,8 +191,12 @@ TERMS = st.recursive(
 @MEMORY.measured
 def test_rules(text: str, value: Any, old: Any) -> None:
     rule = {"rule": text, "messageExpression": text}
-    rules = rules_of({"x-kubernetes-validations": [rule]})
-    if not list(check_rules(rules, "schema")):
+    schema = {"type": "object", "x-kubernetes-validations": [rule]}
+    for found in (type_of(RULED), DYN):
+        with suppress(SyntaxFault):
+            check(text, {"self": found or DYN, "oldSelf": DYN}, BOOL)
+    rules = rules_of(schema)
+    if not check_rules(schema, "schema"):
         for cause in rules.check(value, old):
             assert cause.sentence()
 

@@ -7,7 +7,8 @@ Where to look, from the disk to the network:
   `maintenance`;
 - known kinds: `kinds` and `rules` (built-in; `events`, `rbacrules`, `secretrules`), `crds` and
   `crdchecks` (anybody's), `resources` (the registry) and `shapes`, `schema`, `refusals` and
-  `expressions` (validation; by `celsyntax` and `celprogram`), `metadata`, `defaults`;
+  `expressions` (validation; by `celsyntax`, `celchecker` and
+  `celprogram`), `metadata`, `defaults`;
 - writes: `objects` (create, update, delete), `parameters`, `preconditions`, `deletion`, `patch`,
   `applied`, `typedcheck`, `ownership` and `fields` (server-side apply), `scale`, `quotas`;
   afterwards `garbage`, `namespaces`, `aggregation` (by `chores`) and `expiry`;

@@ -279,9 +279,10 @@ class _Parser:
 
     def _dotted(self, node: Node, mark: _Token, *, optional: bool) -> Node:
         name = self.expect("name")
-        if optional or not self._take("("):
+        opened = None if optional else self._take("(")
+        if opened is None:
             return Select(mark.at, node, name.text, optional)
-        args = self._arguments(")")
+        args, mark = self._arguments(")"), opened
         if isinstance(node, Ident) and node.name in NAMESPACES:
             return Call(mark.at, f"{node.name}.{name.text}", None, args)
         return self._macro(name, mark.at, node, args) or Call(mark.at, name.text, node, args)

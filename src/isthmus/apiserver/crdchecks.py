@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from isthmus.apiserver.errors import Cause
-from isthmus.apiserver.expressions import check_rules
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.rulechecks import check_rules
 from isthmus.apiserver.schema import Schema
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -132,11 +132,11 @@ def _check_schema(holder: Json, where: str) -> Iterator[Cause]:
     yield from causes
     if not causes:
         try:
-            schema = Schema(raw)
+            Schema(raw)
         except ValueError as error:
             yield Cause(where, f"is no valid schema: {error}")
         else:
-            yield from check_rules(schema.rules, where)
+            yield from check_rules(raw, where)
 
 
 def _check_metadata(raw: Json, where: str) -> Iterator[Cause]:

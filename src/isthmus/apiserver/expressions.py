@@ -13,9 +13,8 @@ from typing import Any, cast
 
 import orjson
 
-from isthmus.apiserver.celoperators import NONE, Fault, Optional, equal
+from isthmus.apiserver.celoperators import NONE, Optional, equal
 from isthmus.apiserver.celprogram import Program, TooExpensive, parse
-from isthmus.apiserver.celsyntax import SyntaxFault
 from isthmus.apiserver.celvalues import seen, typed_part
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
@@ -240,29 +239,3 @@ def rules_of(schema: Json, *, hidden: bool = False) -> Rules:
         tuple(as_list(schema.get("x-kubernetes-list-map-keys"))) if as_keyed else (),
         kind,
     )
-
-
-def check_rules(rules: Rules, where: str) -> Iterator[Cause]:
-    """Rules that cannot be compiled."""
-    for index, rule in enumerate(rules.rules):
-        place = f"{where}.{_RULES}[{index}]"
-        yield from _compiled(rule, place)
-        if not rule.uses_old and "optionalOldSelf" in rule.declared:
-            why = "may not be set if oldSelf is not used in rule"
-            shown = orjson.dumps(rule.declared["optionalOldSelf"]).decode()
-            yield Cause(f"{place}.optionalOldSelf", f"{shown}: {why}")
-    for name, part in rules.properties.items():
-        yield from check_rules(part, f"{where}.properties[{name}]")
-    if rules.entries:
-        yield from check_rules(rules.entries, f"{where}.items")
-
-
-def _compiled(rule: _Rule, place: str) -> Iterator[Cause]:
-    try:
-        _ = rule.program
-    except (SyntaxFault, Fault) as error:
-        yield Cause(f"{place}.rule", f"compilation failed: {error}")
-    try:
-        _ = rule.message
-    except (SyntaxFault, Fault) as error:
-        yield Cause(f"{place}.messageExpression", f"messageExpression compilation failed: {error}")
