@@ -2,7 +2,8 @@
 
 import pytest
 
-from isthmus.apiserver.celprogram import Program, TooExpensive, parse
+from isthmus.apiserver.celloops import TooExpensive
+from isthmus.apiserver.celprogram import Program, parse
 from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.schema import Schema
 

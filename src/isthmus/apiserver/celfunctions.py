@@ -8,7 +8,6 @@ Source: https://kubernetes.io/docs/reference/using-api/cel/#cel-community-librar
 
 import ipaddress
 import itertools
-import math
 import re
 import string
 from collections.abc import Callable
@@ -33,7 +32,6 @@ _LONGEST = 4096
 
 _LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 _UPPER = {ord(letter): letter.upper() for letter in string.ascii_lowercase}
-_FORMAT_COST = 32
 _LONGEST_RANGE = 10_000_000
 
 
@@ -392,7 +390,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 """By the name in a rule; a method's receiver is its first argument."""
 
 
-# --- names and costs ------------------------------------------------------------------------------
+# --- names ---------------------------------------------------------------------------------------
 
 RESERVED = frozenset(
     ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
@@ -418,38 +416,3 @@ _NO_METHODS = frozenset(
     ("int", "uint", "double", "string", "bytes", "bool", "timestamp", "duration", "dyn", "type",
      "isURL", "url", "isIP", "isCIDR", "cidr", "isQuantity", "quantity", "isSemver", "semver")
 )  # fmt: skip
-
-
-def _letters(share: float) -> Callable[..., int]:
-    return lambda *sizes: math.ceil(sizes[0] * share) if sizes else 1
-
-
-def _of_pattern(text: int, expression: int, *_: int) -> int:
-    return math.ceil((1 + text) * 0.1) * math.ceil(expression * 0.25)
-
-
-def _product(text: int, part: int) -> int:
-    return math.ceil(text * 0.1) * math.ceil(part * 0.1)
-
-
-def _of_format(_: int, text: int) -> int:
-    return math.ceil((1 + text) * 0.1) * _FORMAT_COST
-
-
-def _square(*sizes: int) -> int:
-    return 1 + sizes[0] * sizes[-1]
-
-
-COSTS: dict[str, Callable[..., int]] = {
-    **dict.fromkeys(("matches", "find", "findAll"), _of_pattern),
-    "contains": _product,
-    **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "sort", "flatten",
-                     "slice", "reverse"), _letters(1)),
-    **dict.fromkeys(("startsWith", "endsWith", "bytes", "string", "url", "isURL", "lowerAscii",
-                     "upperAscii", "substring", "trim", "quantity", "isQuantity", "cidr", "ip",
-                     "isIP", "isCIDR", "semver", "isSemver", "format"), _letters(0.1)),
-    **dict.fromkeys(("replace", "split", "join", "ip.isCanonical", "strings.quote"), _letters(0.2)),
-    **dict.fromkeys(("sets.contains", "sets.equivalent", "sets.intersects", "distinct"), _square),
-    "validate": _of_format,
-}  # fmt: skip
-"""What functions cost that do not cost 1, by the sizes of their arguments."""

@@ -5,23 +5,21 @@ expression may use `LIMIT`: no rule can keep the server busy for longer.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from isthmus.apiserver import celfunctions
 from isthmus.apiserver import celoperators as ops
+from isthmus.apiserver.celcosts import COSTS
+from isthmus.apiserver.celloops import LOOPS, Run, Step, rounds
 from isthmus.apiserver.celoperators import NONE, Fault, Optional, no_overload
 from isthmus.apiserver.celsyntax import Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select
 from isthmus.apiserver.celsyntax import parse as parse
 
 LIMIT = 1_000_000
 """Source: k8s.io/apiserver/pkg/apis/cel, PerCallLimit."""
-_LIST_COST, _MAP_COST, _STEP_COST = 10, 30, 3
+_LIST_COST, _MAP_COST = 10, 30
 _RAISED = (TypeError, AttributeError, KeyError, IndexError, StopIteration)
-
-
-class TooExpensive(Exception):
-    """An expression would cost more than it may."""
 
 
 class Outcome(NamedTuple):
@@ -30,25 +28,6 @@ class Outcome(NamedTuple):
     value: Any
     fault: str
     cost: int
-
-
-class _Run:
-    """The names that a running expression sees, and what it may still cost."""
-
-    __slots__ = ("cost", "limit", "names")
-
-    def __init__(self, names: dict[str, Any], limit: int) -> None:
-        self.names = names
-        self.cost = 0
-        self.limit = limit
-
-    def spend(self, cost: int) -> None:
-        self.cost += cost
-        if self.cost > self.limit:
-            raise TooExpensive
-
-
-_Step = Callable[[_Run], Any]
 
 
 class Program:
@@ -72,7 +51,7 @@ class Program:
         Raises:
             TooExpensive: It was broken off.
         """
-        run = _Run(dict(names), self._limit)
+        run = Run(dict(names), self._limit)
         try:
             return Outcome(self._step(run), "", run.cost)
         except Fault as error:
@@ -81,7 +60,7 @@ class Program:
             return Outcome(None, "expression recursion limit exceeded", run.cost)
 
 
-def _step(node: Node) -> _Step:
+def _step(node: Node) -> Step:
     match node:
         case Literal(value=value):
             return lambda _: value
@@ -101,10 +80,10 @@ def _step(node: Node) -> _Step:
             raise AssertionError(node)
 
 
-def _ident(name: str) -> _Step:
+def _ident(name: str) -> Step:
     kind = ops.KINDS.get(name)
 
-    def step(run: _Run) -> Any:
+    def step(run: Run) -> Any:
         run.cost += 1
         if name in run.names:
             return run.names[name]
@@ -124,18 +103,18 @@ def _dotted_kind(node: Node) -> str:
     return ".".join((node.name, *reversed(parts))) if isinstance(node, Ident) else ""
 
 
-def _select(node: Select) -> _Step:
+def _select(node: Select) -> Step:
     if kind := ops.KINDS.get(_dotted_kind(node)):
         return lambda _: kind
     target, name = _step(node.target), node.field
     plain = unescaped(name)
 
-    def found(run: _Run) -> Optional:
+    def found(run: Run) -> Optional:
         value = target(run)
         run.cost += 1
         return _property(value, name, plain)
 
-    def required(run: _Run) -> Any:
+    def required(run: Run) -> Any:
         value = target(run)
         run.cost += 1
         if type(value) is dict and name in value:
@@ -176,10 +155,10 @@ def unescaped(name: str) -> str:
     return celfunctions.ESCAPED.sub(lambda mark: _ESCAPES[mark[0]], name)
 
 
-def _list(items: tuple[tuple[Node, bool], ...]) -> _Step:
+def _list(items: tuple[tuple[Node, bool], ...]) -> Step:
     steps = [(_step(item), optional) for item, optional in items]
 
-    def step(run: _Run) -> list[Any]:
+    def step(run: Run) -> list[Any]:
         run.spend(_LIST_COST)
         values: list[Any] = []
         for item, optional in steps:
@@ -193,10 +172,10 @@ def _list(items: tuple[tuple[Node, bool], ...]) -> _Step:
     return step
 
 
-def _map(entries: tuple[tuple[Node, Node, bool], ...]) -> _Step:
+def _map(entries: tuple[tuple[Node, Node, bool], ...]) -> Step:
     steps = [(_step(key), _step(value), optional) for key, value, optional in entries]
 
-    def step(run: _Run) -> dict[Any, Any]:
+    def step(run: Run) -> dict[Any, Any]:
         run.spend(_MAP_COST)
         values: dict[Any, Any] = {}
         for make_key, make_value, optional in steps:
@@ -223,7 +202,7 @@ def _opened(value: Any) -> Optional:
 # --- calls ----------------------------------------------------------------------------------------
 
 
-def _call(node: Call) -> _Step:
+def _call(node: Call) -> Step:
     if node.name in ("_&&_", "_||_"):
         return _logical([_step(arg) for arg in node.args], wanted=node.name == "_||_")
     if node.name == "_?_:_":
@@ -241,10 +220,10 @@ def _call(node: Call) -> _Step:
     return _function(node.name, function, steps)
 
 
-def _binary(name: str, left: _Step, right: _Step) -> _Step:
+def _binary(name: str, left: Step, right: Step) -> Step:
     how = ops.BINARY[name]
 
-    def step(run: _Run) -> Any:
+    def step(run: Run) -> Any:
         a, b = left(run), right(run)
         run.cost += 1
         if type(a) in (str, bytes, list, dict) or type(b) in (list, dict):
@@ -277,10 +256,10 @@ def _size(value: Any) -> int:
     return len(cast("str", value)) if isinstance(value, str | bytes | list | dict) else 1
 
 
-def _function(name: str, function: Callable[..., Any], steps: list[_Step]) -> _Step:
-    cost = celfunctions.COSTS.get(name)
+def _function(name: str, function: Callable[..., Any], steps: list[Step]) -> Step:
+    cost = COSTS.get(name)
 
-    def step(run: _Run) -> Any:
+    def step(run: Run) -> Any:
         args = [part(run) for part in steps]
         run.spend(1 if cost is None else cost(*(_size(arg) for arg in args)))
         try:
@@ -296,10 +275,10 @@ def _function(name: str, function: Callable[..., Any], steps: list[_Step]) -> _S
     return step
 
 
-def _logical(steps: list[_Step], *, wanted: bool) -> _Step:
+def _logical(steps: list[Step], *, wanted: bool) -> Step:
     """`&&` and `||`: a part that decides wins over one that has no value, wherever it stands."""
 
-    def step(run: _Run) -> bool:
+    def step(run: Run) -> bool:
         fault: Fault | None = None
         for part in steps:
             try:
@@ -318,8 +297,8 @@ def _logical(steps: list[_Step], *, wanted: bool) -> _Step:
     return step
 
 
-def _choice(condition: _Step, then: _Step, otherwise: _Step) -> _Step:
-    def step(run: _Run) -> Any:
+def _choice(condition: Step, then: Step, otherwise: Step) -> Step:
+    def step(run: Run) -> Any:
         value = condition(run)
         if not isinstance(value, bool):
             raise no_overload()
@@ -334,8 +313,8 @@ def _not(value: Any) -> bool:
     raise no_overload()
 
 
-def _index(value: _Step, key: _Step) -> _Step:
-    def step(run: _Run) -> Any:
+def _index(value: Step, key: Step) -> Step:
+    def step(run: Run) -> Any:
         target, place = value(run), key(run)
         run.cost += 1
         if isinstance(target, Optional):
@@ -345,31 +324,31 @@ def _index(value: _Step, key: _Step) -> _Step:
     return step
 
 
-def _find(value: _Step, key: _Step) -> _Step:
-    def step(run: _Run) -> Any:
+def _find(value: Step, key: Step) -> Step:
+    def step(run: Run) -> Any:
         run.cost += 1
         return ops.find(value(run), key(run))
 
     return step
 
 
-def _or(value: _Step, other: _Step) -> _Step:
-    def step(run: _Run) -> Any:
+def _or(value: Step, other: Step) -> Step:
+    def step(run: Run) -> Any:
         first = _opened(value(run))
         return first if first.there else _opened(other(run))
 
     return step
 
 
-def _or_value(value: _Step, other: _Step) -> _Step:
-    def step(run: _Run) -> Any:
+def _or_value(value: Step, other: Step) -> Step:
+    def step(run: Run) -> Any:
         first = _opened(value(run))
         return first.value if first.there else other(run)
 
     return step
 
 
-_LAZY: dict[str, Callable[..., _Step]] = {
+_LAZY: dict[str, Callable[..., Step]] = {
     "_[_]": _index,
     "_[?_]": _find,
     "or": _or,
@@ -381,19 +360,19 @@ _UNARY: dict[str, Callable[[Any], Any]] = {"!_": _not, "-_": ops.negate}
 # --- loops ----------------------------------------------------------------------------------------
 
 
-def _loop(node: Loop) -> _Step:
+def _loop(node: Loop) -> Step:
     target = _step(node.target)
     steps = [_step(arg) for arg in node.args]
     if node.name in ("optMap", "optFlatMap"):
         return _of_optional(node, target, steps[0])
-    make = _LOOPS[node.name]
+    make = LOOPS[node.name]
     names = node.names
 
-    def step(run: _Run) -> Any:
+    def step(run: Run) -> Any:
         value = target(run)
         outer = {name: run.names[name] for name in names if name in run.names}
         try:
-            return make(_rounds(run, value, names), run, *steps)
+            return make(rounds(run, value, names), run, *steps)
         finally:
             for name in names:
                 run.names.pop(name, None)
@@ -402,108 +381,10 @@ def _loop(node: Loop) -> _Step:
     return step
 
 
-_Rounds = Iterator[tuple[Any, Any]]
-
-
-def _rounds(run: _Run, value: Any, names: tuple[str, ...]) -> _Rounds:
-    """Bind each element in turn: (its key, the element), each for one round."""
-    if isinstance(value, list):
-        pairs = enumerate(cast("list[Any]", value))
-    elif isinstance(value, dict):
-        pairs = iter(cast("dict[Any, Any]", value).items())
-    else:
-        raise no_overload()
-    keys = isinstance(value, dict)
-    for key, item in pairs:
-        run.spend(_STEP_COST)
-        if len(names) == 2:
-            run.names[names[0]], run.names[names[1]] = key, item
-        else:
-            run.names[names[0]] = key if keys else item
-        yield key, key if keys and len(names) == 1 else item
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise no_overload()
-
-
-def _quantified(wanted: bool) -> Callable[..., bool]:
-    """`all` (a False decides) and `exists` (a True decides); faults count when nothing decides."""
-
-    def loop(rounds: _Rounds, run: _Run, test: _Step) -> bool:
-        fault: Fault | None = None
-        for _ in rounds:
-            try:
-                if _truth(test(run)) is wanted:
-                    return wanted
-            except Fault as error:
-                fault = fault or error
-        if fault is not None:
-            raise fault
-        return not wanted
-
-    return loop
-
-
-def _exactly_one(rounds: _Rounds, run: _Run, test: _Step) -> bool:
-    return sum(_truth(test(run)) for _ in rounds) == 1
-
-
-def _filter(rounds: _Rounds, run: _Run, test: _Step) -> list[Any]:
-    return [item for _, item in rounds if _truth(test(run))]
-
-
-def _mapped(rounds: _Rounds, run: _Run, *steps: _Step) -> list[Any]:
-    *tests, make = steps
-    return [make(run) for _ in rounds if all(_truth(test(run)) for test in tests)]
-
-
-def _mapped_values(rounds: _Rounds, run: _Run, *steps: _Step) -> dict[Any, Any]:
-    *tests, make = steps
-    return {key: make(run) for key, _ in rounds if all(_truth(test(run)) for test in tests)}
-
-
-def _mapped_entries(rounds: _Rounds, run: _Run, *steps: _Step) -> dict[Any, Any]:
-    *tests, make = steps
-    entries: dict[Any, Any] = {}
-    for _ in rounds:
-        if not all(_truth(test(run)) for test in tests):
-            continue
-        for key, value in make(run).items():
-            if key in entries:
-                raise Fault(f"insert failed: key {key} already exists")
-            entries[key] = value
-    return entries
-
-
-def _sorted_by(rounds: _Rounds, run: _Run, make: _Step) -> list[Any]:
-    ranked = [(make(run), item) for _, item in rounds]
-    try:
-        return [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
-    except TypeError as error:
-        raise no_overload() from error
-
-
-_LOOPS: dict[str, Callable[..., Any]] = {
-    "all": _quantified(wanted=False),
-    "exists": _quantified(wanted=True),
-    "exists_one": _exactly_one,
-    "existsOne": _exactly_one,
-    "filter": _filter,
-    "map": _mapped,
-    "transformList": _mapped,
-    "transformMap": _mapped_values,
-    "transformMapEntry": _mapped_entries,
-    "sortBy": _sorted_by,
-}
-
-
-def _of_optional(node: Loop, target: _Step, make: _Step) -> _Step:
+def _of_optional(node: Loop, target: Step, make: Step) -> Step:
     (name,), flat = node.names, node.name == "optFlatMap"
 
-    def step(run: _Run) -> Optional:
+    def step(run: Run) -> Optional:
         value = _opened(target(run))
         if not value.there:
             return NONE

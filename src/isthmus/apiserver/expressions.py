@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import orjson
 
+from isthmus.apiserver.celloops import TooExpensive
 from isthmus.apiserver.celoperators import NONE, Optional, equal
-from isthmus.apiserver.celprogram import Program, TooExpensive, parse
+from isthmus.apiserver.celprogram import Program, parse
 from isthmus.apiserver.celvalues import seen, typed_part
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
