@@ -18,6 +18,8 @@ from tests.kubernetes_lab import why_no_plane
 from tests.on_cluster import Plane
 
 RUNNING = "ISTHMUS_TEST_KUBECONFIG"
+STRICT = ("OwnerReferencesPermissionEnforcement",)
+"""Plugins that stricter distributions add, OpenShift among them."""
 MARKS = (pytest.mark.labs, pytest.mark.guests, pytest.mark.timeout(1200))
 """Of tests that need it; the first of all compiles Kubernetes, which takes minutes once."""
 
@@ -58,7 +60,7 @@ def plane_with_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane
     lab = Lab(tmp_path_factory.mktemp("home"))
     config = lab.state / "flat.conf"
     try:
-        config.write_text(flattened(plane.up(lab)))
+        config.write_text(flattened(plane.up(lab, admission=STRICT)))
         ready = Plane(config)
         ready.install()
         yield ready

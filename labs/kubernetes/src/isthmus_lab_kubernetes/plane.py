@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus_lab_kubernetes import building
@@ -21,8 +22,11 @@ _USERS = {
 }
 
 
-def up(lab: Lab, release: str = NEWEST) -> Path:
-    """Start what does not run; returns the administrator's kubeconfig once the API answers."""
+def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Path:
+    """Start what does not run; returns the administrator's kubeconfig once the API answers.
+
+    `admission` names plugins of the API server beyond the usual ones.
+    """
     folder, kube = lab.plane, building.kube(release)
     pki = folder / "pki"
     _certificates(pki)
@@ -33,7 +37,9 @@ def up(lab: Lab, release: str = NEWEST) -> Path:
         (folder / f"{user}.conf").chmod(0o600)
     etcd = f"http://127.0.0.1:{ports['etcd']}"
     _daemon(folder, "etcd", kube, "etcd", *_etcd(folder, etcd, f"http://127.0.0.1:{ports['peer']}"))
-    _daemon(folder, "apiserver", kube, "kube-apiserver", *_apiserver(pki, etcd, ports["api"]))
+    plugins = [f"--enable-admission-plugins={','.join(admission)}"] if admission else []
+    options = [*_apiserver(pki, etcd, ports["api"]), *plugins]
+    _daemon(folder, "apiserver", kube, "kube-apiserver", *options)
     config = folder / "admin.conf"
     probe = [str(kube), "kubectl", "--kubeconfig", str(config), "get", "--raw", "/readyz"]
     wait(
