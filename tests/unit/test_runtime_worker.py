@@ -157,7 +157,7 @@ async def test_a_transition_time_moves_only_with_the_status(bench: Bench) -> Non
         (CapacityExhausted("x"), "CapacityExhausted", Next(after=None, failed=True)),
         (NotYet("x"), "DependencyNotReady", Next(after=None, failed=True)),
         (InvalidSpec("x"), "InvalidSpec", Next(after=RESYNC)),
-        (Forbidden("x"), "Forbidden", Next(after=RESYNC)),
+        (Forbidden("x"), "Forbidden", Next(after=BLOCKED_RETRY)),
         (StackFailed("x"), "StackFailed", Next(after=RESYNC)),
         (DeletionBlocked("x"), "DeletionBlocked", Next(after=BLOCKED_RETRY)),
     ],

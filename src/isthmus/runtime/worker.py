@@ -14,6 +14,7 @@ from isthmus.api.meta import API_VERSION, FINALIZER, Condition, Json, Resource, 
 from isthmus.errors import (
     Conflict,
     DeletionBlocked,
+    Forbidden,
     InternalError,
     InvalidSpec,
     IsthmusError,
@@ -35,7 +36,8 @@ RESYNC = timedelta(minutes=10)
 """How often everything is looked at even if nothing is known to have changed: a watch may miss
 an event, and it cannot see drift in a cloud at all."""
 BLOCKED_RETRY = timedelta(minutes=1)
-"""How often a blocked deletion is tried again: nobody tells us when the blocker is gone."""
+"""How often a blocked deletion, or what we may not do, is tried again: nobody tells us when the
+blocker is gone, or the right is there."""
 _AGAIN = timedelta(milliseconds=20)
 _OUR_MISTAKE = "We made a mistake; it has been logged under the id {id}."
 
@@ -286,7 +288,7 @@ def _label(stopped: Outcome | IsthmusError) -> str:
 
 
 def _next(stopped: Outcome | IsthmusError) -> Next:
-    if isinstance(stopped, DeletionBlocked):
+    if isinstance(stopped, DeletionBlocked | Forbidden):
         return Next(after=BLOCKED_RETRY)
     if isinstance(stopped, Retryable):
         return Next(after=stopped.after, failed=True)
