@@ -9,7 +9,7 @@ from isthmus import errors
 from isthmus.api.crd import crd
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import KINDS
-from isthmus.errors import IsthmusError, Retryable, Terminal
+from isthmus.errors import DeletionBlocked, Forbidden, IsthmusError, Retryable, Terminal
 
 NOTE = "<!-- Written from the code by `GOLDEN=overwrite make docs`; change the code instead. -->\n"
 
@@ -159,6 +159,8 @@ def _errors() -> Iterator[type[IsthmusError]]:
 
 
 def _retried(error: type[IsthmusError]) -> str:
+    if issubclass(error, DeletionBlocked | Forbidden):
+        return "at a change, or each minute"
     if issubclass(error, Terminal):
         return "at a change, or after 10 minutes"
     return "soon, then ever later up to 10 minutes"
