@@ -76,3 +76,28 @@ async def test_issuing_is_a_right(server: tuple[ApiServer, Client]) -> None:
 
     assert (await tenant("POST", f"{ACCOUNTS}/robot/token", {})).code == 403
     assert (await server[1]("GET", f"{ACCOUNTS}/robot/token")).code == 405
+
+
+async def test_a_token_ends_with_the_secret_that_it_is_bound_to(
+    server: tuple[ApiServer, Client],
+) -> None:
+    api, admin = server
+    secrets = "/api/v1/namespaces/default/secrets"
+    reference = {"kind": "Secret", "apiVersion": "v1", "name": "holder"}
+
+    async def refusal(**changed: str) -> int:
+        spec = {"boundObjectRef": {**reference, **changed}}
+        return (await admin("POST", f"{ACCOUNTS}/robot/token", {"spec": spec})).code
+
+    assert await refusal() == 404
+    assert await refusal(kind="Pod") == 400
+    await admin("POST", secrets, {"metadata": {"name": "holder"}})
+    assert await refusal(uid="other") == 409
+
+    holder = Client(api, await issue(admin, boundObjectRef=reference))
+
+    assert (await holder("GET", "/api")).code == 200
+    await admin("DELETE", f"{secrets}/holder")
+    assert (await holder("GET", "/api")).code == 401
+    await admin("POST", secrets, {"metadata": {"name": "holder"}})
+    assert (await holder("GET", "/api")).code == 401, "of the same name, and another one"

@@ -120,5 +120,10 @@ MESSAGES: dict[str, Message] = {
     "TokenReview": _REVIEW | _fields("spec:TokenReviewSpec", start=2),
     "TokenReviewSpec": _fields("token", "audiences:[]string"),
     "TokenRequest": _REVIEW | _fields("spec:TokenRequestSpec", start=2),
-    "TokenRequestSpec": {1: ("audiences", "[]string"), 4: ("expirationSeconds", "int")},
+    "TokenRequestSpec": {
+        1: ("audiences", "[]string"),
+        3: ("boundObjectRef", "BoundObjectReference"),
+        4: ("expirationSeconds", "int"),
+    },
+    "BoundObjectReference": _fields("kind", "apiVersion", "name", "uid"),
 }  # fmt: skip

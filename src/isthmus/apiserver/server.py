@@ -7,7 +7,7 @@ import time
 
 import orjson
 
-from isthmus.apiserver import crds, datafolder, defaults, key_rotation, kinds, maintenance
+from isthmus.apiserver import crds, datafolder, defaults, health, key_rotation, kinds, maintenance
 from isthmus.apiserver.aggregation import Aggregation
 from isthmus.apiserver.audit import AuditLog, Seen
 from isthmus.apiserver.authentication import CALLER, Authentication
@@ -45,8 +45,6 @@ from isthmus.apiserver.targets import Target, parse_path, verb_of
 from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
-_HEALTH = ("/healthz", "/readyz", "/livez")
-_CHECKS = ("/healthz/", "/readyz/", "/livez/")
 _COLLECT_AFTER = (20_000, 20, 50)
 """How many new objects, and younger collections, bring a collection of garbage about."""
 _NOBODY = User("", frozenset())
@@ -191,10 +189,10 @@ class ApiServer:
 
     async def _route(self, exchange: "_Exchange", receive: Receive) -> None:
         path = exchange.path
-        if path in _HEALTH or path.startswith(_CHECKS):
+        if path in health.PATHS or path.startswith(health.BELOW):
             ready = not self._stopping.is_set()
-            body = b"ok" if ready else b"stopping"
-            await Response(body, 200 if ready else 500, b"text/plain").send(exchange.send)
+            query = exchange.scope.get("query_string", b"")
+            await health.answer(path, query, ready=ready).send(exchange.send)
             return
         if path == "/version":
             await Response.json(VERSION).send(exchange.send)

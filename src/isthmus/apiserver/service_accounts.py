@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 import orjson
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
-from isthmus.apiserver.errors import ApiError, Cause
+from isthmus.apiserver.errors import ApiError, Cause, bad_request
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.store import Store
 
@@ -50,7 +51,8 @@ class ServiceAccountTokens:
             asked: The request's body.
 
         Raises:
-            ApiError: 422, it would be too short-lived.
+            ApiError: 422, it would be too short-lived; 404 or 409, what it is to be bound to is not
+                there; 400, that is of a kind that is not served.
         """
         spec = as_map(asked.get("spec"))
         wanted = spec.get("expirationSeconds")
@@ -61,14 +63,16 @@ class ServiceAccountTokens:
             kind = "TokenRequest.authentication.k8s.io"
             raise ApiError(422, "Invalid", f'{kind} "" is invalid: {cause.sentence()}')
         expires = int(time.time()) + min(seconds, _LONGEST)
-        account = {"name": name, "uid": uid}
+        bound: Json = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
+        if spec.get("boundObjectRef"):
+            bound["secret"] = self._secret(namespace, as_map(spec["boundObjectRef"]))
         claims = {
             "iss": ISSUER,
             "aud": as_list(spec.get("audiences")) or [ISSUER],
             "exp": expires,
             "iat": int(time.time()),
             "sub": f"{_PREFIX}:{namespace}:{name}",
-            "kubernetes.io": {"namespace": namespace, "serviceaccount": account},
+            "kubernetes.io": bound,
         }
         body = base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
         text = _HEADER + b"." + body
@@ -89,6 +93,19 @@ class ServiceAccountTokens:
             },
         }
 
+    def _secret(self, namespace: str, wanted: Json) -> Json:
+        """The Secret that a token ends with."""
+        kind, name = str(wanted.get("kind", "")), str(wanted.get("name", ""))
+        if kind != "Secret" or wanted.get("apiVersion", "v1") != "v1":
+            raise bad_request(f"cannot bind token to object of kind {kind}; only to a Secret")
+        record = self._store.collection(SECRET_COLLECTION).current((namespace, name))
+        if record is None:
+            raise ApiError(404, "NotFound", f'secrets "{name}" not found')
+        if wanted.get("uid") not in (None, "", record.uid):
+            why = f"the UID in the bound object reference ({wanted['uid']}) does not match the UID"
+            raise ApiError(409, "Conflict", f"{why} in record ({record.uid})")
+        return {"name": name, "uid": record.uid}
+
     def authenticate(self, token: str) -> User | None:
         """The account of a token that is ours, not expired, and whose account still exists."""
         text, _, signature = token.encode().rpartition(b".")
@@ -106,6 +123,12 @@ class ServiceAccountTokens:
             return None
         if ISSUER not in claims["aud"]:
             return None
+        if secret := bound.get("secret"):
+            held = self._store.collection(SECRET_COLLECTION).records.get(
+                (namespace, secret["name"])
+            )
+            if held is None or held.uid != secret["uid"]:
+                return None
         groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
         return User(claims["sub"], frozenset(groups))
 
