@@ -76,4 +76,5 @@ class Result:
 def encode(obj: Json) -> bytes:
     """Canonical bytes: apiVersion, kind and metadata lead, whatever the caller's order was."""
     leading = {name: obj[name] for name in ("apiVersion", "kind", "metadata")}
-    return orjson.dumps({**leading, **obj})
+    # A copy: orjson writes into a large buffer and cuts it, which leaves a hole behind each object.
+    return bytes(memoryview(orjson.dumps({**leading, **obj})))

@@ -107,7 +107,9 @@ class Cache:
             return
         kept = self._trim(obj)
         old = orjson.loads(before[1]) if before is not None else None
-        self._objects[key] = (meta["resourceVersion"], orjson.dumps(kept))
+        # A copy: orjson cuts a larger buffer, which leaves a hole behind each object.
+        body = bytes(memoryview(orjson.dumps(kept)))
+        self._objects[key] = (meta["resourceVersion"], body)
         self._changed(Change(key, old, kept))
 
     def forget(self, key: Key) -> None:
