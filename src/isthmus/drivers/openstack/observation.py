@@ -1,5 +1,6 @@
 """Look at a Heat stack and say what it means: state, resources, events, cause, drift."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,12 +67,14 @@ class Observer:
 
     async def _look(self, native: Native) -> Observed:
         state = states.of(native.status)
-        parts = await self.parts(native)
-        raw = await self._events(native)
+        # At once: a busy Heat takes seconds for each, and a stack's end is to be noticed soon.
+        parts, raw, stalled = await asyncio.gather(
+            self.parts(native), self._events(native), self.stalled(native)
+        )
         types = {part.resource.logical_id: part.resource.type for part in parts}
         events = [readings.read_event(event, types) for event in raw]
         below: tuple[Part, ...] = ()
-        if await self.stalled(native):
+        if stalled:
             # Neither at work nor what it is wanted to be: so that it is asked for anew.
             state, native = _STALLED, replace(native, marks=replace(native.marks, digest=""))
         if native.status.endswith("_FAILED"):
