@@ -20,7 +20,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from isthmus.apiserver.database import FORMAT, StorageFailed, checked, format_of, read_settings
+from isthmus.apiserver.database import (
+    FORMAT,
+    StorageFailed,
+    checked,
+    format_of,
+    read_only,
+    read_settings,
+)
 from isthmus.apiserver.datafolder import DATABASE, SECRETS_KEY, TOKENS, TOKENS_KEY
 from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.secretbox import SecretBox, UnreadableSecret, parse_keys, write_private
@@ -83,9 +90,7 @@ def verify(path: Path) -> Facts:
         BackupFailed: It is none, it is newer than this program, or it is damaged.
     """
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        ) as connection:
+        with closing(read_only(path)) as connection:
             return _verify(path, connection)
     except (sqlite3.Error, StorageFailed) as error:
         raise BackupFailed(f"{path} is damaged, or is no backup: {error}") from error
@@ -201,7 +206,7 @@ def _check_keys(path: Path, folder: Path, facts: Facts, keys: Mapping[str, bytes
             " was written with it"
         )
     box = SecretBox(parse_keys(keys[SECRETS_KEY]))
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(read_only(path)) as connection:
         rows = connection.execute(
             "SELECT resource, namespace, name, body FROM objects WHERE resource=?",
             (SECRET_COLLECTION,),

@@ -225,6 +225,15 @@ class Database:
         self.connection.close()
 
 
+def read_only(path: Path, *, patience: float = 5.0) -> sqlite3.Connection:
+    """Open a file that is there and will not be changed; `patience` is the wait for its lock, in s.
+
+    Raises:
+        sqlite3.Error: It is not there, or cannot be read.
+    """
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=patience)
+
+
 def read_settings(connection: sqlite3.Connection) -> dict[str, int]:
     """What the file says about itself: the last `version`, and the number of `objects`."""
     return dict(connection.execute("SELECT name, value FROM settings").fetchall())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from isthmus.apiserver.database import FORMAT, Database, StorageFailed, format_of
+from isthmus.apiserver.database import FORMAT, Database, StorageFailed, format_of, read_only
 from isthmus.apiserver.secretbox import (
     KEY_BYTES,
     SecretBox,
@@ -88,9 +88,7 @@ def _check_log(folder: Path, sealed: frozenset[str]) -> None:
     if not _size(path) or not _size(log):
         return
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0)
-        ) as found:
+        with closing(read_only(path, patience=2.0)) as found:
             if format_of(found) == FORMAT:
                 for _ in Database(found, open_box(folder)[0], sealed).load()[1]:
                     pass

@@ -15,6 +15,11 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="State folder; else ~/.local/share/isthmus."),
 ]
+LogFormat = Annotated[str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")]
+LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL")]
+OtelEndpoint = Annotated[
+    str, typer.Option("--otel-endpoint", help="OTLP/HTTP address for traces; off without it.")
+]
 
 
 def command() -> typer.Typer:
@@ -57,13 +62,9 @@ def up(
         Path | None,
         typer.Option("--audit-policy", help="What goes into it; else a line for each request."),
     ] = None,
-    log_format: Annotated[
-        str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
-    ] = "console",
-    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL")] = "INFO",
-    otel_endpoint: Annotated[
-        str, typer.Option("--otel-endpoint", help="OTLP/HTTP address for traces; off without it.")
-    ] = "",
+    log_format: LogFormat = "console",
+    log_level: LogLevel = "INFO",
+    otel_endpoint: OtelEndpoint = "",
 ) -> None:
     """Run API, controllers and catalog in one process until Ctrl-C."""
     from isthmus.app import home
@@ -100,13 +101,9 @@ def controllers(
         str,
         typer.Option("--listen", help="HOST:PORT for /livez, /readyz and /metrics; off without."),
     ] = "",
-    log_format: Annotated[
-        str, typer.Option("--log-format", help="console or json.", metavar="FORMAT")
-    ] = "console",
-    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL")] = "INFO",
-    otel_endpoint: Annotated[
-        str, typer.Option("--otel-endpoint", help="OTLP/HTTP address for traces; off without it.")
-    ] = "",
+    log_format: LogFormat = "console",
+    log_level: LogLevel = "INFO",
+    otel_endpoint: OtelEndpoint = "",
 ) -> None:
     """Run the controllers on a cluster of Kubernetes: the first one leads, others stand by."""
     from isthmus.app import on_cluster
