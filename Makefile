@@ -3,7 +3,7 @@
 #   make demo          the story of the product, told by the product (ONCE=1: ends when proven)
 #   make test          lint, types and every test that needs nothing but this checkout
 #   make test-labs     the tests that need system packages or real servers; installs what it can
-#   make test-clouds   the tests that need the OpenStack lab or Kubernetes guests; compiles what it needs
+#   make test-clouds   only those of them that need the OpenStack lab or Kubernetes guests
 #   make crds          writes deploy/crds from the models
 #   make lock          writes requirements/*.txt anew
 
@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 # One more than there are cores, for many tests wait for other processes; four are enough.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
 PYTEST_ARGS ?= -q -rs -n $(WORKERS)
-CLOUDS_PYTEST_ARGS ?= -q -rs -p no:randomly --timeout 1800
+CLOUDS_PYTEST_ARGS ?= -q -rs -p no:randomly --timeout 1080 --durations 25
 LAB_KUBECTL := .cache/bin/kubectl
 KUBECTL_VERSION := v1.32.4
 KUBECTL_SOURCES := $(wildcard labs/kubernetes/kubectl/*)
@@ -59,8 +59,11 @@ up: $(VENV)/.sandbox
 test: lint types $(VENV)/.dev
 	$(PYTEST) $(PYTEST_ARGS) -m "not labs"
 
+# Two runs: first what can share the machine, then the clouds. The first failure's code is kept.
 test-labs: $(VENV)/.dev test-packages
-	$(PYTEST) $(PYTEST_ARGS) -m "labs and not openstack and not guests"
+	@$(PYTEST) $(PYTEST_ARGS) -m "labs and not openstack and not guests"; first=$$?; \
+	$(MAKE) --no-print-directory test-clouds; second=$$?; \
+	[ $$first -ne 0 ] && exit $$first; exit $$second
 
 # One process, since one lab fills a machine: the tests take it one after the other.
 test-clouds: $(VENV)/.dev test-packages test-clouds-caches
@@ -72,7 +75,7 @@ test-packages:
 	@command -v kubectl >/dev/null || $(MAKE) --no-print-directory kubectl-if-go
 
 # What takes minutes once and is kept outside the checkout: compiled programs, migrated databases.
-test-clouds-caches:
+test-clouds-caches: test-packages
 	@sh labs/prepare.sh $(PYTHON)
 
 .PHONY: kubectl-if-go
@@ -106,7 +109,7 @@ kills: $(VENV)/.dev
 
 # Eight tests; an example of theirs holds one to four inputs, 13 together: 100,000 in all.
 fuzz: $(VENV)/.dev
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),7700) $(PYTEST) -q --timeout 7200 --durations 8 \
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),7700) $(PYTEST) -q --timeout 10800 --durations 8 \
 	  tests/unit/test_apiserver_fuzz.py tests/contract/test_apiserver_fuzz.py
 
 crds: $(VENV)/.dev
