@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.api.v1alpha1 import Offering, Provider, ServiceInstance, ServiceInstanceSpec, Stack
-from isthmus.core import manifests
+from isthmus.core import automatic, catalog, manifests
 from isthmus.core.compose.claim import compose
 
 FOLDER = Path(__file__).parent.parent / "catalog" / "offerings"
@@ -68,11 +68,29 @@ def asked(name: str, plan: str, parameters: dict[str, Any] | None = None) -> Ser
 
 
 def composed(
-    name: str, plan: str, parameters: dict[str, Any] | None = None, *, uid: str = "7a1e0c52-uid"
+    name: str,
+    plan: str,
+    parameters: dict[str, Any] | None = None,
+    *,
+    uid: str = "7a1e0c52-uid",
+    services: tuple[str, ...] = (),
 ) -> Stack:
+    """The Stack of a new instance, in a cloud that has these services."""
     definition = offering(name).spec
-    driver = next(iter(definition.stacks))
-    provider = Provider.parse({"metadata": {"name": driver}, "spec": {"driver": driver}})
-    spec = asked(name, plan, parameters).model_dump(mode="json", by_alias=True)
+    provider = a_provider(next(iter(definition.stacks)), services)
+    spec = asked(name, plan, parameters)
+    values = catalog.values_of(definition, spec)
+    decided = automatic.decide(definition, values, automatic.Place(provider=provider))
     meta = {"name": "shop", "namespace": "team-a", "uid": uid}
-    return compose(ServiceInstance.parse({"metadata": meta, "spec": spec}), definition, provider)
+    body = {"metadata": meta, "spec": spec.model_dump(mode="json", by_alias=True)}
+    return compose(ServiceInstance.parse(body), definition, provider, decided.values)
+
+
+def a_provider(driver: str, services: tuple[str, ...] | None = ()) -> Provider:
+    """A Provider that is Ready, and has said which services there are."""
+    status = {"services": services, "conditions": [_READY]}
+    spec = {"driver": driver}
+    return Provider.parse({"metadata": {"name": driver}, "spec": spec, "status": status})
+
+
+_READY = {"type": "Ready", "status": "True", "reason": "Ready"}

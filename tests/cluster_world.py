@@ -122,10 +122,12 @@ class Clusters:
 
 
 @asynccontextmanager
-async def clusters(*, outward: Outward | None = None, **options: Any) -> AsyncGenerator[Clusters]:
+async def clusters(
+    *, outward: Outward | None = None, cloud: FakeCloud | None = None, **options: Any
+) -> AsyncGenerator[Clusters]:
     """Run all controllers against a fake cloud whose servers become nodes."""
     clock = LoopClock()
-    cloud = FakeCloud(clock, latency_seconds=2)
+    cloud = cloud or FakeCloud(clock, latency_seconds=2)
     machines = Machines(cloud, clock)
 
     @asynccontextmanager

@@ -138,6 +138,9 @@ class Facts:
 
     account: str
     engine: str
+    services: frozenset[str] = frozenset()
+    """What the cloud has that stacks can use, by its own names, for example ``load-balancer``;
+    ``core.automatic`` chooses by it. A driver of a cloud that always has all names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

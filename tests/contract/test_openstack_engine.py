@@ -109,6 +109,7 @@ async def test_the_probe_says_project_and_engine(connection: Connection) -> None
     facts = await connection.probe()
     assert len(facts.account) == 32
     assert facts.engine.startswith("Heat, templates to 20")
+    assert {"compute", "load-balancer", "network", "orchestration"} <= facts.services
 
 
 async def test_wrong_credentials_are_named(endpoint: Endpoint) -> None:

@@ -100,6 +100,7 @@ def test_a_good_offering_has_no_findings():
 
 STACK = "spec/stacks/fake"
 PARAMETERS = "spec/parameters/properties"
+AUTO = {"service": "sizes", "there": "large", "absent": "huge", "when": {"colour": "red"}}
 CASES = [
     ("kind", "Sandwich", "kind", "another kind"),
     ("spec/title", "", "spec.title", "an empty title"),
@@ -109,6 +110,11 @@ CASES = [
     (f"{PARAMETERS}/size/x-updatable", ..., "spec.parameters.properties.size", "no x-updatable"),
     (f"{PARAMETERS}/size/default", "tiny", "spec.parameters.properties.size.default", "no fit"),
     (f"{PARAMETERS}/size/type", "strong", "spec.parameters", "no JSON Schema"),
+    (f"{PARAMETERS}/size/x-auto", [], f"{PARAMETERS}/size/x-auto", "no mapping"),
+    (f"{PARAMETERS}/size/x-auto", {"service": "s"}, f"{PARAMETERS}/size/x-auto.there", "one side"),
+    (f"{PARAMETERS}/size/x-auto", AUTO, f"{PARAMETERS}/size/x-auto", "auto is no value of it"),
+    (f"{PARAMETERS}/size/x-auto", AUTO, f"{PARAMETERS}/size/x-auto.absent", "a value unknown"),
+    (f"{PARAMETERS}/size/x-auto", AUTO, f"{PARAMETERS}/size/x-auto.when.colour", "a condition"),
     (f"{PARAMETERS}/licence/default", "x", "spec.parameters.properties.licence.default", "secret"),
     (f"{STACK}/template/Resources/Queue/Size", "big", f"{PARAMETERS}/size", "an unused parameter"),
     ("spec/plans/0/parameters/size", "tiny", "spec.plans[0].parameters.size", "a wrong value"),

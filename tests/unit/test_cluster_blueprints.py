@@ -31,16 +31,20 @@ ATTRIBUTES = {
     "token_secret.value": "0123456789abcdef",
     "joined_handle.curl_cli": "curl -i -X POST http://heat.example/signal",
 }
+BALANCED = ("load-balancer",)
+"""What a cloud with Octavia has."""
 BLUEPRINTS = ("kubernetes-nova", "kubernetes-nova-pool")
 OPENSTACK = [p for p in plans() if "openstack" in offering(p[0]).spec.stacks]
 CLOUD_CONFIG = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
 
 
-def user_data(name: str, parameters: dict | None = None) -> str:
+def user_data(
+    name: str, parameters: dict | None = None, *, services: tuple[str, ...] = ()
+) -> str:
     asked = {"image": "debian", **(parameters or {})}
     if name.endswith("-pool"):
         asked |= {"labels": {"tier": "web"}, "taints": ["a=b:NoSchedule"], "cluster": "shop"}
-    template = composed(name, "custom", asked).spec.template
+    template = composed(name, "custom", asked, services=services).spec.template
     hot = Hot(template, SECRETS, ATTRIBUTES)
     text = hot.value({"get_attr": ["user_data", "value"]})
     assert isinstance(text, str)
@@ -227,7 +231,7 @@ def test_ignition_accepts_it(name, tmp_path):
 def test_ports_let_through_what_is_not_their_own_address(plugin, replicas, balancer):
     """The moving address of the API, and pods where nothing wraps their packets."""
     asked = {"networkPlugin": plugin, "controlPlaneReplicas": replicas, "apiBalancer": balancer}
-    template = composed("kubernetes-nova", "custom", asked).spec.template
+    template = composed("kubernetes-nova", "custom", asked, services=BALANCED).spec.template
     hot = Hot(template, SECRETS, ATTRIBUTES)
     moving = [{"ip_address": "10.64.0.5"}] if (replicas, balancer) == (3, "keepalived") else []
     pods = [{"ip_address": "10.244.0.0/16"}] if plugin == "neutron" else []
@@ -265,19 +269,29 @@ def test_a_mirror_without_its_pin_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("replicas", "balancer", "address", "moves", "behind"),
+    ("replicas", "balancer", "services", "address"),
     [
-        (1, "keepalived", "10.64.0.10", "", "id-of-control_port_0"),
-        (1, "octavia", "10.64.0.10", "", "id-of-control_port_0"),
-        (3, "keepalived", "10.64.0.5", "10.64.0.5", "id-of-api_port"),
-        (3, "octavia", "10.64.0.9", "", "port-of-balancer"),
+        (1, "keepalived", BALANCED, "10.64.0.10"),
+        (1, "octavia", BALANCED, "10.64.0.10"),
+        (1, "auto", BALANCED, "10.64.0.10"),
+        (3, "keepalived", BALANCED, "10.64.0.5"),
+        (3, "octavia", BALANCED, "10.64.0.9"),
+        (3, "auto", (), "10.64.0.5"),
+        (3, "auto", BALANCED, "10.64.0.9"),
     ],
 )
-def test_the_api_has_one_address_however_many_bear_it(replicas, balancer, address, moves, behind):
+def test_the_api_has_one_address_however_many_bear_it(replicas, balancer, services, address):
+    moves, behind = {
+        "10.64.0.10": ("", "id-of-control_port_0"),
+        "10.64.0.5": ("10.64.0.5", "id-of-api_port"),
+        "10.64.0.9": ("", "port-of-balancer"),
+    }[address]
     asked = {"controlPlaneReplicas": replicas, "apiBalancer": balancer}
-    template = composed("kubernetes-nova", "custom", asked).spec.template
+    template = composed("kubernetes-nova", "custom", asked, services=services).spec.template
     hot = Hot(template, SECRETS, ATTRIBUTES | {"api_balancer.vip_port_id": "port-of-balancer"})
-    env = files("kubernetes-nova", **asked)["/etc/isthmus/node.env"].splitlines()
+    text = user_data("kubernetes-nova", asked, services=services)
+    written = {f["path"]: f["content"] for f in yaml.safe_load(text)["write_files"]}
+    env = written["/etc/isthmus/node.env"].splitlines()
     assert f"ENDPOINT='{address}:6443'" in env
     assert f"VIRTUAL_ADDRESS='{moves}'" in env
     assert f"API_NAMES='localhost,127.0.0.1,{address},203.0.113.7'" in env
@@ -292,6 +306,16 @@ def test_the_api_has_one_address_however_many_bear_it(replicas, balancer, addres
         if resource["type"].startswith("OS::Octavia::") and hot.holds(resource["condition"])
     ]
     assert len(balanced) == (7 if address == "10.64.0.9" else 0)
+
+
+def test_octavia_where_there_is_none_is_refused_with_the_remedy():
+    asked = {"controlPlaneReplicas": 3, "apiBalancer": "octavia"}
+    with pytest.raises(InvalidSpec) as caught:
+        composed("kubernetes-nova", "custom", asked, services=("compute",))
+    assert caught.value.message == (
+        "spec.parameters.apiBalancer: octavia is not possible, since the cloud of Provider "
+        "'openstack' has no service 'load-balancer'; write keepalived, or leave it to auto."
+    )
 
 
 @pytest.mark.parametrize("policy", ["anti-affinity", "soft-anti-affinity"])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.api.meta import PAUSED
-from isthmus.core import stacks
+from isthmus.core import catalog, stacks
 from isthmus.core.compose.claim import compose
 from isthmus.errors import InvalidSpec
 from tests.factories import a_provider, an_instance, an_offering_spec
@@ -16,7 +16,9 @@ SECRET = {"secretKeyRef": {"name": "licences", "key": "db"}}
 
 
 def composed(instance=None, definition=None):
-    return compose(instance or an_instance(), definition or an_offering_spec(), a_provider())
+    instance, definition = instance or an_instance(), definition or an_offering_spec()
+    values = catalog.values_of(definition, instance.spec)
+    return compose(instance, definition, a_provider(), values)
 
 
 def test_golden():

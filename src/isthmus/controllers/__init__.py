@@ -285,7 +285,8 @@ def _labels(obj: Json) -> dict[str, str]:
 def _usable(obj: Json) -> object:
     status = obj.get("status", {})
     ready = [c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"]
-    return obj["metadata"].get("generation"), _labels(obj), ready, status.get("account")
+    known = status.get("account"), status.get("services")
+    return obj["metadata"].get("generation"), _labels(obj), ready, known
 
 
 def _field(name: str) -> Callable[[Json], list[str]]:

@@ -17,7 +17,7 @@ from isthmus.api.v1alpha1 import (
     Stack,
 )
 from isthmus.controllers.world import World
-from isthmus.core import catalog, selectors
+from isthmus.core import automatic, catalog, selectors
 from isthmus.core.compose.claim import compose
 from isthmus.core.compose.cluster_provider import is_of_cluster
 from isthmus.core.compose.rendered import RENDERED_FROM, Rendered, note_origin, rendered_from
@@ -70,13 +70,14 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         self._check_offering(obj, origin)
         obj = self.furnish(obj, definition)
         provider = self._provider(obj, definition, former)
-        values = catalog.values_of(definition, obj.spec)
+        decided = _decided(obj, definition, provider, origin)
+        stack = compose(obj, definition, provider, decided.values)
         offering = self._world.offerings.get("", obj.spec.offering)
         return Rendering(
-            stack=note_origin(compose(obj, definition, provider), obj, revision, values),
+            stack=note_origin(stack, obj, revision, decided.values),
             definition=definition,
             provider=provider,
-            values=values,
+            values=decided.values,
             revision=Revision(
                 offering=obj.spec.offering,
                 before=origin.revision if origin is not None else "",
@@ -86,6 +87,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
             former=former,
             former_plan=origin.plan if origin is not None else "",
             former_values=origin.values if origin is not None else {},
+            notes=decided.notes,
         )
 
     def furnish(self, claim: ClaimT, definition: OfferingSpec) -> ClaimT:
@@ -218,6 +220,18 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         update = {"deletion_policy": claim.spec.deletion_policy}
         spec = stack.spec.model_copy(update=update)
         return await self._change(stack.model_copy(update={"spec": spec}), stack)
+
+
+def _decided(
+    claim: AnyClaim, definition: OfferingSpec, provider: Provider, origin: Rendered | None
+) -> automatic.Decided:
+    """Return the value of every parameter; a choice that the Stack records is not made again."""
+    place = automatic.Place(
+        provider=provider,
+        former=origin.values if origin is not None else None,
+        adopting=claim.spec.adopt is not None,
+    )
+    return automatic.decide(definition, catalog.values_of(definition, claim.spec), place)
 
 
 def _note_revision(revision: Revision, progress: Progress[ClaimStatus]) -> None:

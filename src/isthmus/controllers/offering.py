@@ -19,7 +19,7 @@ from isthmus.api.v1alpha1 import (
     OfferingStatus,
 )
 from isthmus.controllers.world import World
-from isthmus.core import catalog
+from isthmus.core import automatic, catalog
 from isthmus.core.compose.rendered import rendered_from
 from isthmus.errors import AlreadyExists, InvalidSpec
 from isthmus.runtime.kinds import api_of
@@ -88,6 +88,7 @@ def _made(meta: ObjectMeta) -> datetime:
 def _check(spec: OfferingSpec) -> None:
     """Refuse what no instance could use."""
     _check_schema(spec.parameters, "spec.parameters")
+    automatic.choices(spec.parameters)
     for index, action in enumerate(spec.actions):
         _check_schema(action.parameters, f"spec.actions[{index}].parameters")
     if spec.binding is not None:

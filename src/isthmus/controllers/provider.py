@@ -26,7 +26,11 @@ class ProviderController(Reconciler[Provider]):
         async with self._world.connections.use(obj) as connection:
             progress.reached("Accepted")
             facts = await connection.probe()
-        update = {"account": facts.account, "engine": facts.engine}
+        update = {
+            "account": facts.account,
+            "engine": facts.engine,
+            "services": tuple(sorted(facts.services)),
+        }
         progress.status = progress.status.model_copy(update=update)
         return done()
 

@@ -120,6 +120,7 @@ _GIVEN_KEYS = frozenset({"type", "provider", "region"})
 _RULES: tuple[Rule, ...] = (
     _unique_names,
     lint_schemas.parameters,
+    lint_schemas.choices,
     lint_schemas.plans,
     lint_schemas.inputs,
     lint_schemas.prices,

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+from pydantic import ValidationError
 
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import OfferingSpec, Plan, PriceComponent
-from isthmus.core import schemas
+from isthmus.core import automatic, schemas
 from isthmus.core.findings import Finding
 from isthmus.core.render import as_text
 
@@ -25,6 +26,30 @@ def parameters(spec: OfferingSpec) -> Iterator[Finding]:
         elif "default" in schema:
             at = f"{path}.properties.{name}.default"
             yield from _fits(at, {name: schema["default"]}, spec.parameters)
+
+
+def choices(spec: OfferingSpec) -> Iterator[Finding]:
+    """What ``x-auto`` chooses among, and by what, are values that their parameters may have."""
+    known = _properties(spec.parameters)
+    for name, schema in known.items():
+        if automatic.KEYWORD not in schema:
+            continue
+        at = f"spec.parameters.properties.{name}.{automatic.KEYWORD}"
+        try:
+            choice = automatic.Choice.model_validate(schema[automatic.KEYWORD])
+        except ValidationError as exc:
+            where, message = automatic.mistake(exc)
+            yield Finding(path=at + where, message=message, rule="auto")
+            continue
+        yield from _fits(at, {name: automatic.AUTO}, spec.parameters)
+        yield from _fits(f"{at}.there", {name: choice.there}, spec.parameters)
+        yield from _fits(f"{at}.absent", {name: choice.absent}, spec.parameters)
+        for other, value in choice.when.items():
+            if other not in known:
+                message = f"no parameter {other!r}; there are: {_list(known)}"
+                yield Finding(path=f"{at}.when.{other}", message=message, rule="auto")
+            else:
+                yield from _fits(f"{at}.when.{other}", {other: value}, spec.parameters)
 
 
 def plans(spec: OfferingSpec) -> Iterator[Finding]:

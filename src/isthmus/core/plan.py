@@ -94,6 +94,8 @@ class Rendering:
     former: Stack | None = None
     former_plan: str = ""
     former_values: Json = field(default_factory=dict[str, Any])
+    notes: tuple[str, ...] = ()
+    """What was chosen for the tenant, and why."""
 
 
 def deletion_changes(stack: Stack) -> tuple[Change, ...]:

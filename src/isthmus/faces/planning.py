@@ -205,7 +205,7 @@ class Planner:
             price_before=_price(rendering, rendering.former_plan, rendering.former_values),
             price_after=_price(rendering, claim.spec.plan, rendering.values),
             checks=(policy, plans.immutables_check(parameters), *checks),
-            notes=(*_adoption(rendering.stack), *changes.notes),
+            notes=(*rendering.notes, *_adoption(rendering.stack), *changes.notes),
             digest=changes.digest,
         )
 
@@ -356,9 +356,12 @@ def _api(obj: AnyResource | type[AnyResource]) -> Api:
 
 
 def _identified(wanted: AnyResource, found: Json | None) -> AnyResource:
-    """Give the object the identity of the one that is there, else one that no stack bears."""
-    uid = Uid(found["metadata"]["uid"] if found is not None else str(uuid4()))
-    return wanted.model_copy(update={"metadata": wanted.metadata.model_copy(update={"uid": uid})})
+    """Give it identity and status of the one that is there, else an id that no stack bears."""
+    there = type(wanted).parse(found) if found is not None else None
+    uid = there.metadata.uid if there is not None else Uid(str(uuid4()))
+    metadata = wanted.metadata.model_copy(update={"uid": uid})
+    status = there.status if there is not None else type(wanted.status)()
+    return wanted.model_copy(update={"metadata": metadata, "status": status})
 
 
 def _intent(*, exists: bool, changes: bool) -> Intent:

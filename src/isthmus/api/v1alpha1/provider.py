@@ -49,6 +49,11 @@ class ProviderStatus(Status):
 
     account: str = Field(default="", description="The cloud's own id of the account.")
     engine: str = Field(default="", description="The stack engine behind it.")
+    services: tuple[str, ...] | None = Field(
+        default=None,
+        description="The services of the cloud that stacks can use, by its own names, for example "
+        "`load-balancer`. Absent: nobody has said yet.",
+    )
     simulated: bool = Field(default=False, description="True: a lab; nothing here is real.")
 
 

@@ -28,13 +28,18 @@ _PASSED_ON = (PAUSED, APPROVE_REPLACEMENT, RETRY)
 """Annotations that mean the same on the Stack."""
 
 
-def compose(claim: AnyClaim, definition: OfferingSpec, provider: Provider) -> Stack:
+def compose(claim: AnyClaim, definition: OfferingSpec, provider: Provider, values: Json) -> Stack:
     """Render a claim to its Stack.
+
+    Args:
+        claim: What is asked for.
+        definition: The offering.
+        provider: Where it lands.
+        values: Of every parameter, see ``catalog.values_of`` and ``automatic.decide``.
 
     Raises:
         InvalidSpec: Names the field that does not fit.
     """
-    values = catalog.values_of(definition, claim.spec)
     template = catalog.stack_of(definition, provider.spec.driver)
     secrets = schemas.secret_names(definition.parameters)
     scope = scope_of(claim, values).of_stack()

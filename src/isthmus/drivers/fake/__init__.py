@@ -52,7 +52,7 @@ def driver(cloud_of: Callable[[str], FakeCloud]) -> Driver:
 
         async def probe() -> Facts:
             cloud.called("probe")
-            return Facts(account=account, engine="fake")
+            return Facts(account=account, engine="fake", services=cloud.services)
 
         yield Connection(
             engine=FakeEngine(cloud, endpoint.installation),

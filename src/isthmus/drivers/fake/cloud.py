@@ -97,6 +97,8 @@ class FakeCloud:
         self.latency_seconds = latency_seconds
         self.changeable = False
         """It takes a change even while it works, as a Kubernetes cluster does."""
+        self.services: frozenset[str] = frozenset()
+        """What it says that it has."""
         self.stacks: dict[str, FakeStack] = {}
         self.users: dict[str, User] = {}
         self.started: dict[str, Started] = {}
