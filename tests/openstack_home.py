@@ -154,7 +154,7 @@ class Home(Place):
         patch: Json = {"metadata": {"annotations": named}}
         await self.store.patch(api_of(kind), TEAM, name, patch)
 
-    async def operate(self, kind: type[R], name: str, action: str, **parameters: Any) -> Json:
+    async def operate(self, kind: type[R], name: str, action: str, /, **parameters: Any) -> Json:
         """Run a day-2 action, and return its result."""
         target = {"kind": kind.names.kind, "name": name}
         spec: Json = {"target": target, "action": action, "parameters": parameters}

@@ -1,13 +1,17 @@
-"""What a cluster has made in its cloud goes before its stack; what is not its own is only named."""
+"""What a cluster has made in its cloud goes before its stack; what is not its own is only named.
+
+Its three control planes stand behind Octavia, since the lab has one: nobody asked for it.
+"""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from isthmus.api.v1alpha1 import Cluster
+from isthmus.api.v1alpha1 import Cluster, Provider
+from isthmus.core.compose.rendered import rendered_from
 from isthmus.runtime.kinds import api_of
-from tests.openstack_home import home
+from tests.openstack_home import PROVIDER, Home, home
 from tests.openstack_lab import OpenStackLab, until
 from tests.world import TEAM
 
@@ -58,8 +62,9 @@ async def test_what_a_cluster_made_goes_and_what_is_foreign_blocks_and_stays(
     openstack_lab: OpenStackLab,
 ) -> None:
     async with home(openstack_lab) as here:
-        await here.apply(here.cluster())
+        await here.apply(here.cluster(controlPlane={"replicas": 3}))
         made = await here.ready(Cluster, "c")
+        await _stands_behind_octavia(here, made)
         subnet = made.status.outputs["SubnetId"]
         name = f"c-{made.metadata.uid}"
         await asyncio.to_thread(_leave, here.cloud, name, subnet)
@@ -79,6 +84,35 @@ async def test_what_a_cluster_made_goes_and_what_is_foreign_blocks_and_stays(
         await asyncio.to_thread(here.cloud.network.delete_port, guest)
         await here.delete(Cluster, "c")
         await asyncio.to_thread(_remove, here.cloud, theirs)
+
+
+async def _stands_behind_octavia(here: Home, cluster: Cluster) -> None:
+    """Hold what was chosen, and what Octavia itself says, against what the cluster tells."""
+    provider = await here.ready(Provider, PROVIDER)
+    assert "load-balancer" in (provider.status.services or ())
+    origin = rendered_from(await here.stack(cluster.stack_name))
+    assert origin is not None
+    assert origin.values["apiBalancer"] == "octavia"
+    assert sorted(await here.servers()) == [f"c-control-{number}" for number in range(3)]
+    await asyncio.to_thread(_balances, here.cloud, cluster.status)
+
+
+def _balances(cloud: Any, told: Any) -> None:
+    """The one balancer has the API's address, and all three control planes behind it."""
+    (balancer,) = cloud.load_balancer.load_balancers()
+    assert balancer.provisioning_status == "ACTIVE"
+    assert balancer.vip_subnet_id == told.outputs["SubnetId"]
+    assert told.outputs["InternalEndpoint"] == f"{balancer.vip_address}:6443"
+    (outside,) = cloud.network.ips(port_id=balancer.vip_port_id)
+    assert told.endpoint == f"https://{outside.floating_ip_address}:6443"
+    (listener,) = cloud.load_balancer.listeners()
+    assert (listener.protocol, listener.protocol_port) == ("TCP", 6443)
+    (pool,) = cloud.load_balancer.pools()
+    members = {(m.address, m.protocol_port) for m in cloud.load_balancer.members(pool)}
+    servers = cloud.compute.servers()
+    ports = [port for s in servers for port in cloud.network.ports(device_id=s.id)]
+    assert members == {(port.fixed_ips[0]["ip_address"], 6443) for port in ports}
+    assert len(members) == 3
 
 
 def _foreign(cloud: Any, network: str) -> Any:

@@ -4,6 +4,7 @@ Its servers are played, so its API never answers; all else is Magnum's: template
 authorities, certificates. In the project demo, whose software deployments the lab completes.
 """
 
+import asyncio
 import base64
 import json
 import time
@@ -63,7 +64,38 @@ async def _lived(here: Home) -> None:
     await here.apply(a_cluster(here, 2))
     await here.until(Cluster, "m", _provisioned)
     assert sum((await here.servers()).values()) == 3
+    await _a_node_group_comes_and_goes(here, made.status.outputs["ClusterId"])
     await here.delete(Cluster, "m")
+
+
+async def _a_node_group_comes_and_goes(here: Home, cluster: str) -> None:
+    """By Operations; each is over when Magnum says so, which looks once a minute."""
+    usual = {"default-master": 1, "default-worker": 2}
+    assert await asyncio.to_thread(_groups, here.cloud, cluster) == usual
+    shown = await here.operate(Cluster, "m", "add-node-group", name="large", flavor="m1.small")
+    assert shown["nodes"] == 1
+    assert await asyncio.to_thread(_groups, here.cloud, cluster) == usual | {"large": 1}
+    large = await asyncio.to_thread(_magnum, here.cloud, f"/clusters/{cluster}/nodegroups/large")
+    assert (large["uuid"], large["status"]) == (shown["id"], "CREATE_COMPLETE")
+    assert (large["flavor_id"], large["role"]) == ("m1.small", "worker")
+    assert sum((await here.servers()).values()) == 4
+    await here.operate(Cluster, "m", "remove-node-group", name="large")
+    assert await asyncio.to_thread(_groups, here.cloud, cluster) == usual
+    assert sum((await here.servers()).values()) == 3
+
+
+def _groups(cloud: Any, cluster: str) -> dict[str, int]:
+    """How many servers each node group shall have, by its name."""
+    listed = _magnum(cloud, f"/clusters/{cluster}/nodegroups")["nodegroups"]
+    return {group["name"]: group["node_count"] for group in listed}
+
+
+def _magnum(cloud: Any, path: str) -> dict[str, Any]:
+    """Ask Magnum itself."""
+    headers = {"OpenStack-API-Version": "container-infra 1.10"}
+    answer = cloud.container_infrastructure_management.get(path, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 def _provisioned(cluster: Cluster) -> bool:

@@ -38,9 +38,7 @@ OPENSTACK = [p for p in plans() if "openstack" in offering(p[0]).spec.stacks]
 CLOUD_CONFIG = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
 
 
-def user_data(
-    name: str, parameters: dict | None = None, *, services: tuple[str, ...] = ()
-) -> str:
+def user_data(name: str, parameters: dict | None = None, *, services: tuple[str, ...] = ()) -> str:
     asked = {"image": "debian", **(parameters or {})}
     if name.endswith("-pool"):
         asked |= {"labels": {"tier": "web"}, "taints": ["a=b:NoSchedule"], "cluster": "shop"}
