@@ -123,7 +123,7 @@ async def test_what_is_chosen_is_planned_made_and_kept(
 
         await has(there, other)
         await there.here.annotate(Cluster, "c", look="again")
-        await there.here.nothing_for(HOUR)
+        await there.here.nothing_for(15 * 60)
         assert await chosen(there) == value
         assert there.here.cloud.calls["apply"] == before
         later = await plan(there, three())
