@@ -5,6 +5,7 @@ Usage: ``python -m tests.apiserver_process FOLDER PORT``. It prints one line onc
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from isthmus.app.children import dying_with_us
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "admin"
@@ -47,6 +50,7 @@ class ApiProcess:
             env={**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}"},
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline(), "the server ended at once"
@@ -71,8 +75,6 @@ class ApiProcess:
 
 
 async def main(folder: str, port: str) -> None:
-    import signal
-
     from isthmus.apiserver import ApiServer, ServerConfig
 
     server = await ApiServer.open(ServerConfig(Path(folder), port=int(port), admin_token=TOKEN))

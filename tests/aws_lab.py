@@ -7,6 +7,7 @@ distribution; where that is absent the tests are skipped with the reason.
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.app.children import dying_with_us
 from isthmus.ports import Endpoint
 
 REGION = "us-east-1"
@@ -93,6 +95,7 @@ def aws_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=errors,
             text=True,
             env={**os.environ, "PYTHONPATH": str(_SOURCES)},
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
     assert process.stdout is not None
     try:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from typer.testing import CliRunner
 
+from isthmus.app.children import dying_with_us
 from isthmus.app.commands import command
 from tests.world import OFFERING
 
@@ -142,6 +143,7 @@ def up(folder: Path, *options: str, ready: bool = True) -> Iterator[Installation
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=_environment({}),
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
     installation = Installation(data_dir=data_dir, process=process, log=log)
     try:

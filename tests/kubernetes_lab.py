@@ -6,13 +6,19 @@ says so. It bears the marks labs, openstack and guests.
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isthmus.app.children import dying_with_us
 from isthmus_lab_kubernetes import building, cgroups
 from isthmus_lab_kubernetes.guests import Guest, guests
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES, Lab
@@ -20,13 +26,35 @@ from tests.openstack_lab import OpenStackLab, until
 from tests.time_limit import UNTIL
 
 FLAVOR = "m1.guest"
-_OPENSTACK = Path(__file__).parents[1] / "labs" / "kubernetes" / "openstack"
+_LAB = Path(__file__).parents[1] / "labs" / "kubernetes"
+_OPENSTACK = _LAB / "openstack"
+_DOWN_SECONDS = 300
 DRIVERS = (_OPENSTACK / "nova", _OPENSTACK / "ironic")
 
 
 def image_name(minor: str = NEWEST) -> str:
     """The name of the image whose guests have this Kubernetes version inside."""
     return f"lab-guest-{minor}"
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[Lab]:
+    """A lab of which nothing is left after the block, not even when this process is killed."""
+    command = [sys.executable, "-m", "isthmus_lab_kubernetes", "--state", str(folder), "keep"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(_LAB / "src")},
+        preexec_fn=dying_with_us(signal.SIGTERM),
+        start_new_session=True,  # Ctrl-C is for the tests, which are to end first.
+    ) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline(), "it has ended, and says why on standard error"
+        try:
+            yield Lab(folder)
+        finally:
+            keeper.terminate()
+            assert keeper.wait(_DOWN_SECONDS) == 0
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from isthmus_lab_kubernetes import plane
-from isthmus_lab_kubernetes.settings import Lab
-from tests.kubernetes_lab import why_no_plane
+from tests.kubernetes_lab import kept, why_no_plane
 from tests.on_cluster import Plane
 
 RUNNING = "ISTHMUS_TEST_KUBECONFIG"
@@ -32,11 +31,8 @@ def kubernetes_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     if reason := why_no_plane():
         pytest.skip(reason)
-    lab = Lab(tmp_path_factory.mktemp("plane"))
-    try:
+    with kept(tmp_path_factory.mktemp("plane")) as lab:
         yield flattened(plane.up(lab))
-    finally:
-        plane.down(lab)
 
 
 def flattened(path: Path) -> str:
@@ -57,12 +53,9 @@ def plane_with_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane
         pytest.skip("kubectl is not on PATH")
     if reason := why_no_plane():
         pytest.skip(reason)
-    lab = Lab(tmp_path_factory.mktemp("home"))
-    config = lab.state / "flat.conf"
-    try:
+    with kept(tmp_path_factory.mktemp("home")) as lab:
+        config = lab.state / "flat.conf"
         config.write_text(flattened(plane.up(lab, admission=STRICT)))
         ready = Plane(config)
         ready.install()
         yield ready
-    finally:
-        plane.down(lab)

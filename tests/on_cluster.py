@@ -22,6 +22,7 @@ import httpx2
 import yaml
 
 from isthmus import drivers
+from isthmus.app.children import dying_with_us
 from isthmus.faces.cli import client, kubeconfig
 from isthmus.ports import Endpoint
 from tests.sandboxed import _SOURCES, Json, Sandboxed, ready
@@ -141,6 +142,7 @@ class OnCluster(Sandboxed):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": _SOURCES},
+                preexec_fn=dying_with_us(signal.SIGTERM),
             )
         self.others.append(started)
         return started
@@ -223,6 +225,7 @@ class OnCluster(Sandboxed):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": _SOURCES},
+                preexec_fn=dying_with_us(signal.SIGTERM),
             )
         self.until((state / "ready.json").exists, _START_SECONDS, "the lab is ready")
 

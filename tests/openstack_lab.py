@@ -1,6 +1,7 @@
 """The OpenStack lab for tests of the product: one lab a session, known over the network only.
 
-The first test that wants it waits until it is up; at the end of the session nothing of it is left.
+The first test that wants it waits until it is up; at the end of the session nothing of it is left,
+and when the session is killed the lab ends in order by itself.
 Where Debian's packages are missing and cannot be installed the tests are skipped with the reason.
 To use a lab that runs already, set ISTHMUS_OPENSTACK_LAB_STATE to its state folder.
 """
@@ -9,6 +10,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from isthmus.app.children import dying_with_us
 from isthmus.core.stacks import TAG_UID, NativeStack, StackName
 from isthmus.ports import Connection, Endpoint
 
@@ -104,6 +107,7 @@ def serve(state: Path, *options: str) -> Iterator[OpenStackLab]:
             stderr=errors,
             text=True,
             env=_environment(),
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
     assert process.stdout is not None
     try:

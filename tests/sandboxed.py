@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import httpx2
 import yaml
 
+from isthmus.app.children import dying_with_us
+
 Json = dict[str, Any]
 _ROOT = Path(__file__).parents[1]
 _SOURCES = os.pathsep.join(str(_ROOT / part) for part in ("src", "labs/aws/src"))
@@ -67,6 +69,7 @@ class Sandboxed:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": _SOURCES},
+                preexec_fn=dying_with_us(signal.SIGTERM),
             )
         self._client = None
         self.until(self._serves, _START_SECONDS, "the Provider is ready")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.app.children import dying_with_us
 from tests.docs.blocks import ROOT
 
 _READY_SECONDS = 90
@@ -55,6 +56,7 @@ def running(folder: Path) -> Iterator[Sandbox]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )
     try:
         _await_ready(sandbox, process, log)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.app.children import dying_with_us
 from tests.apiserver_client import widget_definition
 from tests.apiserver_listening import Listening
 
@@ -85,7 +86,8 @@ def test_operator_of_kopf(python: str, kubeconfig: Path, tmp_path: Path) -> None
     command = ("-m", "kopf", "run", "--standalone", "-n", "default", str(CLIENTS / "painter.py"))
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path)}
     log = (tmp_path / "log").open("w+")
-    operator = subprocess.Popen([python, *command], env=environment, stderr=log)
+    ends = dying_with_us(signal.SIGTERM)
+    operator = subprocess.Popen([python, *command], env=environment, stderr=log, preexec_fn=ends)
     kind = {"apiVersion": "example.com/v1", "kind": "Widget"}
     body = {**kind, "metadata": {"name": "p"}, "spec": {"size": 1, "color": "green"}}
     try:

@@ -9,6 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from isthmus.app.children import dying_with_us
+
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "\n".join(
     ["apiVersion: v1", "kind: Namespace", "metadata: {name: kept}", "---", "apiVersion: v1",
@@ -35,6 +37,7 @@ def up(folder: Path) -> Generator[None]:
             [sys.executable, "-m", "isthmus", "up", "--port", "0", "--data-dir", folder],
             env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
             stdout=output, stderr=subprocess.STDOUT,
+            preexec_fn=dying_with_us(signal.SIGTERM),
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 60

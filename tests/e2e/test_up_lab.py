@@ -1,6 +1,8 @@
 """``isthmus lab``: the simulated AWS alone, its pages and its faults."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +10,9 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from isthmus.app.children import dying_with_us
 from isthmus.app.commands import command
+from tests.sandboxed import _SOURCES
 
 pytest.importorskip("ministack", reason="the AWS lab is not installed")
 
@@ -20,6 +24,8 @@ def state(tmp_path_factory):
         [sys.executable, "-m", "isthmus", "lab", "up", "--state", folder],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": _SOURCES},
+        preexec_fn=dying_with_us(signal.SIGTERM),
     )
     try:
         deadline = time.monotonic() + 60

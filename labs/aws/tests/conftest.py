@@ -12,12 +12,15 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+
+from isthmus_lab_aws.children import die_with_parent
 
 SOURCES = Path(__file__).parents[1] / "src"
 ACCOUNT = "111122223333"
@@ -46,6 +49,7 @@ class RunningLab:
                 stderr=log,
                 text=True,
                 env=environment,
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus_lab_kubernetes import cluster, plane
 from isthmus_lab_kubernetes.settings import Lab
-from tests.kubernetes_lab import why_no_guests, why_no_plane
+from tests.kubernetes_lab import kept, why_no_guests, why_no_plane
 
 
 @pytest.fixture
@@ -15,9 +14,8 @@ def plane_lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab that can run a control plane without nodes."""
     if reason := why_no_plane():
         pytest.skip(reason)
-    lab = Lab(tmp_path / "lab")
-    yield lab
-    plane.down(lab)
+    with kept(tmp_path / "lab") as lab:
+        yield lab
 
 
 @pytest.fixture
@@ -25,6 +23,5 @@ def guest_lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab that can boot guests."""
     if reason := why_no_guests():
         pytest.skip(reason)
-    lab = Lab(tmp_path / "lab")
-    yield lab
-    cluster.down(lab)
+    with kept(tmp_path / "lab") as lab:
+        yield lab

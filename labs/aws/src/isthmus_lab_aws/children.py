@@ -1,4 +1,4 @@
-"""Processes that the lab starts end with it, even when it is killed."""
+"""Processes end with the one that started them, even when that is killed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PR_SET_PDEATHSIG = 1
 """Linux's prctl(2): the signal that a process gets when its parent dies."""
 
 
-def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent, of that pid, ends.
+def die_with_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Let the kernel end this process, in that way, when its parent, of that pid, ends.
 
     The kernel means the thread that started the child: start it from one that lives on.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how)
     if os.getppid() != parent:
         os._exit(1)  # The parent died before the call.

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,16 @@ def _down(lab: Lab, options: Options) -> None:
     cluster.down(lab)
 
 
+def _keep(lab: Lab, options: Options) -> None:
+    """Remove everything once told to end: whoever starts us lets us be told when it dies."""
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # None is missed, and a second one does nothing.
+    _print(f"keeping {lab.state}")
+    sys.stdout.flush()
+    signal.sigwait(ends)
+    _down(lab, options)
+
+
 def _boot(lab: Lab, options: Options) -> None:
     if options.request:
         guest = cluster.boot(lab, Machine.read(json.load(sys.stdin)))
@@ -131,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--nodes", type=int, default=2)
     made.add_argument("--release", default=NEWEST, choices=sorted(RELEASES))
     verb("down", _down, "remove every guest and network, stop the plane")
+    verb("keep", _keep, "wait for SIGTERM, then do as `down`; for whoever may be killed")
     verb("list", _list, "the guests, one JSON line each")
     verb("agent", _agent, "draw a cloud's networks; reads its log-in as JSON from standard input")
     _guest_verbs(verb)
