@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from isthmus.app.children import dying_with_us
-from isthmus.ports import Endpoint
+from isthmus.core.stacks import TAG_INSTALLATION, TAG_NAME, TAG_NAMESPACE, TAG_UID
+from isthmus.ports import Endpoint, Grant
 
 REGION = "us-east-1"
 _SOURCES = Path(__file__).parents[1] / "labs" / "aws" / "src"
@@ -58,6 +59,16 @@ class AwsAccount:
         return boto3.client(
             service, endpoint_url=self.url, region_name=region, config=config, **keys
         )
+
+    def grant(self, name: str, uid: str = "u-1", **spec: Any) -> Grant:
+        """Return a request for a credential, with the tags of a binding in this installation."""
+        tags = {
+            TAG_UID: uid,
+            TAG_NAMESPACE: "team-a",
+            TAG_NAME: name,
+            TAG_INSTALLATION: f"test-{self.account}",
+        }
+        return Grant(id=name, spec=spec, parameters={}, tags=tags)
 
     def page(self, name: str, document: Any = None) -> Any:
         """Read or set one of the lab's own pages, ``/_lab/<name>``."""

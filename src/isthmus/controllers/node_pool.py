@@ -5,9 +5,8 @@ done about it, a join token is in its Secret before a server is asked for, and a
 after its server is gone. All else is seen anew at each look.
 """
 
-from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from isthmus.api.meta import Management
@@ -17,19 +16,18 @@ from isthmus.api.v1alpha1 import (
     NodePool,
     NodePoolSpec,
     NodePoolStatus,
-    PoolMember,
-    Stack,
 )
 from isthmus.controllers.claim import ClaimController, mirrored
 from isthmus.controllers.cluster_access import opened
 from isthmus.controllers.node_drain import Drained, drain
 from isthmus.controllers.node_groups import NodeGroups, Target, group_view, settled
+from isthmus.controllers.node_look import NOW, Key, Look, key, mark, show, with_message
 from isthmus.controllers.node_tokens import JoinTokens
 from isthmus.controllers.world import World
 from isthmus.core.compose.node_pool import Size, size_of
 from isthmus.core.nodes import ClusterNode
 from isthmus.core.plan import Rendering
-from isthmus.core.planner.members import Seen, for_planner, gone, see
+from isthmus.core.planner.members import for_planner, gone, see
 from isthmus.core.planner.nodes import (
     Drain,
     Grow,
@@ -44,38 +42,10 @@ from isthmus.core.planner.nodes import (
 )
 from isthmus.errors import InvalidSpec, NotFound, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
-from isthmus.runtime.outcome import Happening, Outcome, Progress, Waiting, done, waiting
+from isthmus.runtime.outcome import Outcome, Progress, Waiting, done, waiting
 
-_NOW = timedelta(milliseconds=1)
 _SOON = timedelta(seconds=3)
 _LOOK = timedelta(seconds=30)
-_Key = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """A pool as it is found."""
-
-    pool: NodePool
-    target: Target | None
-    """None: the pool is going."""
-    stacks: tuple[Stack, ...]
-    seen: tuple[Seen, ...]
-    left: tuple[PoolMember, ...]
-    """No group has them any more; their nodes are to be forgotten."""
-    nodes: ClusterNodes | None
-    """None: the cluster does not answer."""
-    drained: Mapping[_Key, Drained]
-
-    @property
-    def remembered(self) -> tuple[PoolMember, ...]:
-        """Those that the cluster has not forgotten yet."""
-        return self.left if self.nodes is None else ()
-
-    @property
-    def leaving(self) -> tuple[Seen, ...]:
-        """Those whose servers are to be taken away."""
-        return tuple(s for s in self.seen if s.shown.phase is MemberPhase.REMOVING)
 
 
 class NodePoolController(ClaimController[NodePool]):
@@ -160,23 +130,23 @@ class NodePoolController(ClaimController[NodePool]):
         target: Target | None,
         context: AsyncExitStack,
         progress: Progress[NodePoolStatus],
-    ) -> _Look:
+    ) -> Look:
         """See what there is, and go on emptying what is being emptied."""
         nodes, found = await self._nodes(cluster, context)
         stacks = self._groups.of(pool)
         groups = [group_view(stack, target) for stack in stacks if not stack.deleting]
         seen = see(groups, found, pool.status.members, progress.now)
         left = gone(groups, pool.status.members)
-        _show([s.shown for s in seen], left, progress)
-        drained: dict[_Key, Drained] = {}
+        show([s.shown for s in seen], left, progress)
+        drained: dict[Key, Drained] = {}
         for member in seen:
             if nodes is not None and member.shown.phase is MemberPhase.DRAINING:
-                drained[_key(member)] = (
+                drained[key(member)] = (
                     await drain(nodes, member.node) if member.node is not None else Drained()
                 )
-        seen = tuple(_with_message(s, drained.get(_key(s))) for s in seen)
-        _show([s.shown for s in seen], left, progress)
-        return _Look(
+        seen = tuple(with_message(s, drained.get(key(s))) for s in seen)
+        show([s.shown for s in seen], left, progress)
+        return Look(
             pool=pool,
             target=target,
             stacks=stacks,
@@ -196,7 +166,7 @@ class NodePoolController(ClaimController[NodePool]):
             return None, None
 
     async def _step(
-        self, look: _Look, wanted: Wanted, progress: Progress[NodePoolStatus]
+        self, look: Look, wanted: Wanted, progress: Progress[NodePoolStatus]
     ) -> Outcome:
         busy = next((stack for stack in look.stacks if not settled(stack)), None)
         if busy is not None:
@@ -215,15 +185,15 @@ class NodePoolController(ClaimController[NodePool]):
             return await self._resize(look, add, progress)
         return await self._take(look, step, progress)
 
-    async def _forget(self, look: _Look, progress: Progress[NodePoolStatus]) -> None:
+    async def _forget(self, look: Look, progress: Progress[NodePoolStatus]) -> None:
         """Have the cluster forget the nodes whose servers are gone."""
         if look.nodes is None or not look.left:
             return
         for member in look.left:
             await look.nodes.delete_node(member.name)
-        _show([s.shown for s in look.seen], (), progress)
+        show([s.shown for s in look.seen], (), progress)
 
-    async def _follow(self, look: _Look) -> bool:
+    async def _follow(self, look: Look) -> bool:
         """Bring the newest group up to what can be changed in place; tell whether it was not."""
         if look.target is None:
             return False
@@ -235,13 +205,13 @@ class NodePoolController(ClaimController[NodePool]):
         return now.metadata.generation != former.metadata.generation
 
     async def _members(
-        self, look: _Look, wanted: Wanted, progress: Progress[NodePoolStatus]
+        self, look: Look, wanted: Wanted, progress: Progress[NodePoolStatus]
     ) -> list[Member]:
         staying = [s for s in look.seen if s.shown.phase is not MemberPhase.REMOVING]
         choosing = len(staying) > wanted.target or any(not s.current for s in staying)
         members: list[Member] = []
         for one in staying:
-            known = look.drained.get(_key(one))
+            known = look.drained.get(key(one))
             pods = known.pods if known is not None else 0
             if choosing and known is None and look.nodes is not None and one.node is not None:
                 found = await look.nodes.pods(one.node.name)
@@ -250,7 +220,7 @@ class NodePoolController(ClaimController[NodePool]):
             members.append(for_planner(one, progress.now, empty=empty, pods=pods))
         return members
 
-    async def _resize(self, look: _Look, add: int, progress: Progress[NodePoolStatus]) -> Outcome:
+    async def _resize(self, look: Look, add: int, progress: Progress[NodePoolStatus]) -> Outcome:
         """Take away the servers that were noted, and add new ones to the newest group."""
         name = look.target.group.stack_name if look.target is not None else ""
         tokens = JoinTokens(self._world, look.pool)
@@ -273,12 +243,12 @@ class NodePoolController(ClaimController[NodePool]):
             await self._groups.write(look.target, Size(count=add))
         return waiting("Servers are being added or removed.", after=_SOON)
 
-    async def _take(self, look: _Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
+    async def _take(self, look: Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
         match step:
             case Remove(members=members, why=why):
-                return _mark(look, members, MemberPhase.REMOVING, why, progress)
+                return mark(look, members, MemberPhase.REMOVING, why, progress)
             case Drain(members=members):
-                return _mark(look, members, MemberPhase.DRAINING, "It is being emptied.", progress)
+                return mark(look, members, MemberPhase.DRAINING, "It is being emptied.", progress)
             case Keep(members=members):
                 return await self._keep(look, members, progress)
             case Settled():
@@ -287,11 +257,11 @@ class NodePoolController(ClaimController[NodePool]):
                 return self._wait(look, step, progress)
 
     async def _keep(
-        self, look: _Look, members: tuple[Member, ...], progress: Progress[NodePoolStatus]
+        self, look: Look, members: tuple[Member, ...], progress: Progress[NodePoolStatus]
     ) -> Outcome:
         kept = {member.key for member in members}
         for one in look.seen:
-            if _key(one) in kept and one.node is not None and look.nodes is not None:
+            if key(one) in kept and one.node is not None and look.nodes is not None:
                 try:
                     await look.nodes.uncordon(one.node.name)
                 except NotFound:
@@ -299,26 +269,26 @@ class NodePoolController(ClaimController[NodePool]):
         states = {m.key: MemberPhase(m.state.value) for m in members}
         shown = [
             s.shown.model_copy(
-                update={"phase": states[_key(s)], "since": progress.now, "message": ""}
+                update={"phase": states[key(s)], "since": progress.now, "message": ""}
             )
-            if _key(s) in kept
+            if key(s) in kept
             else s.shown
             for s in look.seen
         ]
-        _show(shown, look.remembered, progress)
-        return waiting("Nodes that were being emptied are kept after all.", after=_NOW)
+        show(shown, look.remembered, progress)
+        return waiting("Nodes that were being emptied are kept after all.", after=NOW)
 
-    async def _settle(self, look: _Look, progress: Progress[NodePoolStatus]) -> Outcome:
+    async def _settle(self, look: Look, progress: Progress[NodePoolStatus]) -> Outcome:
         if look.nodes is not None:
             await JoinTokens(self._world, look.pool).revoke(look.nodes, progress)
         return _failure(look) or done(after=_LOOK)
 
-    def _wait(self, look: _Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
+    def _wait(self, look: Look, step: Step, progress: Progress[NodePoolStatus]) -> Outcome:
         assert isinstance(step, Wait)
         progress.reached("Provisioned")
         after = _SOON
         if step.until is not None:
-            after = min(max(step.until - progress.now, _NOW), _SOON)
+            after = min(max(step.until - progress.now, NOW), _SOON)
         blocked = next((s.shown for s in look.seen if s.shown.message), None)
         words = f" {blocked.name}: {blocked.message}" if blocked is not None else ""
         failed = _failure(look)
@@ -348,57 +318,6 @@ def _wanted(spec: NodePoolSpec) -> Wanted:
     )
 
 
-def _key(seen: Seen) -> _Key:
-    return seen.shown.stack, seen.shown.index
-
-
-def _with_message(seen: Seen, drained: Drained | None) -> Seen:
-    if drained is None or not drained.message:
-        return seen
-    return replace(seen, shown=seen.shown.model_copy(update={"message": drained.message}))
-
-
-def _show(
-    members: Collection[PoolMember],
-    left: Collection[PoolMember],
-    progress: Progress[NodePoolStatus],
-) -> None:
-    """Write into the status who is in the pool; who is not any more stays until forgotten."""
-    current = progress.status.stack
-    ready = [m for m in members if m.phase in (MemberPhase.READY, MemberPhase.DRAINING)]
-    gone_ones = [
-        m.model_copy(update={"phase": MemberPhase.REMOVING})
-        if m.phase is not MemberPhase.REMOVING
-        else m
-        for m in left
-    ]
-    progress.status = progress.status.model_copy(
-        update={
-            "members": (*members, *gone_ones),
-            "replicas": len(members),
-            "ready": len(ready),
-            "updated": sum(1 for m in members if m.stack == current),
-        }
-    )
-
-
-def _mark(
-    look: _Look,
-    members: tuple[Member, ...],
-    phase: MemberPhase,
-    why: str,
-    progress: Progress[NodePoolStatus],
-) -> Outcome:
-    """Note what is to be done with some members; it is done at the next look."""
-    chosen = {member.key for member in members}
-    update = {"phase": phase, "since": progress.now, "message": why}
-    shown = [s.shown.model_copy(update=update) if _key(s) in chosen else s.shown for s in look.seen]
-    _show(shown, look.remembered, progress)
-    names = ", ".join(s.shown.name for s in look.seen if _key(s) in chosen)
-    progress.tell(Happening(reason=phase.value, message=f"{names}: {why}"))
-    return waiting(f"{names}: {why}", after=_NOW)
-
-
-def _failure(look: _Look) -> Waiting | None:
+def _failure(look: Look) -> Waiting | None:
     failed = next((stack for stack in look.stacks if not stack.ready), None)
     return mirrored(failed.condition("Ready"), "Its stack failed.") if failed is not None else None
