@@ -1,7 +1,7 @@
 """Guests of labs/kubernetes for the product's tests: what this machine lacks, and their image.
 
 A test that asks for `guest_cloud` has an OpenStack lab whose servers boot guests if their image
-says so. It bears the marks labs, openstack and guests.
+says so. It bears the marks `ON_OPENSTACK`.
 """
 
 import os
@@ -29,6 +29,14 @@ FLAVOR = "m1.guest"
 _LAB = Path(__file__).parents[1] / "labs" / "kubernetes"
 _OPENSTACK = _LAB / "openstack"
 _DOWN_SECONDS = 300
+ON_OPENSTACK = (
+    pytest.mark.labs,
+    pytest.mark.openstack,
+    pytest.mark.guests,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),  # openstacksdk's own.
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # As above.
+)
+"""Marks of tests that need an OpenStack lab and real Kubernetes, guests or a plane."""
 DRIVERS = (_OPENSTACK / "nova", _OPENSTACK / "ironic")
 
 

@@ -31,17 +31,10 @@ from tests.guest_site import (
     site,
     watched,
 )
-from tests.kubernetes_lab import GuestCloud, image_name
+from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud, image_name
 from tests.openstack_lab import until
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(1800),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"),
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
 
 PODS = 6
 SERVING = PODS - 1

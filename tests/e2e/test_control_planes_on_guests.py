@@ -13,17 +13,10 @@ import pytest
 
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.guest_site import Kubectl, Site, a_cluster, everything, nothing_more, site
-from tests.kubernetes_lab import GuestCloud, image_name
+from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud, image_name
 from tests.openstack_lab import until
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(1500),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"),
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture

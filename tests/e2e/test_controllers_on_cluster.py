@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ LEASE = 10
 SERVICES = ("sqs", "sns", "dynamodb", "s3")
 SLOW = {"service": "cloudformation", "action": "CreateStack", "effect": "delay", "seconds": 2}
 ROLE = "isthmus-controllers"
+Pair = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
+"""The leader and the standby."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def census(home: OnCluster, before: object) -> Counter[str]:
     return Counter(r["type"] for r in home.left_in_lab(before)["resources"])
 
 
-def pair(home: OnCluster) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+def pair(home: OnCluster) -> Pair:
     """A leader that works, and a standby that is warm."""
     home.stop()
     home.process = None  # Processes end in these tests, and that is no trouble.
@@ -99,38 +102,37 @@ def begun(home: OnCluster, mark: str) -> None:
     assert not ready(home.get("serviceinstances", f"{mark}-sqs"))
 
 
+@contextmanager
+def busy_pair(home: OnCluster, mark: str, once: Counter[str]) -> Iterator[Pair]:
+    """A leader that is making one of each service, and a standby: together they make no more."""
+    before = home.lab("state")
+    both = pair(home)
+    home.faults(SLOW | {"times": -1})
+    order(home, mark)
+    begun(home, mark)
+    yield both
+    await_all(home, mark)
+    assert census(home, before) == once, "no more and no less than without trouble"
+    home.faults()
+    remove(home, mark, before)
+
+
 def test_a_killed_leader_is_followed_and_nothing_is_made_twice(
     home: OnCluster, once: Counter[str]
 ) -> None:
-    before = home.lab("state")
-    leader, standby = pair(home)
-    home.faults(SLOW | {"times": -1})
-    order(home, "killed")
-    begun(home, "killed")
-    leader.send_signal(signal.SIGKILL)
-    took = seconds_until(home, standby)
-    assert took < LEASE + 5, "the lease and a look at it"
-    await_all(home, "killed")
-    assert census(home, before) == once, "no more and no less than without trouble"
-    home.faults()
-    remove(home, "killed", before)
+    with busy_pair(home, "killed", once) as (leader, standby):
+        leader.send_signal(signal.SIGKILL)
+        assert seconds_until(home, standby) < LEASE + 5, "the lease and a look at it"
 
 
 def test_a_frozen_leader_ends_when_it_wakes(home: OnCluster, once: Counter[str]) -> None:
-    before = home.lab("state")
-    leader, standby = pair(home)
-    home.faults(SLOW | {"times": -1})
-    order(home, "frozen")
-    begun(home, "frozen")
-    leader.send_signal(signal.SIGSTOP)
-    seconds_until(home, standby)
-    await_all(home, "frozen")
-    leader.send_signal(signal.SIGCONT)
-    assert leader.wait(30) == 7, "the code for: start me again"
-    assert "the lease is lost" in home.log.read_text()
-    assert census(home, before) == once
-    home.faults()
-    remove(home, "frozen", before)
+    with busy_pair(home, "frozen", once) as (leader, standby):
+        leader.send_signal(signal.SIGSTOP)
+        seconds_until(home, standby)
+        await_all(home, "frozen")
+        leader.send_signal(signal.SIGCONT)
+        assert leader.wait(30) == 7, "the code for: start me again"
+        assert "the lease is lost" in home.log.read_text()
 
 
 def test_a_leader_that_is_stopped_hands_over_at_once(home: OnCluster) -> None:

@@ -18,18 +18,12 @@ from isthmus.runtime.kinds import api_of
 from isthmus_lab_kubernetes import building
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.cloud_place import Place, place
-from tests.kubernetes_lab import GuestCloud, image_name
+from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud, image_name
 from tests.openstack_census import census
 from tests.openstack_lab import until
 from tests.world import TEAM
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(1200),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1200)]
 
 BUSYBOX = "docker.io/library/busybox:1.35"
 API = "kubernetes.default.svc.cluster.local"

@@ -30,17 +30,12 @@ from isthmus.runtime.manager import Manager
 from isthmus.runtime.memory import MemoryStore
 from tests.catalog_files import FOLDER
 from tests.kubernetes_home import inhabited
+from tests.kubernetes_lab import ON_OPENSTACK
 from tests.openstack_lab import OpenStackLab
 from tests.played_kubelets import Kubelets, kubelets
 from tests.world import TEAM
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(900),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(900)]
 
 PODS = Api("v1", "pods")
 NODES = Api("v1", "nodes", namespaced=False)

@@ -12,16 +12,10 @@ from isthmus.drivers.kubernetes import open_cluster
 from isthmus.runtime.kinds import api_of
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.cloud_place import Place, place
-from tests.kubernetes_lab import FLAVOR, GuestCloud
+from tests.kubernetes_lab import FLAVOR, ON_OPENSTACK, GuestCloud
 from tests.world import TEAM
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(1800),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # openstacksdk's own.
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
 
 OLDER = min(RELEASES)
 

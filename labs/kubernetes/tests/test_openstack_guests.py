@@ -13,16 +13,9 @@ import pytest
 from isthmus_lab_kubernetes import building
 from isthmus_lab_kubernetes.commands import wait
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
-from tests.kubernetes_lab import FLAVOR, GuestCloud, image_name
+from tests.kubernetes_lab import FLAVOR, ON_OPENSTACK, GuestCloud, image_name
 
-pytestmark = [
-    pytest.mark.labs,
-    pytest.mark.openstack,
-    pytest.mark.guests,
-    pytest.mark.timeout(2400),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:openstack"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"),
-]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(2400)]
 TEMPLATE = Path(__file__).parent / "cluster.hot.yaml"
 SERVER = {"timeout": 300, "every": 1.0}
 
