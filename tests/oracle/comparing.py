@@ -33,12 +33,12 @@ _LOGGED = re.compile(r"[IWE]\d{4} \d\d:")
 
 def differences(step: Step, left: Answer, right: Answer) -> list[str]:
     """Lines that tell how the answers differ; none when they are alike."""
+    pair = (("here", left), ("kube-apiserver", right))
+    late = [f"{who} never said {answer.in_vain}" for who, answer in pair if answer.in_vain]
     if step.unseen:
-        return []
+        return late
     told = (normal(step, left), normal(step, right))
-    return [
-        line for line in difflib.unified_diff(*told, "here", "kube-apiserver", lineterm="", n=2)
-    ]
+    return [*late, *difflib.unified_diff(*told, *(who for who, _ in pair), lineterm="", n=2)]
 
 
 def normal(step: Step, answer: Answer) -> list[str]:

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,23 @@ _PATCHES = {
     "apply": "application/apply-patch+yaml",
     "protobuf": "application/vnd.kubernetes.protobuf",
 }
-_PATIENCE_SECONDS = 30
+_COMMAND_SECONDS = 60
+_PATIENCE_SECONDS = 120
+"""How long an answer may take to become what a step waits for: both machines may be busy."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass
 class Answer:
-    """What came of a step: an exit code or a status, what was printed or sent, and warnings."""
+    """What came of a step: an exit code or a status, what was printed or sent, and warnings.
+
+    `in_vain` is what it was to match and never did.
+    """
 
     code: int
     out: str
     said: str = ""
+    in_vain: str = ""
 
 
 @dataclass
@@ -127,7 +133,7 @@ class Home:
             },
             input=self._given(step) or b"",
             capture_output=True,
-            timeout=2 * _PATIENCE_SECONDS,
+            timeout=_COMMAND_SECONDS,
             check=False,
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -149,8 +155,10 @@ def _until(expression: str, ask: Callable[[], Answer]) -> Answer:
     ends = time.monotonic() + _PATIENCE_SECONDS
     while True:
         answer = ask()
-        if re.search(expression, answer.out + answer.said) or time.monotonic() > ends:
+        if re.search(expression, answer.out + answer.said):
             return answer
+        if time.monotonic() > ends:
+            return replace(answer, in_vain=expression)
         time.sleep(0.2)
 
 
