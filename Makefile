@@ -128,6 +128,7 @@ lock: $(VENV)/.bootstrap
 	$(COMPILE) --extra openstack pyproject.toml -c requirements/dev.txt -o requirements/openstack.txt
 	$(COMPILE) --extra aws --group build pyproject.toml labs/aws/pyproject.toml \
 	  -c requirements/dev.txt -o requirements/sandbox.txt
+	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 	echo "uv" | $(COMPILE) --no-header - -o requirements/bootstrap.txt
 

@@ -38,6 +38,7 @@ def normal(requirement: str) -> str:
         ("openstack.txt", OPENSTACK),
         ("sandbox.txt", SANDBOX),
         ("dev.txt", [*SANDBOX, *OPENSTACK, *EXTRAS["otel"], *DEV]),
+        ("build.txt", PROJECT["dependency-groups"]["build"]),
         ("bootstrap.txt", ["uv"]),
     ],
 )
@@ -57,6 +58,6 @@ def test_every_pin_has_a_hash_and_no_index_is_named(file):
 
 def test_all_files_agree():
     everything = locked("dev.txt")
-    for name in ("base.txt", "aws.txt", "openstack.txt", "sandbox.txt"):
+    for name in ("base.txt", "aws.txt", "openstack.txt", "sandbox.txt", "build.txt"):
         differing = {k: v for k, v in locked(name).items() if everything.get(k) != v}
         assert not differing, name
