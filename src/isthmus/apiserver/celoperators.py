@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from isthmus.apiserver.celsyntax import LARGEST, SMALLEST, UInt
+from isthmus.apiserver.celtokens import LARGEST, SMALLEST, UInt
 from isthmus.apiserver.celvalues import duration, moment
 
 _LARGEST_UINT = 2**64 - 1

@@ -5,33 +5,26 @@ Macros (`has`, `all`, `map`, ...) become nodes of their own, because they bind n
 Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-_TOKEN = re.compile(
-    r"(?P<space>(?:\s|//[^\n]*)+)"
-    r"|(?P<number>\d+\.\d+(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+"
-    r"|0[xX][0-9a-fA-F]+[uU]?|\d+[uU]?)"
-    r"|(?P<text>(?:[rR][bB]?|[bB][rR])(?:'''[\s\S]*?'''|\"\"\"[\s\S]*?\"\"\"|'[^'\n]*'|\"[^\"\n]*\")"
-    r"|[bB]?(?:'''[\s\S]*?'''|\"\"\"[\s\S]*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"))"
-    r"|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%!<>?:.,()\[\]{}])",
-    re.ASCII,
+from isthmus.apiserver.celtokens import (
+    SyntaxFault,
+    Token,
+    fault,
+    number,
+    string,
+    syntax_fault,
+    tokens,
 )
-_ESCAPE = re.compile(
-    r"\\(?:([abfnrtv\\'\"`?])|x([0-9a-fA-F]{2})|X([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})"
-    r"|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|([\s\S]))"
-)
-_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
 _RESERVED = frozenset(
     ("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop",
      "package", "namespace", "return", "var", "void", "while", "in")
 )  # fmt: skip
 _DEEPEST = 100
 _LONGEST = 100_000
-LARGEST, SMALLEST = 2**63 - 1, -(2**63)
 NAMESPACES = frozenset(("optional", "sets", "ip", "format", "lists", "strings"))
 """What looks like a value and leads to functions: `sets.contains(a, b)`."""
 _LOOPS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -49,14 +42,6 @@ _LOOPS: dict[str, tuple[tuple[int, int], ...]] = {
     "sortBy": ((1, 1),),
 }
 """Macros of a value: how many names they bind, and how many expressions follow."""
-
-
-class UInt(int):
-    """An unsigned integer."""
-
-
-class SyntaxFault(ValueError):
-    """A text is no expression; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +108,6 @@ class Loop(Node):
     args: tuple[Node, ...]
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
-
-
 def parse(text: str) -> Node:
     """The tree of an expression.
 
@@ -146,54 +125,30 @@ def parse(text: str) -> Node:
     return node
 
 
-def fault(text: str, at: int, why: str) -> str:
-    """A message as Kubernetes' compiler has them, with the place in the text."""
-    line = text.count("\n", 0, at) + 1
-    start = text.rfind("\n", 0, at) + 1
-    shown = text[start:].split("\n", 1)[0]
-    return f"ERROR: <input>:{line}:{at - start + 1}: {why}\n | {shown}\n | {'.' * (at - start)}^"
-
-
 class _Parser:
     """Recursive descent over the tokens of one text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = list(self._split())
+        self._tokens = tokens(text)
         self._next = 0
         self._depth = 0
 
-    def _split(self) -> list[_Token]:
-        tokens: list[_Token] = []
-        at = 0
-        while at < len(self._text):
-            found = _TOKEN.match(self._text, at)
-            if found is None:
-                raise self._fault(at, f"token recognition error at: '{self._text[at]}'")
-            kind = found.lastgroup or ""
-            if kind != "space":
-                word = found[0]
-                if kind == "sign" or (kind == "name" and word == "in"):
-                    kind = word
-                tokens.append(_Token(kind, word, at))
-            at = found.end()
-        return [*tokens, _Token("end", "<EOF>", len(self._text))]
-
     def _fault(self, at: int, why: str) -> SyntaxFault:
-        return SyntaxFault(fault(self._text, at, f"Syntax error: {why}"))
+        return syntax_fault(self._text, at, why)
 
     @property
-    def _token(self) -> _Token:
+    def _token(self) -> Token:
         return self._tokens[self._next]
 
-    def _take(self, *kinds: str) -> _Token | None:
+    def _take(self, *kinds: str) -> Token | None:
         token = self._token
         if token.kind in kinds:
             self._next += 1
             return token
         return None
 
-    def expect(self, kind: str) -> _Token:
+    def expect(self, kind: str) -> Token:
         """The next token, which must be of this kind."""
         token = self._take(kind)
         if token is None:
@@ -252,7 +207,7 @@ class _Parser:
         raise self._fault(self._token.at, "expression recursion limit exceeded")
 
     def _unary(self) -> Node:
-        marks: list[_Token] = []
+        marks: list[Token] = []
         while mark := self._take("!", "-"):
             if marks and marks[0].kind != mark.kind:
                 raise self._fault(mark.at, f"extraneous input '{mark.text}'")
@@ -277,7 +232,7 @@ class _Parser:
                 return node
         raise self._fault(self._token.at, "expression recursion limit exceeded")
 
-    def _dotted(self, node: Node, mark: _Token, *, optional: bool) -> Node:
+    def _dotted(self, node: Node, mark: Token, *, optional: bool) -> Node:
         name = self.expect("name")
         opened = None if optional else self._take("(")
         if opened is None:
@@ -287,7 +242,7 @@ class _Parser:
             return Call(mark.at, f"{node.name}.{name.text}", None, args)
         return self._macro(name, mark.at, node, args) or Call(mark.at, name.text, node, args)
 
-    def _macro(self, name: _Token, at: int, node: Node, args: tuple[Node, ...]) -> Node | None:
+    def _macro(self, name: Token, at: int, node: Node, args: tuple[Node, ...]) -> Node | None:
         for names, count in _LOOPS.get(name.text, ()):
             if len(args) != names + count:
                 continue
@@ -313,7 +268,7 @@ class _Parser:
         if token.kind == "number":
             return self._number(negative=False)
         if self._take("text"):
-            return Literal(token.at, self._literal(token))
+            return Literal(token.at, string(self._text, token))
         if self._take("("):
             node = self.expression()
             self.expect(")")
@@ -326,6 +281,10 @@ class _Parser:
         if self._token.kind == "name":
             return self._named()
         raise self._fault(self._token.at, f"mismatched input '{self._token.text}'")
+
+    def _number(self, *, negative: bool) -> Literal:
+        token = self.expect("number")
+        return Literal(token.at, number(self._text, token, negative=negative))
 
     def _named(self) -> Node:
         name = self.expect("name")
@@ -364,45 +323,3 @@ class _Parser:
                 self.expect("}")
                 break
         return entries
-
-    # --- constants -------------------------------------------------------------------------------
-
-    def _number(self, *, negative: bool) -> Literal:
-        token = self.expect("number")
-        text = token.text.lower()
-        sign = -1 if negative else 1
-        if not text.startswith("0x") and any(mark in text for mark in ".e"):
-            return Literal(token.at, sign * float(text))
-        unsigned = text.endswith("u")
-        value = sign * int(text.removesuffix("u"), 16 if text.startswith("0x") else 10)
-        if unsigned:
-            if not 0 <= value < 2**64:
-                raise self._fault(token.at, "invalid uint literal")
-            return Literal(token.at, UInt(value))
-        if not SMALLEST <= value <= LARGEST:
-            raise self._fault(token.at, "invalid int literal")
-        return Literal(token.at, value)
-
-    def _literal(self, token: _Token) -> str | bytes:
-        quote = re.search(r"['\"]", token.text)
-        start = quote.start() if quote else 0
-        prefix, body = token.text[:start].lower(), token.text[start:]
-        width = 3 if body[:3] in ("'''", '"""') and len(body) >= 6 else 1
-        body = body[width:-width]
-        as_bytes = "b" in prefix
-        if "r" not in prefix:
-            body = _ESCAPE.sub(lambda found: self._unescaped(found, token), body)
-        if not as_bytes:
-            return body
-        return body.encode("utf-8" if any(ord(c) > 255 for c in body) else "latin-1")
-
-    def _unescaped(self, found: re.Match[str], token: _Token) -> str:
-        letter, *codes, octal, wrong = found.groups()
-        if wrong is not None:
-            raise self._fault(token.at, f"invalid escape \\{wrong}")
-        if letter is not None:
-            return _LETTERS.get(letter, letter)
-        number = int(octal, 8) if octal else int(next(code for code in codes if code), 16)
-        if number > 0x10FFFF or 0xD800 <= number < 0xE000:
-            raise self._fault(token.at, "invalid code point")
-        return chr(number)
