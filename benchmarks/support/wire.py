@@ -1,9 +1,10 @@
 """A client that is as cheap as it can be, since it shares the machine with what it measures."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +25,12 @@ class Target:
         """Memory of all its processes."""
         return sum(_resident_mib(pid) for pid in self.pids)
 
+    @property
+    def head(self) -> str:
+        """Headers that every request has."""
+        token = f"authorization: Bearer {self.token}\r\n" if self.token else ""
+        return f"host: {urlsplit(self.url).netloc}\r\naccept: application/json\r\n{token}"
+
 
 def _resident_mib(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -40,8 +47,7 @@ class Connection:
     ) -> None:
         self.reader = reader
         self._writer = writer
-        token = f"authorization: Bearer {target.token}\r\n" if target.token else ""
-        self._head = f"host: {urlsplit(target.url).netloc}\r\naccept: application/json\r\n{token}"
+        self._head = target.head
 
     @classmethod
     async def open(cls, target: Target) -> "Connection":
@@ -99,3 +105,66 @@ async def connected(target: Target, count: int) -> AsyncGenerator[list[Connectio
     finally:
         for connection in opened:
             connection.close()
+
+
+class Reader:
+    """Reads long answers, one at a time: decrypted to where they stay, and copied no more.
+
+    It blocks meanwhile.
+
+    Args:
+        connection: With TLS.
+        head: Headers of each request.
+        most_bytes: How long an answer may be.
+    """
+
+    def __init__(self, connection: ssl.SSLSocket, head: str, most_bytes: int) -> None:
+        self._connection = connection
+        self._head = head
+        self._room = memoryview(bytearray(most_bytes))
+
+    def get(self, path: str) -> memoryview:
+        """The whole answer as it came, head and all; valid until the next one."""
+        self._connection.sendall(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        size = self._more(0)
+        while (end := bytes(self._room[:size]).find(b"\r\n\r\n")) < 0:
+            size = self._more(size)
+        head = bytes(self._room[:end]).lower()
+        _, sized, length = head.partition(b"content-length:")
+        whole = end + 4 + int(length.split(b"\r\n")[0]) if sized else 0
+        while size < whole or not (sized or self._room[size - 7 : size] == b"\r\n0\r\n\r\n"):
+            size = self._more(size)
+        return self._room[:size]
+
+    def _more(self, size: int) -> int:
+        count = self._connection.recv_into(self._room[size:])
+        if not count:
+            raise ConnectionError("the answer is longer than expected, or was broken off")
+        return size + count
+
+
+@contextmanager
+def reading(target: Target, most_bytes: int) -> Generator[Reader]:
+    """A connection for long answers."""
+    place = urlsplit(target.url)
+    with (
+        socket.create_connection((place.hostname, place.port)) as plain,
+        target.tls.wrap_socket(plain, server_hostname=place.hostname) as connection,
+    ):
+        yield Reader(connection, target.head, most_bytes)
+
+
+def body_of(answer: memoryview) -> bytes:
+    """The body of a whole answer."""
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    if b"content-length:" in head.lower():
+        return body
+    parts: list[bytes] = []
+    start = 0
+    while True:
+        stop = body.index(b"\r\n", start)
+        size, start = int(body[start:stop], 16), stop + 2
+        if not size:
+            return b"".join(parts)
+        parts.append(body[start : start + size])
+        start += size + 2

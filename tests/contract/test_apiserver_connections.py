@@ -107,6 +107,63 @@ async def test_a_watcher_that_lags_behind_holds_no_more_than_its_window(tmp_path
             one.writer.transport.abort()
 
 
+async def test_a_long_list_shows_one_moment_however_slowly_it_is_taken(tmp_path: Path) -> None:
+    async with listening(tmp_path) as server:
+        api = Client(server, "admin")
+        await fill(api)
+        slow = await opened(server)
+        assert await slow.send("GET", CONFIG_MAPS) == 200
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(LONG):
+            path = f"{CONFIG_MAPS}/big-{number:02}"
+            gone = number % 3 != 0
+            body = None if gone else big(number, "changed")
+            assert (await api("DELETE" if gone else "PUT", path, body)).code == 200
+        await api("POST", CONFIG_MAPS, big(LONG, "new"))
+        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+        async with asyncio.timeout(60):
+            listed = await slow.body()
+        assert [item["metadata"]["name"] for item in listed["items"]] == NAMES
+        assert {item["data"]["is"] for item in listed["items"]} == {"old"}
+        await slow.close()
+
+
+async def test_a_list_that_nobody_takes_costs_little_and_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(tmp_path, limits=Limits(stalled_seconds=0.3)) as server:
+        await fill(Client(server, "admin"))
+        silent = await opened(server)
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        assert await silent.send("GET", CONFIG_MAPS) == 200
+        silent.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert silent.length > LONG * BIG
+        assert grown < silent.length / 2, f"{grown / 2**20:.1f} MiB"
+        async with asyncio.timeout(20):
+            while "a caller does not take its answer" not in caplog.text:  # noqa: ASYNC110 - a log
+                await asyncio.sleep(0.05)
+        silent.writer.transport.abort()
+
+
+LONG, BIG = 24, 1_000_000
+NAMES = [f"big-{number:02}" for number in range(LONG)]
+
+
+def big(number: int, state: str) -> dict[str, Any]:
+    """A ConfigMap so long that some of them are more than all buffers on the way hold."""
+    name = f"big-{number:02}"
+    return {"metadata": {"name": name}, "data": {"is": state, "text": "x" * BIG}}
+
+
+async def fill(api: Client) -> None:
+    for number in range(LONG):
+        assert (await api("POST", CONFIG_MAPS, big(number, "old"))).code == 201
+
+
 def _watching(server: Any) -> bool:
     store = vars(server)["_store"]
     return bool(vars(store.collection("/configmaps").history)["_watchers"])

@@ -73,6 +73,34 @@ async def test_every_page_shows_the_moment_of_the_first(api: Client) -> None:
     assert all(item["spec"]["size"] == 1 for item in seen)
 
 
+@pytest.mark.parametrize("selector", ["", "&labelSelector=color%3Dred"], ids=["all", "some"])
+@pytest.mark.parametrize("limit", [1, 3, 7, 50])
+async def test_pages_are_the_list_whatever_is_written_between(
+    api: Client, limit: int, selector: str
+) -> None:
+    for number in range(20):
+        body = widget(f"n{number:02}", size=number)
+        body["metadata"]["labels"] = {"color": "red" if number % 3 else "blue"}
+        await api("POST", WIDGETS, body)
+    whole = (await api("GET", f"{WIDGETS}?{selector}")).json
+    seen: list[object] = []
+    query, turn = f"limit={limit}{selector}", 0
+    while query:
+        page = (await api("GET", f"{WIDGETS}?{query}")).json
+        seen += page["items"]
+        left = page["metadata"].get("remainingItemCount", 0)
+        assert left == (0 if selector else len(whole["items"]) - len(seen))
+        token = page["metadata"]["continue"]
+        query = f"limit={limit}{selector}&continue={quote(token)}" if token else ""
+        await api("DELETE", f"{WIDGETS}/n{turn % 20:02}")
+        await api("DELETE", f"{WIDGETS}/n{19 - turn % 20:02}")
+        await api("POST", WIDGETS, widget(f"n{turn:02}-new"))
+        await api("PATCH", f"{WIDGETS}/n{turn + 1:02}", {"spec": {"size": 99}}, kind=MERGE)
+        turn += 1
+
+    assert seen == whole["items"]
+
+
 async def test_all_namespaces(api: Client) -> None:
     await api("POST", "/api/v1/namespaces", {"metadata": {"name": "aaa"}})
     await api("POST", WIDGETS.replace("default", "aaa"), widget("z"))

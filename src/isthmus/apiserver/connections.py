@@ -18,6 +18,7 @@ import httptools
 
 from isthmus.apiserver.client_certificates import PEER, Peer, peer_of
 from isthmus.apiserver.config import AsgiApp, Scope, ServerConfig
+from isthmus.apiserver.joined import PIECES
 from isthmus.apiserver.turns import MOST_BUFFERED, Turn
 
 _LOG = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class Connection(asyncio.Protocol):
             "type": "http", "asgi": _ASGI, "http_version": "1.1", "root_path": "",
             "scheme": "https" if tls is not None else "http",
             "client": _address(transport, "peername"), "server": _address(transport, "sockname"),
+            PIECES: True,
         }  # fmt: skip
         self._await_request()
 

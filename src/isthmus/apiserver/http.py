@@ -12,6 +12,7 @@ from isthmus.apiserver import protobuf
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.config import Limits, Receive, Scope, Send
 from isthmus.apiserver.errors import ApiError, bad_request
+from isthmus.apiserver.joined import Joined
 from isthmus.apiserver.jsonvalues import Json
 
 JSON = b"application/json"
@@ -243,7 +244,7 @@ class Response:
         headers: Further headers.
     """
 
-    body: bytes
+    body: bytes | Joined
     code: int = 200
     content_type: bytes = JSON
     warnings: list[str] = field(default_factory=list[str])
@@ -256,11 +257,11 @@ class Response:
 
     def in_yaml(self) -> "Response":
         """The same answer as YAML."""
-        text = yaml.safe_dump(orjson.loads(self.body), default_flow_style=False)
+        text = yaml.safe_dump(orjson.loads(bytes(self.body)), default_flow_style=False)
         return replace(self, body=text.encode(), content_type=b"application/yaml")
 
-    async def send(self, send: Send) -> None:
-        """Answer."""
+    async def send(self, send: Send, *, pieces: bool = False) -> None:
+        """Answer; with `pieces`, a long body goes out in several."""
         headers = [
             (b"content-type", self.content_type),
             (b"content-length", str(len(self.body)).encode()),
@@ -269,7 +270,12 @@ class Response:
         ]
         headers += [(b"warning", warning(sentence)) for sentence in self.warnings]
         await send({"type": "http.response.start", "status": self.code, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        body = self.body
+        if isinstance(body, Joined) and pieces:
+            for piece in body:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            body = b""
+        await send({"type": "http.response.body", "body": bytes(body)})
 
 
 def warning(sentence: str) -> bytes:

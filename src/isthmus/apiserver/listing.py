@@ -2,14 +2,17 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from isthmus.apiserver.errors import ApiError, bad_request
 from isthmus.apiserver.history import Key, Record
+from isthmus.apiserver.joined import Joined
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.selectors import Selection
@@ -46,7 +49,7 @@ class View:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         return orjson.dumps(table(resource, [obj], metadata, self.include))
 
-    def many(self, resource: Resource, bodies: list[bytes], metadata: Json) -> bytes:
+    def many(self, resource: Resource, bodies: list[bytes], metadata: Json) -> bytes | Joined:
         """A list in this form."""
         begins, serve = resource.prefix, resource.serve
         bodies = [body if body.startswith(begins) else serve(body) for body in bodies]
@@ -66,7 +69,7 @@ class View:
             return opening + b"]}"
         bodies[0] = opening + bodies[0]
         bodies[-1] += b"]}"
-        return b",".join(bodies)  # Copied but once, though it may be long.
+        return Joined(bodies)
 
 
 _PLAIN = View()
@@ -126,30 +129,31 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
     """
     collection, selection = store.collection(wanted.resource.collection), wanted.selection
     version, after, overlay = _moment(store, collection, query)
-    found: list[Record] = []
-    more = 0
     keys = _keys(collection, wanted, overlay)
-    if selection.everything and after is None and not (overlay or limit):
-        records = collection.records
-        return Page([records[key] for key in keys], {"resourceVersion": str(version)})
-    for key in keys:
-        if after is not None and key <= after:
-            continue
-        record = overlay[key] if key in overlay else collection.records.get(key)
-        if record is None or not (selection.everything or selection.fits(record)):
-            continue
-        if limit and len(found) >= limit:
-            more += 1
-            if not selection.everything:
-                break
-        else:
-            found.append(record)
+    if after is not None:
+        keys = keys[bisect_right(keys, after) :]
+    present = _present(collection, keys, overlay)
+    if not selection.everything:
+        present = filter(selection.fits, present)
+    found = list(islice(present, limit or None))
     metadata: Json = {"resourceVersion": str(version)}
-    if more:
+    if limit and next(present, None) is not None:
         metadata["continue"] = _token(version, found[-1].key)
         if selection.everything:
-            metadata["remainingItemCount"] = more
+            metadata["remainingItemCount"] = (
+                1 + sum(1 for _ in present) if overlay else len(keys) - limit
+            )
     return Page(found, metadata)
+
+
+def _present(
+    collection: Collection, keys: Sequence[Key], overlay: dict[Key, Record | None]
+) -> Iterator[Record]:
+    """The objects of these keys, as they are or as they were."""
+    now = collection.records.get
+    if not overlay:
+        return filter(None, map(now, keys))
+    return filter(None, (overlay[key] if key in overlay else now(key) for key in keys))
 
 
 def _moment(

@@ -40,7 +40,7 @@ def parse_labels(text: str) -> LabelTest:
     if len(text) > _LONGEST:
         raise bad_request(f"a selector has at most {_LONGEST} characters")
     tests = [_requirement(part) for part in _SPLIT.split(text)]
-    return lambda labels: all(test(labels) for test in tests)
+    return tests[0] if len(tests) == 1 else lambda labels: all(test(labels) for test in tests)
 
 
 def _requirement(text: str) -> LabelTest:

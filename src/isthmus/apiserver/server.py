@@ -28,6 +28,7 @@ from isthmus.apiserver.garbage import Collector
 from isthmus.apiserver.handlers import Handlers
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response
+from isthmus.apiserver.joined import PIECES
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listening import Listener
 from isthmus.apiserver.maintenance import Download, Maintenance
@@ -209,7 +210,7 @@ class ApiServer:
         # What we answer ourselves need not be looked at as it goes out.
         if isinstance(answer, Response):
             exchange.code = answer.code
-            await answer.send(exchange.caller)
+            await answer.send(exchange.caller, pieces=PIECES in exchange.scope)
         elif isinstance(answer, Watch):
             exchange.code = 200
             if self._audit is not None:
