@@ -187,8 +187,7 @@ class Handlers:
         if watch:
             return Watch(self._store, wanted, request, self._limits.bookmark_seconds)
         found = listing.page(self._store, wanted, request.query, request.number("limit"))
-        bodies = [record.body for record in found.records]
-        return Response(wanted.view.many(resource, bodies, found.metadata))
+        return Response(wanted.view.many(resource, found))
 
     # --- writes --------------------------------------------------------------------------------
 
@@ -357,5 +356,4 @@ class Handlers:
             if current is not None:
                 self._objects.delete(resource, current, policy, dry_run=dry_run)
         await self._store.commit()
-        bodies = [record.body for record in found.records]
-        return Response(wanted.view.many(resource, bodies, found.metadata))
+        return Response(wanted.view.many(resource, found))

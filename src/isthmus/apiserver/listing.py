@@ -27,6 +27,19 @@ _OLD_VERSION = "The resourceVersion for the provided list is too old."
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a list.
+
+    Attributes:
+        records: The objects.
+        metadata: Metadata of the list: its version, and how to go on.
+    """
+
+    records: list[Record]
+    metadata: Json
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The form in which objects are wanted.
 
@@ -49,10 +62,13 @@ class View:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         return orjson.dumps(table(resource, [obj], metadata, self.include))
 
-    def many(self, resource: Resource, bodies: list[bytes], metadata: Json) -> bytes | Joined:
+    def many(self, resource: Resource, found: Page) -> bytes | Joined:
         """A list in this form."""
-        begins, serve = resource.prefix, resource.serve
-        bodies = [body if body.startswith(begins) else serve(body) for body in bodies]
+        begins, serve, metadata = resource.prefix, resource.serve, found.metadata
+        bodies = [
+            body if (body := record.body).startswith(begins) else serve(body)
+            for record in found.records
+        ]
         if self.form == "Table":
             objects = (orjson.loads(body) for body in bodies)
             return orjson.dumps(table(resource, objects, metadata, self.include))
@@ -108,19 +124,6 @@ class Wanted:
     view: View
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer of a list.
-
-    Attributes:
-        records: The objects.
-        metadata: Metadata of the list: its version, and how to go on.
-    """
-
-    records: list[Record]
-    metadata: Json
-
-
 def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Page:
     """The objects of one page; every page shows the state of the first.
 
@@ -129,10 +132,10 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
     """
     collection, selection = store.collection(wanted.resource.collection), wanted.selection
     version, after, overlay = _moment(store, collection, query)
-    keys = _keys(collection, wanted, overlay)
+    keys, span = _keys(collection, wanted, overlay)
     if after is not None:
-        keys = keys[bisect_right(keys, after) :]
-    present = _present(collection, keys, overlay)
+        span = range(max(span.start, bisect_right(keys, after)), span.stop)
+    present = _present(collection, map(keys.__getitem__, span), overlay)
     if not selection.everything:
         present = filter(selection.fits, present)
     found = list(islice(present, limit or None))
@@ -140,14 +143,13 @@ def page(store: Store, wanted: Wanted, query: dict[str, str], limit: int) -> Pag
     if limit and next(present, None) is not None:
         metadata["continue"] = _token(version, found[-1].key)
         if selection.everything:
-            metadata["remainingItemCount"] = (
-                1 + sum(1 for _ in present) if overlay else len(keys) - limit
-            )
+            more = 1 + sum(1 for _ in present) if overlay else len(span) - limit
+            metadata["remainingItemCount"] = more
     return Page(found, metadata)
 
 
 def _present(
-    collection: Collection, keys: Sequence[Key], overlay: dict[Key, Record | None]
+    collection: Collection, keys: Iterator[Key], overlay: dict[Key, Record | None]
 ) -> Iterator[Record]:
     """The objects of these keys, as they are or as they were."""
     now = collection.records.get
@@ -171,17 +173,19 @@ def _moment(
 
 def _keys(
     collection: Collection, wanted: Wanted, overlay: dict[Key, Record | None]
-) -> Sequence[Key]:
+) -> tuple[Sequence[Key], range]:
+    """Keys in order, and which of them are asked for: nothing is copied for a page of many."""
     namespace, name = wanted.namespace, wanted.selection.name
     if not wanted.resource.namespaced:
         namespace = ""
     if name is not None and namespace is not None and not overlay:
-        return [(namespace, name)]
-    keys = collection.within(namespace)
+        return [(namespace, name)], range(1)
     lost = [key for key in overlay if key not in collection.records]
     if not lost:
-        return keys
-    return sorted((*keys, *(key for key in lost if namespace in (None, key[0]))))
+        return collection.keys, collection.span(namespace)
+    keys = collection.within(namespace)
+    keys = sorted((*keys, *(key for key in lost if namespace in (None, key[0]))))
+    return keys, range(len(keys))
 
 
 def _past(collection: Collection, version: int, refusal: str) -> dict[Key, Record | None]:

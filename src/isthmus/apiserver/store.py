@@ -55,14 +55,19 @@ class Collection:
         """Keys of committed objects in order, of one namespace or (None) of all."""
         if namespace is None:
             return self.keys
+        span = self.span(namespace)
+        return self.keys[span.start : span.stop]
+
+    def span(self, namespace: str | None) -> range:
+        """Where in `keys` those of one namespace, or (None) of all, are."""
+        if namespace is None:
+            return range(len(self.keys))
         low = bisect_left(self.keys, (namespace, ""))
-        high = bisect_left(self.keys, (namespace + "\0", ""))
-        return self.keys[low:high]
+        return range(low, bisect_left(self.keys, (namespace + "\0", ""), low))
 
     def count(self, namespace: str) -> int:
         """How many objects a namespace has as a writer must see it, staged changes included."""
-        low = bisect_left(self.keys, (namespace, ""))
-        count = bisect_left(self.keys, (namespace + "\0", "")) - low
+        count = len(self.span(namespace))
         for key, record in self.staged.items():
             if key[0] == namespace:
                 count += (record is not None) - (key in self.records)
