@@ -175,6 +175,7 @@ BLUEPRINT: Json = {
             "controlPlaneReplicas": {"type": "integer", "default": 1},
             "kubernetesVersion": _text(updatable=True, default="1.36.0"),
             "caHash": _text(updatable=False),
+            "diskImage": _text(updatable=True, default="debian-13"),
             "bootstrapPayload": _text(updatable=False, writeOnly=True),
         },
     },
@@ -183,15 +184,18 @@ BLUEPRINT: Json = {
     "actions": [],
     "stacks": {
         "fake": {
+            "stateful": ["Control-0", "Control-1", "Control-2"],
             "template": {
                 "resources": {
                     "Network": {"type": "Fake::Network"},
                     "Control": {
                         "type": "Fake::Server",
                         "group": {"count": "${controlPlaneReplicas}"},
+                        "replaceOn": ["image"],
                         "properties": {
                             "name": "${isthmus.name}-control",
                             "role": "control-plane",
+                            "image": "${diskImage}",
                             "payload": {"parameter": "Payload"},
                         },
                     },

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.settings import parse
 from isthmus.ports import Endpoint
+from tests.heat_double import Stacks
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 ROOTS = {
@@ -46,6 +47,8 @@ class Double:
     """Of Magnum, each with its groups: it is busy until it has been looked at again."""
     heat: dict[str, Thing] = field(default_factory=dict[str, Any])
     """What Heat answers, by path and query."""
+    stacks: Stacks | None = None
+    """Heat's stacks where it is to behave, instead of ``heat``."""
     services: tuple[str, ...] = tuple(ROOTS)
     limits: Thing = field(default_factory=dict[str, Any])
     """Of Nova and Cinder."""
@@ -212,6 +215,8 @@ class Double:
         return 204, None
 
     def _heat(self, method: str, path: str, query: Thing) -> Answer:
+        if self.stacks is not None:
+            return self.stacks.answer(method, path, query)
         asked = "&".join(f"{k}={v}" for k, v in query.items() if k != "body")
         found = self.heat.get(f"{path}?{asked}" if asked else path)
         return (404, {"error": {"message": path}}) if found is None else (200, found)
@@ -280,7 +285,7 @@ def serving(double: Double) -> Iterator[Cloud]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _do  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             del format, args

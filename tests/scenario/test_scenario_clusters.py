@@ -283,6 +283,19 @@ async def test_an_attached_cluster_is_looked_at_only() -> None:
         assert await world.here.store.get(SECRETS, TEAM, "mine") is not None
 
 
+async def test_no_control_plane_is_replaced_without_approval() -> None:
+    async with clusters() as world:
+        await world.here.apply(a_cluster())
+        await world.here.ready(Cluster, "c", within=300)
+        (stack,) = world.here.cloud.stacks.values()
+        before = stack.resources["Control-0"].physical_id
+        await world.here.apply(a_cluster(parameters={"diskImage": "debian-14"}))
+        message = await world.here.refused(Cluster, "c", "ApprovalRequired")
+        assert "Control-0" in message
+        assert "kubectl annotate cluster c isthmus.dev/approve-replacement=" in message
+        assert stack.resources["Control-0"].physical_id == before
+
+
 async def test_a_pool_of_no_cluster_says_so() -> None:
     async with clusters() as world:
         await world.here.apply(a_pool())

@@ -83,6 +83,14 @@ def test_what_an_offering_declares_is_known_to_the_driver(name):
             assert call["operation"] in ALLOWED[call["service"]]
 
 
+@pytest.mark.parametrize("name", ["kubernetes-nova", "machine", "openshift-nova"])
+def test_a_server_with_data_is_replaced_by_consent_only(name):
+    stack = composed(name, offering(name).spec.plans[-1].name, {}).spec
+    resources = stack.template["resources"].items()
+    servers = {n for n, resource in resources if resource["type"] == "OS::Nova::Server"}
+    assert set(stack.stateful) == servers - {"bootstrap"}
+
+
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_both_kinds_of_host_get_the_same_files(name):
     assert files(name) == files(name, hostSystem="ignition")

@@ -213,8 +213,9 @@ class StackController(Reconciler[Stack]):
         except ApprovalRequired as err:
             owner = next(iter(stack.metadata.owner_references), None)
             kind = (owner.kind if owner is not None else "Stack").lower()
+            name = owner.name if owner is not None else stack.metadata.name
             raise ApprovalRequired(
-                f"{err.message} To allow it: kubectl annotate {kind} {stack.metadata.name} "
+                f"{err.message} To allow it: kubectl annotate {kind} {name} "
                 f"{APPROVE_REPLACEMENT}={native.digest[:12]}",
                 detail=err.detail,
             ) from err

@@ -26,6 +26,7 @@ from isthmus.core.stacks import (
     StackName,
 )
 from isthmus.drivers.openstack import predelete, readings, states, template
+from isthmus.drivers.openstack.marks import Marks
 from isthmus.drivers.openstack.observation import Observer
 from isthmus.drivers.openstack.previews import Preview, Previews
 from isthmus.drivers.openstack.quotas import Quotas
@@ -45,6 +46,7 @@ class Heat:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._observer = Observer(cloud)
+        self._marks = Marks(cloud, self._observer)
         self._previews = Previews(cloud, self._observer)
         self._quotas = Quotas(cloud)
 
@@ -59,7 +61,8 @@ class Heat:
             if states.of(native.status).step is not Step.UPDATE:
                 raise NotYet(f"Heat can preview nothing now: the stack is {native.status}.")
             document = await self._document(stack, native)
-            found = await self._previews.of_change(stack, document, native)
+            kept = frozenset(await self._marks.unjust(native))
+            found = await self._previews.of_change(stack, document, native, kept)
             return await self._with_quotas(found)
 
     async def observe(self, name: StackName) -> Observed:
@@ -178,6 +181,7 @@ class Heat:
         healthy = states.of(native.status).phase is Phase.READY
         if healthy and stack.digest and native.digest == stack.digest:
             return
+        await self._marks.lift(native)
         document = await self._document(stack, native)
         found = await self._previews.of_change(stack, document, native)
         losing = found.changes.losing_data
@@ -188,6 +192,7 @@ class Heat:
         await self._cloud.ask("orchestration", "PUT", native.path, body=body)
 
     async def _tag(self, stack: NativeStack, native: Native) -> None:
+        await self._marks.lift(native)
         body: Json = {"tags": template.write_tags(stack.tags, "", native.marks.others)}
         await self._cloud.ask("orchestration", "PATCH", native.path, body=body)
 

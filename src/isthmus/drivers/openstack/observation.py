@@ -78,7 +78,7 @@ class Observer:
             # Neither at work nor what it is wanted to be: so that it is asked for anew.
             state, native = _STALLED, replace(native, marks=replace(native.marks, digest=""))
         if native.status.endswith("_FAILED"):
-            below = await self._failed_parts(native)
+            below = await self.failed_parts(native)
             events = _merged(events, await self._nested_failures(native, raw, below))
         resources = tuple(part.resource for part in parts)
         left = await self._left(native, parts) if state.phase is Phase.WORKING else None
@@ -166,7 +166,8 @@ class Observer:
             return len(own)  # It only says how soon to look again.
         return max(len(own), sum(1 for part in deep if not part.nested_id))
 
-    async def _failed_parts(self, native: Native) -> tuple[Part, ...]:
+    async def failed_parts(self, native: Native) -> tuple[Part, ...]:
+        """Return what failed in the stack, at every depth."""
         return await self.parts(native, nested_depth=_DEEPEST, status="FAILED")
 
     async def _nested_failures(
@@ -287,8 +288,8 @@ def _with_failed(
 
 
 def _marked(resource: StackResource) -> StackResource:
-    amiss = resource.status == "CHECK_FAILED"
-    return resource.model_copy(update={"drifted": True}) if amiss else resource
+    drifted = readings.amiss(resource)
+    return resource.model_copy(update={"drifted": True}) if drifted else resource
 
 
 def _drift(native: Native, events: Sequence[StackEvent], below: Sequence[Part]) -> Drift | None:
@@ -296,9 +297,10 @@ def _drift(native: Native, events: Sequence[StackEvent], below: Sequence[Part]) 
     if native.status not in ("CHECK_COMPLETE", "CHECK_FAILED"):
         return None
     checked = [e.time for e in events if e.status == native.status]
-    amiss = tuple(r.logical_id for r in _causes(below))
+    causes = _causes(below)
+    amiss = tuple(r.logical_id for r in causes if readings.amiss(r))
     return Drift(
         checked_at=max(checked, default=None),
-        drifted=native.status == "CHECK_FAILED",
+        drifted=native.status == "CHECK_FAILED" and bool(amiss or not causes),
         resources=amiss,
     )

@@ -15,12 +15,11 @@ from isthmus.api.v1alpha1 import StackResource
 from isthmus.core.stacks import Change, Changes, NativeStack, Verb
 from isthmus.drivers.openstack import stateful
 from isthmus.drivers.openstack.observation import Observer
-from isthmus.drivers.openstack.readings import Native
+from isthmus.drivers.openstack.readings import SERVER, Native
 from isthmus.drivers.openstack.sampling import every, sampled
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.template import Document
 
-_SERVER: Final = "OS::Nova::Server"
 _VERBS: Final = {
     "added": Verb.CREATE,
     "updated": Verb.UPDATE,
@@ -59,8 +58,21 @@ class Previews:
         sample, counts = sampled(document)
         return tuple(every(await self._as_new(stack, sample), counts))
 
-    async def of_change(self, stack: NativeStack, document: Document, native: Native) -> Preview:
-        """Say what an update would change."""
+    async def of_change(
+        self,
+        stack: NativeStack,
+        document: Document,
+        native: Native,
+        kept: frozenset[str] = frozenset(),
+    ) -> Preview:
+        """Say what an update would change.
+
+        Args:
+            stack: As it is wanted.
+            document: Its document.
+            native: As it is.
+            kept: Servers that Heat would replace for a mark that is lifted before the update.
+        """
         body = document.request() | {"parameters": dict(stack.parameters)}
         answer = await self._cloud.ask("orchestration", "PUT", f"{native.path}/preview", body=body)
         groups = cast("dict[str, list[Json]]", answer.get("resource_changes", {}))
@@ -72,6 +84,7 @@ class Previews:
             for group, verb in _VERBS.items()
             for resource in groups.get(group, [])
         ]
+        own = await self._without_marks(own, kept, stack, (document, native))
         after = await self._as_new(stack, document)
         own = await self._with_rebuilds(own, stack, document, native)
         deeper = await self._deeper(stack, own, (before, after), (document, native))
@@ -125,7 +138,7 @@ class Previews:
                 continue
             if change.verb is Verb.UPDATE:
                 name = change.logical_id
-                stays = not await self._members_change(name, stack.parameters, *versions)
+                stays = not await self._definition_changes(name, stack.parameters, *versions)
                 kept = there.keys() & wanted.keys()
                 found += [] if stays else [_deep(Verb.MAY_REPLACE, p, there[p]) for p in kept]
                 there = {p: r for p, r in there.items() if p not in wanted}
@@ -137,7 +150,7 @@ class Previews:
                 found += [Change(verb=Verb.CREATE, logical_id=p, type=t) for p, t in kinds.items()]
         return sorted(found, key=lambda change: change.logical_id)
 
-    async def _members_change(
+    async def _definition_changes(
         self, name: str, parameters: Mapping[str, str], document: Document, native: Native
     ) -> bool:
         """Tell whether more than the size of a group changes: then its members may, too."""
@@ -153,6 +166,22 @@ class Previews:
             for used in _parameters_in(wanted)
             if used in parameters and native.parameters.get(used) != _HIDDEN
         )
+
+    async def _without_marks(
+        self,
+        changes: Sequence[Change],
+        kept: frozenset[str],
+        stack: NativeStack,
+        versions: tuple[Document, Native],
+    ) -> list[Change]:
+        """Return the changes as they are once the marks are lifted: in place, or none."""
+        found: list[Change] = []
+        for change in changes:
+            if change.verb is not Verb.REPLACE or change.logical_id not in kept:
+                found.append(change)
+            elif await self._definition_changes(change.logical_id, stack.parameters, *versions):
+                found.append(replace(change, verb=Verb.UPDATE))
+        return found
 
     async def _with_rebuilds(
         self,
@@ -265,7 +294,7 @@ def _parameters_in(node: Any) -> Iterator[str]:
 
 
 def _in_place(change: Change) -> bool:
-    return change.verb is Verb.UPDATE and change.type == _SERVER
+    return change.verb is Verb.UPDATE and change.type == SERVER
 
 
 def _rebuilt(change: Change) -> Change:

@@ -15,11 +15,16 @@ from isthmus.drivers.openstack.errors import clean
 from isthmus.drivers.openstack.template import Tags, read_tags
 
 STACK_TYPE: Final = "OS::Heat::Stack"
+SERVER: Final = "OS::Nova::Server"
+CHECK_FAILED: Final = "CHECK_FAILED"
 _REQUEST_IDS: Final = re.compile(r"\s*Neutron server returns request_ids: \[[^\]]*\]")
 _PATH: Final = re.compile(
     r"\bresources(?:\.[\w-]+|\[[^\]]*\])(?:\.resources(?:\.[\w-]+|\[[^\]]*\]))*: "
 )
 _NOVA: Final = re.compile(r'Went to status (\w+) due to "Message: (.*?),? Code: (\w+)"', re.DOTALL)
+_STATE: Final = re.compile(r"'status': expected 'ACTIVE', got '(\w+)'")
+_BROKEN: Final = frozenset({"ERROR", "DELETED", "SOFT_DELETED", "UNKNOWN"})
+"""States of a server that is no more what it was made to be; in any other it only does not run."""
 _LINK: Final = re.compile(r"/stacks/(?P<name>[^/]+)/(?P<id>[^/]+)(?:/|$)")
 
 
@@ -67,6 +72,8 @@ class Part:
     resource: StackResource
     stack_id: str
     """Of the stack that it is in."""
+    stack_path: str = ""
+    """That stack in Heat's API."""
     nested_id: str = ""
     """Of the stack that it is."""
     parent: str = ""
@@ -106,6 +113,7 @@ def read_part(resource: Json) -> Part:
             reason=words(str(resource.get("resource_status_reason") or "")),
         ),
         stack_id=links.get("stack", ""),
+        stack_path=_stack_path(resource),
         nested_id=links.get("nested", ""),
         parent=str(resource.get("parent_resource") or ""),
     )
@@ -157,6 +165,17 @@ def located(part: Part, where: Mapping[str, str]) -> StackResource:
     return part.resource.model_copy(update={"logical_id": f"{above}/{name}" if above else name})
 
 
+def amiss(resource: StackResource) -> bool:
+    """Tell whether a check found that a resource is not what its template says.
+
+    Of a server no template says that it is to run just now: an Operation may have stopped it.
+    """
+    if resource.status != CHECK_FAILED:
+        return False
+    state = _STATE.search(resource.reason) if resource.type == SERVER else None
+    return state is None or state[1] in _BROKEN
+
+
 def read_time(text: str) -> datetime:
     """Read one of Heat's times; all are UTC, whether they say so or not."""
     time = datetime.fromisoformat(text)
@@ -179,11 +198,17 @@ def _telling(reason: str) -> str:
     return "" if reason == "state changed" else reason
 
 
+def _stack_path(thing: Json) -> str:
+    match = _matches(thing).get("stack")
+    return f"/stacks/{match['name']}/{match['id']}" if match is not None else ""
+
+
 def _links(thing: Json) -> dict[str, str]:
     """Return the ids of the stacks that a thing's links name, by their relation."""
-    found: dict[str, str] = {}
-    for link in cast("list[Json]", thing.get("links") or []):
-        match = _LINK.search(str(link.get("href", "")))
-        if match:
-            found[str(link.get("rel", ""))] = match["id"]
-    return found
+    return {relation: match["id"] for relation, match in _matches(thing).items()}
+
+
+def _matches(thing: Json) -> dict[str, re.Match[str]]:
+    links = cast("list[Json]", thing.get("links") or [])
+    found = ((str(link.get("rel", "")), _LINK.search(str(link.get("href", "")))) for link in links)
+    return {relation: match for relation, match in found if match is not None}

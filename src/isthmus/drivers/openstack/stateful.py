@@ -15,6 +15,7 @@ STATEFUL_TYPES: Final[frozenset[str]] = frozenset(
         "OS::Barbican::Secret",
         "OS::Cinder::Volume",
         "OS::Designate::Zone",
+        "OS::Magnum::Cluster",
         "OS::Manila::Share",
         "OS::Swift::Container",
         "OS::Trove::Cluster",
