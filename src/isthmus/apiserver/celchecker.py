@@ -7,10 +7,11 @@ Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md#gradual-ty
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 from isthmus.apiserver import celfunctions, celstandard
 from isthmus.apiserver.celoperators import KINDS, Fault, kind_of
+from isthmus.apiserver.celoverloads import OPERATORS, SCALARS, fits, receives
 from isthmus.apiserver.celsyntax import (
     Call,
     Ident,
@@ -26,31 +27,25 @@ from isthmus.apiserver.celsyntax import (
 from isthmus.apiserver.celtypes import (
     BOOL,
     BYTES,
+    CIDR,
     DOUBLE,
     DURATION,
     DYN,
+    FORMAT,
     INT,
+    IP,
     MOMENT,
+    QUANTITY,
+    SEMVER,
     STRING,
+    UINT,
+    URL,
     Type,
     list_of,
     optional,
 )
 
-_UINT, _TYPE, _NULL, _FORMAT = map(Type, ("uint", "type", "null_type", "format"))
-_NUMBERS = (INT, _UINT, DOUBLE)
-_SCALARS = (*_NUMBERS, STRING, BYTES, BOOL)
-_PLAIN = (*_SCALARS, Type("list"), Type("map"), Type("object"))
-_NAMES = frozenset(kind.name for kind in _PLAIN)
-_ORDERED = (*_SCALARS, MOMENT, DURATION)
-_ADDED = (*_NUMBERS, STRING, BYTES, Type("list"), DURATION)
-_ARITHMETIC: dict[str, tuple[Type, ...]] = {
-    "_+_": _ADDED,
-    "_-_": (*_NUMBERS, DURATION, MOMENT),
-    "_*_": _NUMBERS,
-    "_/_": _NUMBERS,
-    "_%_": (INT, _UINT),
-}
+_TYPE = Type("type")
 _OF_STRING: dict[str, Type] = {
     **dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), BOOL),
     **dict.fromkeys(("lowerAscii", "upperAscii", "trim", "charAt", "substring", "replace", "find",
@@ -81,14 +76,30 @@ _RESULTS: dict[str, Type] = {
     **dict.fromkeys(("string", "join", "getScheme", "getHost", "getHostname", "getPort",
                      "getEscapedPath", "strings.quote"), STRING),
     **dict.fromkeys(("double", "asApproximateFloat"), DOUBLE),
-    "uint": _UINT, "bytes": BYTES, "timestamp": MOMENT, "duration": DURATION, "type": _TYPE,
+    "uint": UINT, "bytes": BYTES, "timestamp": MOMENT, "duration": DURATION, "type": _TYPE,
+    **dict.fromkeys(("quantity", "add", "sub"), QUANTITY),
+    **dict.fromkeys(("cidr", "masked"), CIDR), "ip": IP, "url": URL, "semver": SEMVER,
     "getQuery": Type("map", list_of(STRING)), "validate": optional(list_of(STRING)),
     "optional.none": optional(DYN), "lists.range": list_of(INT),
 }  # fmt: skip
 
 
-def check(text: str, names: dict[str, Type], wanted: Type) -> str:
-    """What is wrong with an expression; empty when nothing is.
+class Checked(NamedTuple):
+    """An expression that was looked at.
+
+    Attributes:
+        node: Its tree.
+        types: The types of its nodes, by their `id`; of nodes that nobody asked for there is none.
+        fault: What is wrong with it; empty when nothing is.
+    """
+
+    node: Node
+    types: dict[int, Type]
+    fault: str
+
+
+def checked(text: str, names: dict[str, Type], wanted: Type) -> Checked:
+    """Find the types of an expression.
 
     Args:
         text: The expression.
@@ -98,48 +109,59 @@ def check(text: str, names: dict[str, Type], wanted: Type) -> str:
     Raises:
         SyntaxFault: It is no expression.
     """
-    checker = _Checker(text)
+    node, checker = parse(text), _Checker(text)
     try:
-        found = checker.type_of(parse(text), names)
+        found = checker.type_of(node, names)
     except RecursionError:
-        return fault(text, 0, "expression recursion limit exceeded")
+        return Checked(node, {}, fault(text, 0, "expression recursion limit exceeded"))
     if checker.faults:
-        return "\n".join(why for _, why in sorted(checker.faults))
-    return "" if found == wanted else f"must evaluate to a {wanted}"
+        why = "\n".join(why for _, why in sorted(checker.faults))
+    else:
+        why = "" if found == wanted else f"must evaluate to a {wanted}"
+    return Checked(node, checker.types, why)
+
+
+def check(text: str, names: dict[str, Type], wanted: Type) -> str:
+    """What is wrong with an expression; see `checked`."""
+    return checked(text, names, wanted).fault
 
 
 class _Checker:
-    """Walks one tree, and collects what is wrong."""
+    """Walks one tree, and collects types and what is wrong."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self.faults: list[tuple[int, str]] = []
         """What is wrong, and where in the text."""
+        self.types: dict[int, Type] = {}
 
     def _wrong(self, node: Node, why: str) -> Type:
         self.faults.append((node.at, fault(self._text, node.at, why)))
         return DYN
 
     def type_of(self, node: Node, names: dict[str, Type]) -> Type:
+        """The type of a node; its variables are these."""
         match node:
             case Literal(value=value):
-                return Type(kind_of(value))
+                found = Type(kind_of(value))
             case Ident(name=name):
-                return self._ident(node, name, names)
+                found = self._ident(node, name, names)
             case Select():
-                return self._select(node, names)
+                found = self._select(node, names)
             case ListOf(items=items):
-                found = [self._entry(item, names, opened) for item, opened in items]
-                return list_of(self._alike([item for item, _ in items], found))
+                parts = [self._entry(item, names, opened) for item, opened in items]
+                found = list_of(self._alike([item for item, _ in items], parts))
             case MapOf(entries=entries):
                 for key, _, _ in entries:
                     self.type_of(key, names)
-                found = [self._entry(value, names, opened) for _, value, opened in entries]
-                return Type("map", self._alike([value for _, value, _ in entries], found))
+                parts = [self._entry(value, names, opened) for _, value, opened in entries]
+                found = Type("map", self._alike([value for _, value, _ in entries], parts))
             case Loop():
-                return self._loop(node, names)
+                found = self._loop(node, names)
             case _:
-                return self._call(cast("Call", node), names)
+                found = self._call(cast("Call", node), names)
+        self.types[id(node)] = found
+        return found
 
     def _ident(self, node: Node, name: str, names: dict[str, Type]) -> Type:
         if name in names:
@@ -158,7 +180,7 @@ class _Checker:
             return DYN
         first = found[0]
         for node, other in zip(nodes, found, strict=True):
-            if other != first and other in _SCALARS and first in _SCALARS:
+            if other != first and other in SCALARS and first in SCALARS:
                 return self._wrong(node, f"expected type '{first}' but found '{other}'")
             if other != first:
                 return DYN
@@ -176,7 +198,7 @@ class _Checker:
             found = inner.fields[node.field]
         elif inner.name == "map":
             found = inner.element
-        elif inner in _SCALARS or inner.name == "list":
+        elif inner in SCALARS or inner.name == "list":
             return self._wrong(node, f"type '{inner}' does not support field selection")
         if node.test:
             return BOOL
@@ -190,12 +212,12 @@ class _Checker:
         parts = [self._argument(node, arg, names) for arg in node.args]
         if node.target is not None:
             return self._method(node, self.type_of(node.target, names), parts)
-        if operator := _OPERATORS.get(node.name):
+        if operator := OPERATORS.get(node.name):
             found = operator(*parts)
             return self._overload(node, None, parts) if found is None else found
         if node.name in ("_&&_", "_||_"):
-            fits = all(_fits(part, BOOL) for part in parts)
-            return BOOL if fits else self._overload(node, None, parts)
+            whole = all(fits(part, BOOL) for part in parts)
+            return BOOL if whole else self._overload(node, None, parts)
         return self._function(node, parts)
 
     def _argument(self, node: Call, arg: Node, names: dict[str, Type]) -> Type:
@@ -218,12 +240,12 @@ class _Checker:
         )
         if not known:
             return self._wrong(node, f"undeclared reference to '{name}' (in container '')")
-        if name in _GLOBALS and parts and not _receives(name, parts[0]):
+        if name in _GLOBALS and parts and not receives(_RECEIVERS[name], parts[0]):
             return self._overload(node, None, parts)
         if name == "optional.of" and parts:
             return optional(parts[0])
         if name.startswith("format."):
-            return optional(_FORMAT) if name == "format.named" else _FORMAT
+            return optional(FORMAT) if name == "format.named" else FORMAT
         self._check_literals(node, node.args)
         return _RESULTS.get(name, DYN)
 
@@ -236,7 +258,7 @@ class _Checker:
             return inner if inner != DYN or not parts else parts[0]
         if celfunctions.named(name, method=True) is None:
             return self._wrong(node, f"undeclared reference to '{name}' (in container '')")
-        if not _receives(name, target):
+        if not receives(_RECEIVERS.get(name), target):
             return self._overload(node, target, parts)
         if name == "value" and target.name == "optional_type":
             return target.element
@@ -244,6 +266,8 @@ class _Checker:
             return target.element
         if name in ("reverse", "sort", "distinct", "slice"):
             return target
+        if name == "flatten" and not parts and target.element.name == "list":
+            return target.element
         if name == "matches":
             self._check_literals(node, node.args)
         return _RESULTS.get(name, DYN)
@@ -267,14 +291,14 @@ class _Checker:
             inner = target.element if target.name == "optional_type" else DYN
             made = self.type_of(node.args[0], {**names, node.names[0]: inner})
             return optional(made) if node.name == "optMap" else made
-        if target in _SCALARS or target.name == "object":
+        if target in SCALARS or target.name == "object":
             why = "cannot be range of a comprehension (must be list, map, or dynamic)"
             return self._wrong(node.target, f"expression of type '{target}' {why}")
         bound = {**names, **_bound(node, target)}
         found = [self.type_of(arg, bound) for arg in node.args]
         tests = found[:-1] if node.name.startswith(("map", "transform")) else found
         for arg, test in zip(node.args, tests, strict=False):
-            if node.name != "sortBy" and not _fits(test, BOOL):
+            if node.name != "sortBy" and not fits(test, BOOL):
                 self._wrong(arg, f"expected type 'bool' but found '{test}'")
         return _made(node.name, target, found[-1])
 
@@ -300,98 +324,6 @@ def _made(name: str, target: Type, last: Type) -> Type:
     return target if name == "sortBy" else BOOL
 
 
-# --- operators ------------------------------------------------------------------------------------
-
-
-def _fits(found: Type, wanted: Type) -> bool:
-    return found in (DYN, wanted)
-
-
-def _receives(name: str, target: Type) -> bool:
-    wanted = _RECEIVERS.get(name)
-    return wanted is None or target.name in (*wanted, "dyn") or target.name not in _NAMES
-
-
-def _comparable(left: Type, right: Type) -> Type | None:
-    """`==`: of different types only where one is not known, or may be null."""
-    if left.name == right.name or DYN in (left, right):
-        return BOOL
-    if left.name in _NAMES and right.name in _NAMES:
-        return None
-    return BOOL
-
-
-def _ordered(left: Type, right: Type) -> Type | None:
-    if DYN in (left, right) or (left in _NUMBERS and right in _NUMBERS):
-        return BOOL
-    return BOOL if left == right and left in _ORDERED else None
-
-
-def _arithmetic(name: str) -> Callable[[Type, Type], Type | None]:
-    allowed = _ARITHMETIC[name]
-    names = {kind.name for kind in allowed}
-
-    def found(left: Type, right: Type) -> Type | None:
-        if DYN in (left, right):
-            return DYN
-        if MOMENT in (left, right) or left.name not in _NAMES or right.name not in _NAMES:
-            return DYN  # times in all their combinations are left to the run
-        if left.name != right.name or left.name not in names:
-            return None
-        return left if left == right else list_of(DYN)
-
-    return found
-
-
-def _contained(item: Type, container: Type) -> Type | None:
-    if container.name in ("list", "map"):
-        wanted = container.element if container.name == "list" else STRING
-        return _comparable(item, wanted)
-    return BOOL if container == DYN else None
-
-
-def _element(target: Type, key: Type) -> Type | None:
-    if target.name == "optional_type":
-        return optional(DYN)
-    if target.name == "list":
-        return target.element if key in (DYN, *_NUMBERS) else None
-    if target.name == "map":
-        return target.element if key.name not in _NAMES or _fits(key, STRING) else None
-    return None if target.name in _NAMES else DYN
-
-
-def _maybe(target: Type, key: Type) -> Type | None:
-    found = _element(target, key)
-    if found is None:
-        return None
-    return found if found.name == "optional_type" else optional(found)
-
-
-def _choice(condition: Type, then: Type, otherwise: Type) -> Type | None:
-    if not _fits(condition, BOOL) or _comparable(then, otherwise) is None:
-        return None
-    return then if then == otherwise else DYN
-
-
-def _denied(value: Type) -> Type | None:
-    return BOOL if _fits(value, BOOL) else None
-
-
-def _negated(value: Type) -> Type | None:
-    return value if value in (DYN, INT, DOUBLE) else None
-
-
-_OPERATORS: dict[str, Callable[..., Type | None]] = {
-    **dict.fromkeys(("_==_", "_!=_"), _comparable),
-    **dict.fromkeys(("_<_", "_<=_", "_>_", "_>=_"), _ordered),
-    **{name: _arithmetic(name) for name in _ARITHMETIC},
-    "_in_": _contained,
-    "_[_]": _element,
-    "_[?_]": _maybe,
-    "_?_:_": _choice,
-    "!_": _denied,
-    "-_": _negated,
-}
 _LITERALS: dict[str, Callable[[str], object]] = {
     "matches": celstandard.pattern,
     "timestamp": celstandard.FUNCTIONS["timestamp"],

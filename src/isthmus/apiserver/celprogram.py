@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from isthmus.apiserver import celfunctions
 from isthmus.apiserver import celoperators as ops
-from isthmus.apiserver.celcosts import COSTS
+from isthmus.apiserver.celcosts import COSTS, TEXT_COSTS
 from isthmus.apiserver.celloops import LOOPS, Run, Step, rounds
 from isthmus.apiserver.celoperators import NONE, Fault, Optional, no_overload
 from isthmus.apiserver.celsyntax import Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select
@@ -257,10 +257,11 @@ def _size(value: Any) -> int:
 
 
 def _function(name: str, function: Callable[..., Any], steps: list[Step]) -> Step:
-    cost = COSTS.get(name)
+    of_text, of_others = TEXT_COSTS.get(name), COSTS.get(name)
 
     def step(run: Run) -> Any:
         args = [part(run) for part in steps]
+        cost = of_text if args and type(args[0]) is str else of_others
         run.spend(1 if cost is None else cost(*(_size(arg) for arg in args)))
         try:
             value = function(*args)

@@ -38,9 +38,14 @@ def check(crd: Json, old: Json | None) -> list[Cause]:
             " spec.versions[*].schema instead"
         )
         causes.append(Cause("spec.preserveUnknownFields", why))
+    before = [] if old is None else as_list(old["spec"].get("versions"))
     for part in ("schema", "subresources", "additionalPrinterColumns"):
         for index, version in enumerate(versions):
-            causes += _check_part(part, version, _place(versions, index, part))
+            known = part in version and any(
+                other["name"] == version["name"] and other.get(part) == version[part]
+                for other in before
+            )
+            causes += _check_part(part, version, _place(versions, index, part), known=known)
             if part not in version and part == "schema":
                 where = f"spec.versions[{index}].schema.openAPIV3Schema"
                 causes.append(Cause(where, "", "FieldValueRequired"))
@@ -58,9 +63,10 @@ def _place(versions: list[Json], index: int, part: str) -> str:
     return f"spec.versions[{index}].{part}"
 
 
-def _check_part(part: str, version: Json, where: str) -> Iterator[Cause]:
+def _check_part(part: str, version: Json, where: str, *, known: bool) -> Iterator[Cause]:
     if part == "schema" and version.get("schema") is not None:
-        yield from _check_schema(as_map(version["schema"]), f"{where}.openAPIV3Schema")
+        place = f"{where}.openAPIV3Schema"
+        yield from _check_schema(as_map(version["schema"]), place, known=known)
     elif part == "subresources":
         scale = as_map(as_map(version.get("subresources")).get("scale"))
         for name in ("specReplicasPath", "statusReplicasPath", "labelSelectorPath"):
@@ -120,7 +126,7 @@ def _check_changes(new: Json, old: Json) -> Iterator[Cause]:
             yield Cause(field, f'"{value}": field is immutable')
 
 
-def _check_schema(holder: Json, where: str) -> Iterator[Cause]:
+def _check_schema(holder: Json, where: str, *, known: bool) -> Iterator[Cause]:
     raw = holder.get("openAPIV3Schema")
     if raw is None:
         yield Cause(where, "", "FieldValueRequired")
@@ -136,7 +142,7 @@ def _check_schema(holder: Json, where: str) -> Iterator[Cause]:
         except ValueError as error:
             yield Cause(where, f"is no valid schema: {error}")
         else:
-            yield from check_rules(raw, where)
+            yield from check_rules(raw, where, known=known)
 
 
 def _check_metadata(raw: Json, where: str) -> Iterator[Cause]:

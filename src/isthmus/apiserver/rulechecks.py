@@ -6,13 +6,15 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from isthmus.apiserver.celchecker import check
+from isthmus.apiserver.celchecker import checked
+from isthmus.apiserver.celestimates import estimate
 from isthmus.apiserver.celsyntax import SyntaxFault
 from isthmus.apiserver.celtypes import BOOL, STRING, Type, optional, type_of
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.rulebudgets import Budget, elements
 
 _RULES = "x-kubernetes-validations"
 _REASONS = (
@@ -22,35 +24,59 @@ _STEP = re.compile(r"\.([A-Za-z_]\w*)|\['((?:[^'\\]|\\.)*)'\]", re.ASCII)
 _GO_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 
 
-def check_rules(raw: Json, where: str) -> list[Cause]:
-    """Rules that are not declared well; where all are, rules that have no value or no type."""
-    found = list(_walked(raw, where, ""))
-    causes = [cause for schema, place, _ in found for cause in _declared(schema, place)]
+class _Place(NamedTuple):
+    """A schema with rules.
+
+    Attributes:
+        schema: The schema.
+        where: Where it is.
+        loose: The place above it whose parts have no past; empty: it has one.
+        rounds: How many values of it an object may have; None: any number.
+    """
+
+    schema: Json
+    where: str
+    loose: str
+    rounds: int | None
+
+
+def check_rules(raw: Json, where: str, *, known: bool = False) -> list[Cause]:
+    """Rules that are not declared well; where all are, rules that have no value, type or bound.
+
+    Args:
+        raw: A schema.
+        where: Where it is.
+        known: Whether the definition had it before.
+    """
+    found = list(_walked(_Place(raw, where, "", 1)))
+    causes = [cause for place in found for cause in _declared(place.schema, place.where)]
     if causes:
         return causes
-    return [
-        cause
-        for schema, place, loose in found
-        for cause in _compiled(schema, place, loose, root=place == where)
+    budget = Budget(where, known=known)
+    causes = [
+        cause for place in found for cause in _compiled(place, budget, root=place.where == where)
     ]
+    return [*causes, *budget.total()]
 
 
-def _walked(raw: Json, where: str, loose: str) -> Iterator[tuple[Json, str, str]]:
-    """Every schema with rules, its place, and the place above it whose parts have no past."""
-    properties = as_map(raw.get("properties"))
+def _walked(place: _Place) -> Iterator[_Place]:
+    """Every schema with rules, from the innermost to the whole."""
+    raw, where, loose, rounds = place
+    properties, more = as_map(raw.get("properties")), elements(raw)
+    rounds = None if rounds is None or more is None else rounds * more
     below = loose or (where if raw.get("x-kubernetes-map-type") == "atomic" else "")
     for name in sorted(properties):
-        yield from _walked(as_map(properties[name]), f"{where}.properties[{name}]", below)
+        part = as_map(properties[name])
+        yield from _walked(_Place(part, f"{where}.properties[{name}]", below, rounds))
     if isinstance(raw.get("additionalProperties"), dict):
         others = as_map(raw["additionalProperties"])
-        yield from _walked(others, f"{where}.additionalProperties", below)
+        yield from _walked(_Place(others, f"{where}.additionalProperties", below, rounds))
     if isinstance(raw.get("items"), dict):
         keyed = raw.get("x-kubernetes-list-type") == "map"
-        yield from _walked(
-            as_map(raw["items"]), f"{where}.items", loose or ("" if keyed else where)
-        )
+        unkeyed = loose or ("" if keyed else where)
+        yield from _walked(_Place(as_map(raw["items"]), f"{where}.items", unkeyed, rounds))
     if raw.get(_RULES):
-        yield raw, where, loose
+        yield place
 
 
 def _rules(schema: Json, where: str) -> Iterator[tuple[Json, str]]:
@@ -96,39 +122,52 @@ def _leads(path: str, schema: Json) -> bool:
     return True
 
 
-def _compiled(schema: Json, where: str, loose: str, *, root: bool) -> Iterator[Cause]:
+def _compiled(place: _Place, budget: Budget, *, root: bool) -> Iterator[Cause]:
+    schema, where, loose, rounds = place
     whole = root or bool(schema.get("x-kubernetes-embedded-resource"))
     found = type_of(schema, root=whole)
     if found is None:
         return
-    for rule, place in _rules(schema, where):
-        yield from _typed(rule, place, found)
+    for rule, at in _rules(schema, where):
+        yield from _typed(rule, at, found, budget, rounds)
         text = str(rule["rule"])
         if "oldSelf" in text and loose:
             why = "oldSelf cannot be used on the uncorrelatable portion of the schema within"
-            yield Cause(f"{place}.rule", f"{_shown(text)}: {why} {loose}")
+            yield Cause(f"{at}.rule", f"{_shown(text)}: {why} {loose}")
         elif "oldSelf" not in text and "optionalOldSelf" in rule:
             why = "may not be set if oldSelf is not used in rule"
-            yield Cause(f"{place}.optionalOldSelf", f"{_shown(rule['optionalOldSelf'])}: {why}")
+            yield Cause(f"{at}.optionalOldSelf", f"{_shown(rule['optionalOldSelf'])}: {why}")
 
 
-def _typed(rule: Json, place: str, found: Type) -> Iterator[Cause]:
+def _typed(
+    rule: Json, place: str, found: Type, budget: Budget, rounds: int | None
+) -> Iterator[Cause]:
     before = optional(found) if rule.get("optionalOldSelf") else found
     names = {"self": found, "oldSelf": before}
-    if why := _wrong(str(rule["rule"]), names, BOOL):
+    why, cost = _looked_at(str(rule["rule"]), names, BOOL)
+    where = f"{place}.rule"
+    if why:
         text = f"cel expression {why}" if why.startswith("must") else f"compilation failed: {why}"
-        yield Cause(f"{place}.rule", f"{_rule_shown(rule)}: {text}")
-    message = str(rule.get("messageExpression") or "")
-    if message and (why := _wrong(message, names, STRING)):
+        yield Cause(where, f"{_rule_shown(rule)}: {text}")
+        return
+    yield from budget.rule(where, cost, found, rounds)
+    message, where = str(rule.get("messageExpression") or ""), f"{place}.messageExpression"
+    if not message:
+        return
+    why, cost = _looked_at(message, names, STRING)
+    if why:
         text = f" {why}" if why.startswith("must") else f" compilation failed: {why}"
-        yield Cause(f"{place}.messageExpression", f"{_rule_shown(rule)}: messageExpression{text}")
+        yield Cause(where, f"{_rule_shown(rule)}: messageExpression{text}")
+    yield from budget.message(where, cost)
 
 
-def _wrong(text: str, names: dict[str, Type], wanted: Type) -> str:
+def _looked_at(text: str, names: dict[str, Type], wanted: Type) -> tuple[str, int]:
+    """What is wrong with an expression, or else what it may cost."""
     try:
-        return check(text, names, wanted)
+        found = checked(text, names, wanted)
     except SyntaxFault as error:
-        return str(error)
+        return str(error), 0
+    return found.fault, 0 if found.fault else estimate(found, names["self"])
 
 
 def _rule_shown(rule: Json) -> str:
