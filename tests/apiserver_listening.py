@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import uvloop as fast
 import yaml
 
 from isthmus.apiserver import ApiServer, ServerConfig
@@ -15,19 +17,31 @@ from isthmus.apiserver import ApiServer, ServerConfig
 class Listening:
     """A server over a folder; a context manager, or `start` and `stop`.
 
+    Args:
+        folder: Its data.
+        uvloop: Whether it runs on that loop, as `isthmus up` does.
+        config: Further fields of its configuration.
+
     Attributes:
         url: Where it listens.
         ca: Its certificate authority, as PEM.
         token: Its administrator's.
     """
 
-    def __init__(self, folder: Path, **config: Any) -> None:
+    def __init__(self, folder: Path, *, uvloop: bool = False, **config: Any) -> None:
+        self._loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = (
+            fast.new_event_loop if uvloop else None
+        )
         self.token = "admin"
         self._config = ServerConfig(folder, admin_token=self.token, **config)
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.server: ApiServer
         self._loop: asyncio.AbstractEventLoop
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            runner.run(self._main())
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

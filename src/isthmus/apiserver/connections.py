@@ -98,8 +98,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answering", "_arriving", "_drain", "_draining", "_head_bytes", "_headers", "_idle",
-        "_idle_since", "_loop", "_parser", "_paused", "_peer", "_receiving", "_scope", "_service",
+        "_answering", "_arriving", "_drain", "_draining", "_headers", "_idle", "_idle_since",
+        "_loop", "_parser", "_paused", "_peer", "_receiving", "_scope", "_service", "_since_last",
         "_transport", "_url", "_waiting", "full",
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._scope: Scope = {}
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] | None = None
-        self._head_bytes = 0
+        self._since_last = 0
         self._receiving: Turn | None = None
         self._answering: Turn | None = None
         self._waiting: deque[Turn] = deque()
@@ -185,6 +185,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; what has begun must be complete in time, however steadily it drips."""
+        self._since_last += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # nobody speaks anything else here
@@ -194,21 +195,21 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(b"400 Bad Request")
             return
-        if self._headers is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEAD:
-                self._refuse(b"431 Request Header Fields Too Large")
-                return
+        if self._headers is not None and self._since_last > _MOST_HEAD:
+            self._refuse(b"431 Request Header Fields Too Large")
+            return
         if self._headers is None and self._receiving is None:
             self._arrived()
         elif self._arriving is None:
             self._await_request()
         if self._waiting:
             self._begin_next()
+        else:
+            self.read_on()  # a body that filled its room may be complete by now
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._url, self._headers, self._head_bytes = b"", [], 0
+        self._url, self._headers = b"", []
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the URL."""
@@ -250,6 +251,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        self._since_last = 0  # what else came with it is not counted: it is no more than one piece
         if self._receiving is not None:
             self._receiving.finish()
             self._receiving = None
@@ -312,7 +314,7 @@ class Connection(asyncio.Protocol):
         await asyncio.shield(self._drain)
 
     def read_on(self) -> None:
-        """There is room for more of a body."""
+        """There may be room for more."""
         if self._paused:
             self._regulate()
 
@@ -324,6 +326,7 @@ class Connection(asyncio.Protocol):
         elif self._waiting:
             self._begin_next()
         else:
+            self.read_on()  # what is left of a body that nobody wants, and the next request
             self._idle_since = self._loop.time()
             if self._idle is None:
                 self._idle = self._loop.call_later(_IDLE_SECONDS, self._look_idle)
