@@ -123,9 +123,20 @@ def _kind(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{as_text(value)}`" for value in schema["enum"])
     if "minimum" in schema:
         return f"{schema['type']}, {schema['minimum']} to {schema.get('maximum', 'any')}"
+    if "format" in schema:
+        return _addresses(schema)
     if "pattern" in schema:
         return f"`{_cell(schema['pattern'])}`"
     return schema["type"]
+
+
+def _addresses(schema: dict[str, Any]) -> str:
+    parts = [schema["format"].replace("ipv4-", "IPv4 ").replace("-", " ")]
+    if prefix := schema.get("x-prefix"):
+        parts.append(f"/{prefix['from']} to /{prefix['to']}")
+    parts += [f"apart from `{name}`" for name in schema.get("x-apart-from", [])]
+    parts += [f"in `{schema['x-within']}`"] if "x-within" in schema else []
+    return ", ".join(parts)
 
 
 def _default(schema: dict[str, Any]) -> str:

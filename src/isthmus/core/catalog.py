@@ -50,17 +50,12 @@ def values_of(definition: OfferingSpec, spec: ClaimSpec) -> Json:
         raise InvalidSpec(f"spec.parameters.{twice[0]}: set spec.{twice[0]} instead.")
     if taken := sorted(set(asked) & set(plan.fixed)):
         raise InvalidSpec(
-            f"{_field(taken[0], own)}: plan {plan.name!r} fixes it; remove it or choose "
+            f"{spec.where(taken[0])}: plan {plan.name!r} fixes it; remove it or choose "
             "another plan."
         )
     values = schemas.defaults(definition.parameters) | plan.parameters | asked
-    schemas.check(definition.parameters, values, field="spec.parameters", own=own)
+    schemas.check(definition.parameters, values, field="spec.parameters", where=spec.where)
     return values
-
-
-def _field(parameter: str, own: frozenset[str]) -> str:
-    """Return where a parameter is set."""
-    return f"spec.{parameter}" if parameter in own else f"spec.parameters.{parameter}"
 
 
 def changed_immutables(definition: OfferingSpec, old: Json, new: Json) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """Lint of an offering's schemas and of the values held against them: parameters, plans, prices."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import jsonschema_rs
 from pydantic import ValidationError
 
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import OfferingSpec, Plan, PriceComponent
-from isthmus.core import automatic, schemas
+from isthmus.core import addresses, automatic, schemas
 from isthmus.core.findings import Finding
 from isthmus.core.render import as_text
 
@@ -118,9 +118,30 @@ def _schema(path: str, schema: Json, *, updatable: bool) -> Iterator[Finding]:
         for field in _HELP:
             if not isinstance(prop.get(field), str) or not prop[field]:
                 yield Finding(path=at, message=f"has no `{field}`; write one", rule="help")
+        yield from _own_rules(at, prop, schema)
         if updatable and not isinstance(prop.get(schemas.UPDATABLE), bool):
             message = f"say with `{schemas.UPDATABLE}: true` or `false` whether it can change"
             yield Finding(path=at, message=message, rule="updatable")
+
+
+def _own_rules(path: str, prop: Json, schema: Json) -> Iterator[Finding]:
+    """Our own keywords: of these the schema's validator knows nothing."""
+    within: Any = prop.get(addresses.WITHIN)
+    apart: Any = prop.get(addresses.APART, [])
+    named = cast("list[Any]", apart if isinstance(apart, list) else [apart])
+    for name in named if within is None else [*named, within]:
+        if str(name) not in schemas.properties(schema):
+            message = f"no parameter {name!r}; there are: {_list(schemas.properties(schema))}"
+            yield Finding(path=path, message=message, rule="schema")
+    prefix: Any = prop.get(addresses.PREFIX, {"from": 0, "to": 0})
+    if not isinstance(prefix, dict) or not all(isinstance(prefix.get(k), int) for k in _BITS):  # pyright: ignore[reportUnknownMemberType]
+        message = f"write `{addresses.PREFIX}: {{from: 8, to: 28}}`"
+        yield Finding(path=path, message=message, rule="schema")
+    if not isinstance(prop.get(schemas.REMEDY, ""), str):
+        yield Finding(path=path, message=f"`{schemas.REMEDY}` must be text", rule="schema")
+
+
+_BITS = ("from", "to")
 
 
 def _invalid(schema: Json) -> str:
@@ -130,7 +151,7 @@ def _invalid(schema: Json) -> str:
     if any(not isinstance(prop, dict) for prop in properties.values()):  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
         return "every property must be an object"
     try:
-        jsonschema_rs.Draft202012Validator(schema)
+        schemas.strict(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as exc:
         return f"it is no JSON Schema: {str(exc).splitlines()[0]}"
     return ""
@@ -157,8 +178,7 @@ def _fits(path: str, value: Json, schema: Json) -> Iterator[Finding]:
 
 def _errors(schema: Json, value: Json) -> Iterator[str]:
     try:
-        validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
-        for error in validator.iter_errors(value):
+        for error in schemas.strict(schema).iter_errors(value):
             yield error.message
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
         return  # The schema itself is wrong, which is said where it is written.

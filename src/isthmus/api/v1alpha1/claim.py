@@ -52,6 +52,11 @@ class ClaimSpec(Managed):
         fields = type(self).model_fields
         return frozenset(fields[name].alias or name for name in self.own)
 
+    def where(self, parameter: str) -> str:
+        """Return the field that sets a parameter of the offering."""
+        own = parameter in self.own_parameters()
+        return f"spec.{parameter}" if own else f"spec.parameters.{parameter}"
+
 
 class ClaimStatus(Status):
     """What was last seen."""

@@ -94,16 +94,25 @@ class ClusterSpec(ClaimSpec):
 
     def asked(self) -> Json:
         """Add the typed fields that are set."""
+        return self.parameters | {name: value for name, (_, value) in self._typed().items()}
+
+    def where(self, parameter: str) -> str:
+        """Name the typed field where that is set."""
+        typed = self._typed().get(parameter)
+        return f"spec.{typed[0]}" if typed is not None else super().where(parameter)
+
+    def _typed(self) -> dict[str, tuple[str, object]]:
+        """Return the field and the value of each parameter that has a typed field which is set."""
         network = self.network
-        typed: Json = {
-            "kubernetesVersion": self.kubernetes_version,
-            "networkPlugin": network.plugin.value if network.plugin is not None else "",
-            "podCidr": network.pod_cidr,
-            "serviceCidr": network.service_cidr,
-            "mtu": network.mtu,
-            "controlPlaneReplicas": self.control_plane.replicas,
+        fields: dict[str, tuple[str, object]] = {
+            "kubernetesVersion": ("kubernetesVersion", self.kubernetes_version),
+            "networkPlugin": ("network.plugin", network.plugin and network.plugin.value),
+            "podCidr": ("network.podCidr", network.pod_cidr),
+            "serviceCidr": ("network.serviceCidr", network.service_cidr),
+            "mtu": ("network.mtu", network.mtu),
+            "controlPlaneReplicas": ("controlPlane.replicas", self.control_plane.replicas),
         }
-        return self.parameters | {name: value for name, value in typed.items() if value}
+        return {name: field for name, field in fields.items() if field[1]}
 
 
 class NodeCount(Model):
