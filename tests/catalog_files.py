@@ -1,5 +1,6 @@
 """The offerings of this checkout, and an instance of each plan, as tests use them."""
 
+import base64
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ _CREDENTIAL = {
     for part in ("Id", "Secret")
 } | {"authUrl": "https://keystone.example.com/v3"}
 
+OPENSHIFT = {
+    "bootstrapIgnition": {"secretKeyRef": {"name": "shift-ignition", "key": "url"}},
+    "bootstrapSha512": "ab" * 64,
+    "authority": base64.b64encode(b"-----BEGIN CERTIFICATE-----\nMII\n").decode(),
+}
+"""What openshift-install would have written."""
+
 NEEDED = {
     ("pod-network-neutron", "usual"): _CREDENTIAL
     | {
@@ -29,6 +37,7 @@ NEEDED = {
         "podMtu": 1392,
         "internalEndpoint": "10.64.0.10:6443",
     },
+    **{("openshift-nova", plan): OPENSHIFT for plan in ("standard", "production")},
     **{("storage-cinder", plan): _CREDENTIAL for plan in ("dev", "production", "custom")},
     ("route53", "production"): {"domain": "shop.example.com"},
     ("elb-application", "production"): {

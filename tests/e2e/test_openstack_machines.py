@@ -1,13 +1,16 @@
 """Machines, networks and volume types of a real OpenStack: made, changed, operated, gone."""
 
 import asyncio
+import base64
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from isthmus.api.meta import Json
+from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import Machine, Network, ServiceInstance
+from isthmus.runtime.kinds import SECRETS
+from tests.catalog_files import OPENSHIFT
 from tests.openstack_home import Home, home, provide
 from tests.openstack_lab import OpenStackLab
 from tests.world import TEAM
@@ -108,7 +111,7 @@ async def test_every_action_of_a_machine_runs_and_updates_resize_and_rebuild_it(
         await here.delete(Network, "net")
 
 
-def _follows(machine: Machine) -> bool:
+def _follows(machine: Resource[Any, Any]) -> bool:
     ready = machine.condition("Ready")
     return ready is not None and ready.observed_generation == machine.metadata.generation
 
@@ -167,8 +170,9 @@ async def test_an_openshift_is_made_of_played_servers_and_loses_its_bootstrap_se
 ) -> None:
     """Its installer is not run."""
     async with home(openstack_lab) as here:
+        await here.store.create(SECRETS, IGNITION)
         flavors = {"controlFlavor": "m1.tiny", "workerFlavor": "m1.tiny"}
-        parameters = flavors | {"image": "fedora-coreos", "workers": 1}
+        parameters = OPENSHIFT | flavors | {"image": "fedora-coreos", "workers": 1}
         await here.apply(an_instance("shift", "openshift-nova", "standard", **parameters))
         await here.ready(ServiceInstance, "shift")
         assert sum((await here.servers()).values()) == 5
@@ -177,6 +181,14 @@ async def test_an_openshift_is_made_of_played_servers_and_loses_its_bootstrap_se
         await here.until(ServiceInstance, "shift", lambda i: i.ready and _follows(i))
         assert sum((await here.servers()).values()) == 4
         await here.delete(ServiceInstance, "shift")
+
+
+IGNITION: Json = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "shift-ignition", "namespace": TEAM},
+    "data": {"url": base64.b64encode(b"https://swift.example.com/bootstrap.ign").decode()},
+}
 
 
 def an_instance(name: str, offering: str, plan: str, **parameters: Any) -> ServiceInstance:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from isthmus.api.v1alpha1 import Cluster, Network, Provider
+from isthmus.api.v1alpha1 import Cluster, Network, ServiceInstance
+from isthmus.core import catalog
 from isthmus.core.compose.claim import compose
 from isthmus.errors import InvalidSpec
-from tests.catalog_files import composed, offering
+from tests.catalog_files import OPENSHIFT, a_provider, composed, offering
 
 RANGES = [
     ("kubernetes-nova", {"podCidr": "999.1.1.1/99"}, "podCidr: write a range"),
@@ -36,11 +37,42 @@ def test_addresses_that_cannot_be_are_refused(name, parameters, words):
     assert caught.value.message.startswith(f"spec.parameters.{words}")
 
 
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"bootstrapIgnition": None}, "the bootstrap server needs `bootstrapIgnition`"),
+        ({"bootstrapSha512": None}, ".bootstrapSha512: write the 128 digits"),
+        ({"bootstrapSha512": "ab"}, ".bootstrapSha512: write the 128 digits"),
+        ({"authority": None}, '"authority" is a required property'),
+        ({"authority": "bm8gY2VydGlmaWNhdGUgYXQgYWxsLCBub25l"}, ".authority: write what follows"),
+        ({"apiAddress": "10.67.0.5"}, ".apiAddress: 10.67.0.5 is not in spec.parameters.nodeCidr"),
+        ({"ingressAddress": "10.66.0.5"}, ".ingressAddress: 10.66.0.5 overlaps"),
+    ],
+)
+def test_an_openshift_that_could_not_boot_is_refused(parameters, words):
+    asked = {k: v for k, v in (OPENSHIFT | parameters).items() if v is not None}
+    spec = {"offering": "openshift-nova", "plan": "standard", "parameters": asked}
+    with pytest.raises(InvalidSpec) as caught:
+        of(ServiceInstance, spec)
+    assert words in caught.value.message
+
+
+def test_without_its_bootstrap_server_an_openshift_needs_no_file_of_it():
+    asked = {"authority": OPENSHIFT["authority"], "bootstrapping": False}
+    assert of(
+        ServiceInstance,
+        {"offering": "openshift-nova", "plan": "standard", "parameters": asked},
+    )
+
+
 def of(kind, spec):
-    name = spec["offering"]
-    provider = Provider.parse({"metadata": {"name": "c"}, "spec": {"driver": "openstack"}})
-    metadata = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
-    return compose(kind.parse({"metadata": metadata, "spec": spec}), offering(name).spec, provider)
+    definition = offering(spec["offering"]).spec
+    claim = kind.parse({"metadata": META, "spec": spec})
+    values = catalog.values_of(definition, claim.spec)
+    return compose(claim, definition, a_provider("openstack"), values)
+
+
+META = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from urllib.parse import unquote
 
 import jsonschema_rs
@@ -16,7 +17,7 @@ from isthmus.drivers.openstack.lint import check
 from isthmus.drivers.openstack.predelete import STEPS
 from isthmus.errors import InvalidSpec
 from isthmus_lab_kubernetes import building
-from tests.catalog_files import NAMES, composed, offering, plans
+from tests.catalog_files import NAMES, OPENSHIFT, composed, offering, plans
 from tests.golden_files import assert_golden
 from tests.hot_values import Hot
 from tests.kubernetes_lab import why_no_guests, why_no_plane
@@ -226,9 +227,47 @@ def test_ignition_accepts_it(name, tmp_path):
         pytest.skip(reason)
     config = tmp_path / "config.ign"
     config.write_text(user_data(name, {"hostSystem": "ignition"}))
+    assert ignition_says(config) == (0, "")
+
+
+def ignition_says(config: Path) -> tuple[int, str]:
     validate = building.ignition_validate()
     done = subprocess.run([validate, config], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return done.returncode, done.stdout + done.stderr
+
+
+def openshift_pointer(name: str, **parameters) -> str:
+    """What Heat would give to a server of OpenShift: where its own configuration is."""
+    template = composed("openshift-nova", "standard", {"image": "rhcos"} | parameters).spec.template
+    properties = template["resources"][name]["properties"]
+    given = properties.get("resource_def", {"properties": properties})["properties"]["user_data"]
+    url = {"bootstrap_ignition": "https://swift.example/bootstrap.ign?temp_url_sig=0a1b"}
+    text = Hot(template, url, {}).value(given)
+    assert isinstance(text, str)
+    return text
+
+
+@pytest.mark.labs
+@pytest.mark.guests
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["bootstrap", "control_0", "control_2", "workers"])
+def test_ignition_accepts_the_pointers_of_openshift(name, tmp_path):
+    if reason := why_no_plane():
+        pytest.skip(reason)
+    config = tmp_path / "config.ign"
+    config.write_text(openshift_pointer(name))
+    assert ignition_says(config) == (0, "")
+
+
+def test_a_server_of_openshift_trusts_only_what_was_given():
+    bootstrap = json.loads(openshift_pointer("bootstrap"))["ignition"]["config"]["replace"]
+    assert bootstrap["source"].startswith("https://swift.example/")
+    assert bootstrap["verification"] == {"hash": f"sha512-{OPENSHIFT['bootstrapSha512']}"}
+    for name, role in (("control_1", "master"), ("workers", "worker")):
+        pointer = json.loads(openshift_pointer(name, apiAddress="10.66.0.9"))["ignition"]
+        assert pointer["config"]["merge"] == [{"source": f"https://10.66.0.9:22623/config/{role}"}]
+        (trusted,) = pointer["security"]["tls"]["certificateAuthorities"]
+        assert trusted["source"].endswith(f";base64,{OPENSHIFT['authority']}")
 
 
 @pytest.mark.parametrize("balancer", ["keepalived", "octavia"])
