@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from isthmus.apiserver import patch, protobuf
 from isthmus.apiserver.celchecker import check
-from isthmus.apiserver.celsyntax import SyntaxFault
+from isthmus.apiserver.celtokens import SyntaxFault
 from isthmus.apiserver.celtypes import BOOL, DYN, type_of
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError

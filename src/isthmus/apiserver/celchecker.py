@@ -21,9 +21,9 @@ from isthmus.apiserver.celsyntax import (
     MapOf,
     Node,
     Select,
-    fault,
     parse,
 )
+from isthmus.apiserver.celtokens import fault
 from isthmus.apiserver.celtypes import (
     BOOL,
     BYTES,

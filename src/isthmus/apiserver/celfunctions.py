@@ -195,16 +195,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 """By the name in a rule; a method's receiver is its first argument."""
 
 
-# --- names ---------------------------------------------------------------------------------------
-
-RESERVED = frozenset(
-    ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-     "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while")
-)  # fmt: skip
-"""Names of properties that a rule writes as `__if__`."""
-ESCAPED = re.compile("__(?:dot|dash|slash|underscores)__")
-
-
 def named(name: str, *, method: bool) -> Callable[..., Any] | None:
     """The function of this name, or None.
 

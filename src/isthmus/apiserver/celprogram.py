@@ -12,6 +12,7 @@ from isthmus.apiserver import celfunctions
 from isthmus.apiserver import celoperators as ops
 from isthmus.apiserver.celcosts import COSTS, TEXT_COSTS
 from isthmus.apiserver.celloops import LOOPS, Run, Step, rounds
+from isthmus.apiserver.celnames import unescaped
 from isthmus.apiserver.celoperators import NONE, Fault, Optional, no_overload
 from isthmus.apiserver.celsyntax import Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select
 from isthmus.apiserver.celsyntax import parse as parse
@@ -141,18 +142,6 @@ def _property(value: Any, name: str, plain: str) -> Optional:
     if name in held:
         return Optional(held[name], there=True)
     return Optional(held[plain], there=True) if plain in held else NONE
-
-
-_ESCAPES = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"}
-
-
-def unescaped(name: str) -> str:
-    """The name of a property behind an identifier: `a__dash__b` is `a-b`, `__if__` is `if`."""
-    if "__" not in name:
-        return name
-    if name.startswith("__") and name.endswith("__") and name[2:-2] in celfunctions.RESERVED:
-        return name[2:-2]
-    return celfunctions.ESCAPED.sub(lambda mark: _ESCAPES[mark[0]], name)
 
 
 def _list(items: tuple[tuple[Node, bool], ...]) -> Step:

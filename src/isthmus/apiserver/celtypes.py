@@ -3,16 +3,11 @@
 Source: https://kubernetes.io/docs/reference/using-api/cel/#type-system
 """
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isthmus.apiserver.celfunctions import RESERVED
+from isthmus.apiserver.celnames import escaped
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
-
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_MARKS = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_TO_ESCAPE = re.compile(r"__|[./-]")
 
 
 @dataclass(frozen=True)
@@ -82,14 +77,6 @@ def list_of(item: Type) -> Type:
 def optional(item: Type) -> Type:
     """An optional value."""
     return Type("optional_type", item)
-
-
-def escaped(name: str) -> str | None:
-    """What a rule calls the property `name`; None: it cannot."""
-    if name in RESERVED:
-        return f"__{name}__"
-    out = _TO_ESCAPE.sub(lambda mark: _MARKS[mark[0]], name)
-    return out if _IDENTIFIER.fullmatch(out) else None
 
 
 def type_of(schema: Any, *, root: bool = False) -> Type | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from isthmus.apiserver.celchecker import checked
 from isthmus.apiserver.celestimates import estimate
-from isthmus.apiserver.celsyntax import SyntaxFault
+from isthmus.apiserver.celtokens import SyntaxFault
 from isthmus.apiserver.celtypes import BOOL, STRING, Type, optional, type_of
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
