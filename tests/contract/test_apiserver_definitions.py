@@ -44,6 +44,8 @@ SCHEMA = "spec.versions.0.schema"
         (SCHEMA, {}, "spec.validation.openAPIV3Schema"),
         (f"{SCHEMA}.openAPIV3Schema", {"type": "string"},
          "spec.validation.openAPIV3Schema.type"),
+        (f"{SCHEMA}.openAPIV3Schema.properties.kind", {"type": "integer"},
+         "spec.validation.openAPIV3Schema.properties[kind].type"),
         (f"{SCHEMA}.openAPIV3Schema.properties.spec", {"description": "no type"},
          "spec.validation.openAPIV3Schema.properties[spec].type"),
         (f"{SCHEMA}.openAPIV3Schema.properties.spec", {"type": "object", "$ref": "#/x"},
@@ -52,6 +54,10 @@ SCHEMA = "spec.versions.0.schema"
          [{"rule": "self =="}],
          "spec.validation.openAPIV3Schema.properties[spec]"
          ".x-kubernetes-validations[0].rule"),
+        (f"{SCHEMA}.openAPIV3Schema.properties.spec.x-kubernetes-validations",
+         [{"rule": "true", "messageExpression": "string(self.size) + '!'"}],
+         "spec.validation.openAPIV3Schema.properties[spec]"
+         ".x-kubernetes-validations[0].messageExpression"),
         ("spec.conversion", {"strategy": "Webhook"}, "spec.conversion.strategy"),
     ],
 )  # fmt: skip

@@ -145,9 +145,17 @@ def _check_schema(holder: Json, where: str, *, known: bool) -> Iterator[Cause]:
             yield from check_rules(raw, where, known=known)
 
 
+_WHOLE = {"kind": "string", "apiVersion": "string", "metadata": "object"}
+
+
 def _check_metadata(raw: Json, where: str) -> Iterator[Cause]:
-    """Only the name of an object may be restricted by its schema."""
-    metadata = as_map(as_map(raw.get("properties")).get("metadata"))
+    """What all objects have is as in all objects; only their name may be restricted."""
+    properties = as_map(raw.get("properties"))
+    for name, wanted in _WHOLE.items():
+        found = as_map(properties.get(name)).get("type", "")
+        if name in properties and found != wanted:
+            yield Cause(f"{where}.properties[{name}].type", f'"{found}": must be {wanted}')
+    metadata = as_map(properties.get("metadata"))
     if set(as_map(metadata.get("properties"))) - {"name", "generateName"}:
         why = (
             "must not specify anything other than name and generateName, but metadata is"
