@@ -47,7 +47,7 @@ class Subject(Protocol):
         """Run a pod that some controller wants."""
         ...
 
-    async def add_budget(self, app: str, min_available: int) -> None:
+    async def add_budget(self, app: str, min_available: int, name: str = "") -> None:
         """Protect the pods of an app."""
         ...
 
@@ -71,8 +71,8 @@ class FakeSubject:
     async def add_pod(self, name: str, node: str, *, app: str) -> None:
         self.cluster.run(name, app=app, node=node, controller=f"ReplicaSet/{app}")
 
-    async def add_budget(self, app: str, min_available: int) -> None:
-        self.cluster.budgets.append(Budget(name=app, app=app, min_available=min_available))
+    async def add_budget(self, app: str, min_available: int, name: str = "") -> None:
+        self.cluster.budgets.append(Budget(name=name or app, app=app, min_available=min_available))
 
     async def tokens(self) -> frozenset[str]:
         return self.cluster.tokens
@@ -121,12 +121,13 @@ class RealSubject:
         await self._kube.send("POST", path_of(REPLICA_SETS, self._namespace), body=owner)
         await eventually(lambda: self._owned(ref), within=SECONDS)
 
-    async def add_budget(self, app: str, min_available: int) -> None:
+    async def add_budget(self, app: str, min_available: int, name: str = "") -> None:
         spec = {"minAvailable": min_available, "selector": {"matchLabels": {"app": app}}}
-        budget = {"metadata": {"name": app}, "spec": spec}
+        name = name or app
+        budget = {"metadata": {"name": name}, "spec": spec}
         path = path_of(BUDGETS, self._namespace)
         await self._kube.send("POST", path, body=_typed("policy/v1", "PodDisruptionBudget", budget))
-        ref = Ref("policy/v1", "PodDisruptionBudget", self._namespace, app)
+        ref = Ref("policy/v1", "PodDisruptionBudget", self._namespace, name)
         await eventually(lambda: self._counted(ref), within=SECONDS)
 
     async def tokens(self) -> frozenset[str]:
@@ -305,6 +306,16 @@ async def test_expired_tokens_are_swept_when_a_new_one_is_made(subject: Subject)
     tokens = await subject.tokens()
     assert old.id not in tokens
     assert new.id in tokens
+
+
+async def test_a_pod_with_two_budgets_stays_and_says_so(subject: Subject) -> None:
+    await subject.add_node("w1")
+    await subject.add_pod("web-1", "w1", app="web")
+    await subject.add_budget("web", 0, name="a")
+    await subject.add_budget("web", 0, name="b")
+    answer = await subject.nodes.evict(await pod_named(subject.nodes, "w1", "web-1"))
+    assert not answer.accepted
+    assert "more than one PodDisruptionBudget" in answer.message
 
 
 async def _left(cluster: ClusterNodes, node: str, uid: str) -> bool:

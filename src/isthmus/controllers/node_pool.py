@@ -5,7 +5,9 @@ done about it, a join token is in its Secret before a server is asked for, and a
 after its server is gone. All else is seen anew at each look.
 """
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -27,7 +29,7 @@ from isthmus.controllers.world import World
 from isthmus.core.compose.node_pool import Size, size_of
 from isthmus.core.nodes import ClusterNode
 from isthmus.core.plan import Rendering
-from isthmus.core.planner.members import for_planner, gone, see
+from isthmus.core.planner.members import Seen, for_planner, gone, see
 from isthmus.core.planner.nodes import (
     Drain,
     Grow,
@@ -40,7 +42,7 @@ from isthmus.core.planner.nodes import (
     Wanted,
     next_step,
 )
-from isthmus.errors import InvalidSpec, NotFound, NotYet, Unavailable
+from isthmus.errors import InvalidSpec, IsthmusError, NotFound, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
 from isthmus.runtime.outcome import Outcome, Progress, Waiting, done, waiting
 
@@ -138,12 +140,7 @@ class NodePoolController(ClaimController[NodePool]):
         seen = see(groups, found, pool.status.members, progress.now)
         left = gone(groups, pool.status.members)
         show([s.shown for s in seen], left, progress)
-        drained: dict[Key, Drained] = {}
-        for member in seen:
-            if nodes is not None and member.shown.phase is MemberPhase.DRAINING:
-                drained[key(member)] = (
-                    await drain(nodes, member.node) if member.node is not None else Drained()
-                )
+        drained = await _drained(seen, nodes)
         seen = tuple(with_message(s, drained.get(key(s))) for s in seen)
         show([s.shown for s in seen], left, progress)
         return Look(
@@ -214,8 +211,9 @@ class NodePoolController(ClaimController[NodePool]):
             known = look.drained.get(key(one))
             pods = known.pods if known is not None else 0
             if choosing and known is None and look.nodes is not None and one.node is not None:
-                found = await look.nodes.pods(one.node.name)
-                pods = sum(1 for pod in found if pod.in_the_way)
+                with suppress(IsthmusError):  # Only who is chosen first depends on it.
+                    found = await look.nodes.pods(one.node.name)
+                    pods = sum(1 for pod in found if pod.in_the_way)
             empty = known is not None and known.empty
             members.append(for_planner(one, progress.now, empty=empty, pods=pods))
         return members
@@ -293,6 +291,17 @@ class NodePoolController(ClaimController[NodePool]):
         words = f" {blocked.name}: {blocked.message}" if blocked is not None else ""
         failed = _failure(look)
         return replace(failed, after=after) if failed else waiting(step.why + words, after=after)
+
+
+async def _drained(seen: Sequence[Seen], nodes: ClusterNodes | None) -> dict[Key, Drained]:
+    """Go on emptying what is being emptied, all at once: one may be slow."""
+    if nodes is None:
+        return {}
+    chosen = [s for s in seen if s.shown.phase is MemberPhase.DRAINING]
+    there = [s for s in chosen if s.node is not None]
+    found = await asyncio.gather(*(drain(nodes, s.node) for s in there if s.node is not None))
+    known = dict(zip(map(key, there), found, strict=True))
+    return {key(s): known.get(key(s), Drained()) for s in chosen}
 
 
 def _check_management(pool: NodePool) -> None:

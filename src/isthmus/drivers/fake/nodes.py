@@ -6,6 +6,7 @@ node after they are evicted; budgets refuse; a node's power can be pulled; calls
 Time passes whenever somebody looks, as in ``FakeCloud``.
 """
 
+import asyncio
 import itertools
 import secrets
 from collections import Counter, deque
@@ -27,6 +28,11 @@ from isthmus.errors import Forbidden, IsthmusError, NotFound, Unavailable
 from isthmus.ports import Clock
 
 _CA_HASH = "sha256:" + "0" * 64
+_TOO_MANY_BUDGETS = (
+    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+    "support."
+)
+"""What Kubernetes says."""
 
 
 @dataclass(slots=True)
@@ -103,6 +109,9 @@ class FakeCluster:
     wish: ControlPlaneWish | None = None
     reachable: bool = True
     budgets: list[Budget] = field(default_factory=list[Budget])
+    denied: dict[str, str] = field(default_factory=dict[str, str])
+    """What an admission webhook says to the eviction of an app's pods."""
+    webhook_takes: timedelta = timedelta()
     calls: Counter[str] = field(default_factory=Counter[str])
     _nodes: dict[str, FakeNode] = field(default_factory=dict[str, FakeNode])
     _pods: dict[str, FakePod] = field(default_factory=dict[str, FakePod])
@@ -218,9 +227,13 @@ class FakeCluster:
         there = self._pods.get(pod.uid)
         if there is None or there.gone_at is not None:
             return Eviction(accepted=True)
-        for budget in self.budgets:
-            if (budget.namespace, budget.app) != (there.namespace, there.app):
-                continue
+        if there.app in self.denied:
+            await asyncio.sleep(self.webhook_takes.total_seconds())
+            raise Forbidden(self.denied[there.app])
+        of_it = [b for b in self.budgets if (b.namespace, b.app) == (there.namespace, there.app)]
+        if len(of_it) > 1:
+            return Eviction(accepted=False, message=_TOO_MANY_BUDGETS)
+        for budget in of_it:
             healthy = self.running(there.app)
             if self._ready(there) and healthy - 1 < budget.min_available:
                 return Eviction(

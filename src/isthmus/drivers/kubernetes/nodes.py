@@ -92,6 +92,9 @@ class KubernetesNodes:
             return Eviction(accepted=True)  # It goes with its namespace, which nothing stops.
         if answer.status == 429 and (words := _said(answer.body, "DisruptionBudget")):
             return Eviction(accepted=False, message=words)
+        if answer.status == 500 and (words := _message(answer.body)):
+            # More than one budget of a pod: the API calls that an error of its own.
+            return Eviction(accepted=False, message=words)
         raise refusal(answer)
 
     async def delete_node(self, node: str) -> None:
@@ -199,6 +202,16 @@ def _letters(count: int) -> str:
 
 def _decoded(secret: Json, key: str) -> str:
     return base64.b64decode(part(secret, "data").get(key, "")).decode()
+
+
+def _message(body: bytes) -> str:
+    """Return what a refusal says of several budgets; empty: it is about something else."""
+    try:
+        status = cast("Json", orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return ""
+    words = str(status.get("message") or "")
+    return words if "PodDisruptionBudget" in words else ""
 
 
 def _said(body: bytes, reason: str) -> str:
