@@ -31,6 +31,8 @@ class Machines:
     cloud: FakeCloud
     clock: LoopClock
     boot_seconds: float = 20
+    slow: timedelta = timedelta()
+    """How much longer the servers of pools take."""
     cluster: FakeCluster = field(init=False)
     broken: set[str] = field(default_factory=set[str])
     """Physical ids of servers that never come up."""
@@ -60,7 +62,9 @@ class Machines:
                         keyless.add(one.physical_id)
         for server, (index, properties) in there.items():
             born = self._seen.setdefault(server, now)
-            up = now - born >= self.boot_seconds and server not in keyless
+            pool = properties.get("role") != "control-plane"
+            takes = self.boot_seconds + (self.slow.total_seconds() if pool else 0)
+            up = now - born >= takes and server not in keyless
             if server not in self._nodes and up:
                 self._join(server, index, properties)
         for server in [server for server in self._nodes if server not in there]:

@@ -16,7 +16,7 @@ from isthmus.ports import Api, Connection, Driver, Endpoint, Listing, Store, Wat
 T = TypeVar("T")
 NODES = (
     "version", "nodes", "pods", "cordon", "uncordon", "evict", "delete_node",
-    "issue_join_token", "revoke_join_token", "ask_control_plane",
+    "issue_join_token", "extend_join_token", "revoke_join_token", "ask_control_plane",
 )  # fmt: skip
 ENGINE = ("observe", "apply", "delete", "adopt", "check_drift", "preview", "owned", "adoptable")
 

@@ -226,6 +226,13 @@ class ClusterNodes(Protocol):
         """Make a token that lets machines join for so long, and remove expired ones of ours."""
         ...
 
+    async def extend_join_token(self, token_id: str, ttl: timedelta) -> datetime:
+        """Let a token live for so long from now, and return when it ends.
+
+        Raises NotFound where it is gone, Forbidden for one that is not ours.
+        """
+        ...
+
     async def revoke_join_token(self, token_id: str) -> None:
         """Make a token worthless. Absent is fine; raises Forbidden for one that is not ours."""
         ...

@@ -300,6 +300,19 @@ async def test_a_join_token_lives_until_it_is_revoked(subject: Subject) -> None:
     assert second.id in await subject.tokens()
 
 
+async def test_a_join_token_can_live_longer(subject: Subject) -> None:
+    token = await subject.nodes.issue_join_token(timedelta(seconds=1))
+    ends = await subject.nodes.extend_join_token(token.id, MINUTES)
+    assert ends.tzinfo is not None
+    assert ends - token.expires_at > MINUTES / 2
+    await asyncio.sleep(1.1)
+    await subject.nodes.issue_join_token(MINUTES)  # It sweeps what has expired.
+    assert token.id in await subject.tokens()
+    await subject.nodes.revoke_join_token(token.id)
+    with pytest.raises(NotFound):
+        await subject.nodes.extend_join_token(token.id, MINUTES)
+
+
 async def test_expired_tokens_are_swept_when_a_new_one_is_made(subject: Subject) -> None:
     old = await subject.nodes.issue_join_token(timedelta())
     new = await subject.nodes.issue_join_token(MINUTES)

@@ -61,3 +61,25 @@ def test_the_number_of_a_server_is_in_the_path_of_what_failed() -> None:
         "status": {"resources": resources},
     }
     assert failed_of(Stack.model_validate(body)) == {1, 12}
+
+
+@pytest.mark.parametrize(
+    ("reason", "server", "known", "since"),
+    [
+        ("the time to join begins when the server is there", "b", "", NOW),
+        ("it goes on at the next look", "b", "b", BEFORE),
+        ("a server in its place begins anew", "b", "a", NOW),
+        ("what is still to be made has been asked for before", "", "", BEFORE),
+        ("an engine that does not tell for once changes nothing", "", "b", BEFORE),
+    ],
+)
+def test_since_when_a_server_joins(reason: str, server: str, known: str, since: datetime) -> None:
+    servers = {1: server} if server else {}
+    group = Group(stack="s", name="workers", indexes=(1,), servers=servers)
+    former = PoolMember(
+        name="workers-1", stack="s", index=1, server_id=known, phase=MemberPhase.JOINING,
+        since=BEFORE,
+    )  # fmt: skip
+    (seen,) = see([group], [], [former], NOW)
+    assert seen.shown.since == since, reason
+    assert seen.shown.server_id == (server or known)

@@ -166,6 +166,9 @@ class NodePoolController(ClaimController[NodePool]):
         self, look: Look, wanted: Wanted, progress: Progress[NodePoolStatus]
     ) -> Outcome:
         busy = next((stack for stack in look.stacks if not settled(stack)), None)
+        if look.nodes is not None and look.target is not None:
+            tokens = JoinTokens(self._world, look.pool)
+            await tokens.keep(look.nodes, look.seen, progress, making=busy is not None)
         if busy is not None:
             usual = f"Servers are being added or removed; Stack {busy.metadata.name} shows how far."
             found = mirrored(busy.condition("Ready"), usual)
@@ -225,7 +228,7 @@ class NodePoolController(ClaimController[NodePool]):
         if add and look.target is not None and look.target.needs_token:
             if look.nodes is None:
                 raise Unavailable("spec.cluster: it does not answer, so no node can join it.")
-            await tokens.issue(look.nodes, progress)
+            await tokens.issue(look.nodes, look.seen, progress)
         there = False
         for stack in look.stacks:
             remove = frozenset(

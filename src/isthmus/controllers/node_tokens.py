@@ -1,17 +1,27 @@
-"""The join token of a pool: made when servers are added, worthless once they have joined."""
+"""The join token of a pool: made when servers are added, worthless once they have joined.
 
+It is in their user data, so it lives only as long as a server may take to join; while servers are
+still on their way its end is put off, so that no other token has to take its place.
+"""
+
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from isthmus.api.v1alpha1 import NodePool, NodePoolStatus
+from isthmus.api.v1alpha1 import Heal, MemberPhase, NodePool, NodePoolStatus
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.world import World
 from isthmus.core.compose.node_pool import TOKEN_KEY, token_secret
+from isthmus.core.planner.members import Seen
+from isthmus.core.planner.nodes import State
+from isthmus.errors import NotFound
 from isthmus.ports import ClusterNodes
 from isthmus.runtime.outcome import Progress
 
-TTL = timedelta(minutes=30)
-ENOUGH = timedelta(minutes=15)
-"""A token that holds for so long may serve other servers, too."""
+LONGEST: Final = timedelta(days=1)
+"""Who may take for ever to join may do so with one token for so long."""
+SPARE: Final = timedelta(minutes=15)
+"""So much longer it lives than one server needs: it may serve others, too."""
 TOKEN_ID = "isthmus.dev/join-token"
 """Annotation on the Secret: the public part of the token in it."""
 
@@ -20,34 +30,60 @@ class JoinTokens:
     """The one join token of one pool."""
 
     def __init__(self, world: World, pool: NodePool) -> None:
-        self._pool = pool
         self._secret = OwnedSecret(world, pool, token_secret(pool.metadata.name))
+        self._time = joining_time(pool.spec.heal)
 
-    async def issue(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
-        """Have a token in the Secret that holds long enough for a server to join."""
-        status = self._pool.status
+    async def issue(
+        self, nodes: ClusterNodes, seen: Iterable[Seen], progress: Progress[NodePoolStatus]
+    ) -> None:
+        """Have a token in the Secret that holds long enough for a new server to join."""
+        known, needed = progress.status.join_token, progress.now + self._time
         found = await self._secret.read()
         former = found[1].get(TOKEN_ID, "") if found is not None else ""
-        if former and former == status.join_token and _holds(status, progress.now):
-            return
+        if former and former == known:
+            if _ends(progress.status) >= needed:
+                return
+            # Another one would shut out those who are on their way with this one.
+            if any(map(_joins, seen)) and await self._extend(nodes, needed, progress):
+                return
         if former:
             await nodes.revoke_join_token(former)
-        made = await nodes.issue_join_token(TTL)
+        made = await nodes.issue_join_token(self._time + SPARE)
         await self._secret.write({TOKEN_KEY: made.token}, {TOKEN_ID: made.id})
         progress.status = progress.status.model_copy(
             update={"join_token": made.id, "join_token_expires_at": made.expires_at}
         )
 
+    async def keep(
+        self,
+        nodes: ClusterNodes,
+        seen: Iterable[Seen],
+        progress: Progress[NodePoolStatus],
+        *,
+        making: bool,
+    ) -> None:
+        """Let the token live until all who are on their way have had their time.
+
+        Args:
+            nodes: The cluster.
+            seen: The pool's members.
+            progress: Where the token's end is noted.
+            making: Whether the engine is still at work on servers: their time has not begun.
+        """
+        if not progress.status.join_token:
+            return
+        needed = [self._needed(one, progress.now, making=making) for one in seen if _joins(one)]
+        if needed and _ends(progress.status) < max(needed):
+            await self._extend(nodes, max(needed), progress)
+
     async def revoke(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
         """Make the token worthless. The Secret stays: the engine compares its version."""
-        if not self._pool.status.join_token:
+        if not progress.status.join_token:
             return
         found = await self._secret.read()
-        for token in {self._pool.status.join_token, *_ids(found)}:
+        for token in {progress.status.join_token, *_ids(found)}:
             await nodes.revoke_join_token(token)
-        progress.status = progress.status.model_copy(
-            update={"join_token": "", "join_token_expires_at": None}
-        )
+        _forget(progress)
 
     async def end(self, nodes: ClusterNodes | None) -> None:
         """Remove token and Secret."""
@@ -57,11 +93,47 @@ class JoinTokens:
                 await nodes.revoke_join_token(token)
         await self._secret.delete()
 
+    def _needed(self, one: Seen, now: datetime, *, making: bool) -> datetime:
+        asked = one.shown.since.astimezone(UTC)
+        begins = now if making or not one.shown.server_id else asked
+        return min(begins + self._time, asked + LONGEST)
+
+    async def _extend(
+        self, nodes: ClusterNodes, needed: datetime, progress: Progress[NodePoolStatus]
+    ) -> bool:
+        """Put off the token's end; tell whether there is one."""
+        ttl = needed - progress.now + SPARE
+        try:
+            expires = await nodes.extend_join_token(progress.status.join_token, ttl)
+        except NotFound:  # It came to its end while nobody looked.
+            _forget(progress)
+            return False
+        progress.status = progress.status.model_copy(update={"join_token_expires_at": expires})
+        return True
+
+
+def joining_time(heal: Heal) -> timedelta:
+    """Return how long a server may take to join."""
+    seconds = heal.join_seconds if heal.after_seconds else 0
+    return min(timedelta(seconds=seconds) or LONGEST, LONGEST)
+
+
+def _joins(one: Seen) -> bool:
+    """Tell whether a member is on its way, and wanted."""
+    joining = one.state is State.JOINING and one.shown.phase is MemberPhase.JOINING
+    return joining and one.awaited
+
+
+def _ends(status: NodePoolStatus) -> datetime:
+    expires = status.join_token_expires_at
+    return expires.astimezone(UTC) if expires is not None else datetime.min.replace(tzinfo=UTC)
+
+
+def _forget(progress: Progress[NodePoolStatus]) -> None:
+    progress.status = progress.status.model_copy(
+        update={"join_token": "", "join_token_expires_at": None}
+    )
+
 
 def _ids(found: tuple[dict[str, str], dict[str, str]] | None) -> set[str]:
     return {found[1][TOKEN_ID]} if found is not None and TOKEN_ID in found[1] else set[str]()
-
-
-def _holds(status: NodePoolStatus, now: datetime) -> bool:
-    expires = status.join_token_expires_at
-    return expires is not None and expires.astimezone(UTC) - now > ENOUGH

@@ -68,7 +68,8 @@ class Heal(Model):
         default=1200,
         ge=0,
         description="How long a new server may take to become a node before it is replaced, in "
-        "seconds; 0, or `afterSeconds: 0`: for ever. Bare metal takes longer than a VM.",
+        "seconds from when it is there; 0, or `afterSeconds: 0`: for ever. Bare metal takes longer "
+        "than a VM. Its join token lives as long, a day at most.",
     )
     at_once: int = Field(default=1, ge=1, description="How many are replaced at the same time.")
 

@@ -109,7 +109,7 @@ def _see(
     phase = MemberPhase(state.value)
     if former is not None and former.phase in _CHOSEN:
         phase = former.phase
-    same = former is not None and former.phase is phase
+    same = former is not None and former.phase is phase and not _is_new(former, server)
     shown = PoolMember(
         name=node.name if node is not None else former.name if former is not None else place,
         stack=group.stack,
@@ -121,6 +121,12 @@ def _see(
     )
     awaited = bool(server) or broken or not group.failed
     return Seen(shown=shown, current=group.current, state=state, node=node, awaited=awaited)
+
+
+def _is_new(former: PoolMember, server: str) -> bool:
+    """Tell whether its server has only now come: from then on it may take its time to join."""
+    joining = former.phase is MemberPhase.JOINING
+    return joining and bool(server) and former.server_id != server
 
 
 def _joined(former: PoolMember | None) -> bool:

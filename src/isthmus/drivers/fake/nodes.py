@@ -265,12 +265,19 @@ class FakeCluster:
         self._tokens[token_id] = FakeToken(token, now + ttl)
         return JoinToken(id=token_id, token=token, ca_hash=_CA_HASH, expires_at=now + ttl)
 
+    async def extend_join_token(self, token_id: str, ttl: timedelta) -> datetime:
+        """See ``ClusterNodes``."""
+        self._called("extend_join_token")
+        known = self._own_token(token_id)
+        if known is None or known.expires_at <= self.clock.now():  # The cluster has removed it.
+            raise NotFound(f"There is no join token {token_id}.")
+        known.expires_at = self.clock.now() + ttl
+        return known.expires_at
+
     async def revoke_join_token(self, token_id: str) -> None:
         """See ``ClusterNodes``."""
         self._called("revoke_join_token")
-        known = self._tokens.get(token_id)
-        if known is not None and not known.ours:
-            raise Forbidden(f"The join token {token_id} is not ours; it stays.")
+        self._own_token(token_id)
         self._tokens.pop(token_id, None)
 
     async def ask_control_plane(self, wish: ControlPlaneWish) -> None:
@@ -354,6 +361,12 @@ class FakeCluster:
     def _ready(self, pod: FakePod) -> bool:
         node = self._nodes.get(pod.node)
         return pod.gone_at is None and node is not None and self._up(node)
+
+    def _own_token(self, token_id: str) -> FakeToken | None:
+        known = self._tokens.get(token_id)
+        if known is not None and not known.ours:
+            raise Forbidden(f"The join token {token_id} is not ours; it stays.")
+        return known
 
     def _known(self, node: str) -> FakeNode:
         if node not in self._nodes:

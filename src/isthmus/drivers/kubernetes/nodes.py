@@ -30,6 +30,7 @@ _SECRETS: Final = Api("v1", "secrets")
 _SYSTEM: Final = "kube-system"
 _OURS: Final = f"{GROUP}/join-token"
 _TOKEN_TYPE: Final = "bootstrap.kubernetes.io/token"
+_TOKEN_NAME: Final = "bootstrap-token-"
 _GROUPS: Final = "system:bootstrappers:kubeadm:default-node-token"
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _MIRROR: Final = "kubernetes.io/config.mirror"
@@ -120,11 +121,11 @@ class KubernetesNodes:
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "type": _TOKEN_TYPE,
-                "metadata": {"name": f"bootstrap-token-{token_id}", "labels": {_OURS: "true"}},
+                "metadata": {"name": f"{_TOKEN_NAME}{token_id}", "labels": {_OURS: "true"}},
                 "stringData": {
                     "token-id": token_id,
                     "token-secret": secret,
-                    "expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "expiration": _written(expires),
                     "usage-bootstrap-authentication": "true",
                     "usage-bootstrap-signing": "true",
                     "auth-extra-groups": _GROUPS,
@@ -139,14 +140,25 @@ class KubernetesNodes:
             expires_at=expires,
         )
 
+    async def extend_join_token(self, token_id: str, ttl: timedelta) -> datetime:
+        """See ``ClusterNodes``."""
+        secret = await self._own_token(token_id)
+        expires = (self._clock.now() + ttl).replace(microsecond=0)
+        version = part(secret, "metadata").get("resourceVersion")
+        await self._kube.merge(
+            Ref("v1", "Secret", _SYSTEM, f"{_TOKEN_NAME}{token_id}"),
+            {
+                "metadata": {"resourceVersion": version},
+                "stringData": {"expiration": _written(expires)},
+            },
+        )
+        return expires
+
     async def revoke_join_token(self, token_id: str) -> None:
         """See ``ClusterNodes``."""
-        path = path_of(_SECRETS, _SYSTEM, f"bootstrap-token-{token_id}")
         try:
-            secret = await self._kube.read(path)
-            if _OURS not in part(part(secret, "metadata"), "labels"):
-                raise Forbidden(f"The join token {token_id} is not ours; it stays.")
-            await self._kube.send("DELETE", path)
+            await self._own_token(token_id)
+            await self._kube.send("DELETE", _token_path(token_id))
         except NotFound:
             return
 
@@ -164,6 +176,12 @@ class KubernetesNodes:
             "data": data,
         }
         await self._kube.apply(_WISH, manifest)
+
+    async def _own_token(self, token_id: str) -> Json:
+        secret = await self._kube.read(_token_path(token_id))
+        if _OURS not in part(part(secret, "metadata"), "labels"):
+            raise Forbidden(f"The join token {token_id} is not ours; it stays.")
+        return secret
 
     async def _sweep(self, now: datetime) -> None:
         """Remove expired tokens of ours; the cluster's own cleaner need not run."""
@@ -194,6 +212,14 @@ def ca_hash(pem: str) -> str:
 
 def _ref(node: str) -> Ref:
     return Ref("v1", "Node", "", node)
+
+
+def _token_path(token_id: str) -> str:
+    return path_of(_SECRETS, _SYSTEM, f"{_TOKEN_NAME}{token_id}")
+
+
+def _written(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _letters(count: int) -> str:

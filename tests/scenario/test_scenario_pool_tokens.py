@@ -1,0 +1,80 @@
+"""A join token lives as long as its servers may take to join, and no longer."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from isthmus.api.v1alpha1 import Cluster, NodePool
+from tests.cluster_world import Clusters, a_cluster, a_pool, clusters
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+METAL = {"joinSeconds": 3600}
+
+
+async def begun(world: Clusters, **pool: Any) -> None:
+    await world.here.apply(a_cluster())
+    await world.here.ready(Cluster, "c", within=300)
+    await world.here.apply(a_pool(**pool))
+
+
+async def all_joined(world: Clusters, servers: int, *, after: timedelta) -> None:
+    await world.here.nothing_for(after.total_seconds())
+    pool = await world.here.ready(NodePool, "workers", within=0.1)
+    assert world.machines.refused == []
+    assert [member.index for member in pool.status.members] == list(range(servers))
+    assert world.cluster.tokens == frozenset()
+
+
+async def test_bare_metal_that_boots_for_long_joins() -> None:
+    async with clusters() as world:
+        world.machines.slow = timedelta(minutes=55)
+        await begun(world, heal=METAL)
+        await all_joined(world, 2, after=timedelta(minutes=56))
+
+
+async def test_servers_that_their_cloud_makes_slowly_join() -> None:
+    async with clusters() as world:
+        await world.here.apply(a_cluster())
+        await world.here.ready(Cluster, "c", within=300)
+        world.here.cloud.latency_seconds = 45 * 60
+        world.machines.slow = timedelta(minutes=15)
+        await world.here.apply(a_pool())
+        await all_joined(world, 2, after=timedelta(minutes=2 * 45 + 16))
+
+
+async def test_who_comes_later_takes_nobody_his_token() -> None:
+    async with clusters() as world:
+        world.machines.slow = timedelta(minutes=50)
+        await begun(world, heal=METAL)
+        await world.here.nothing_for(40 * 60)
+        await world.here.apply(a_pool(replicas=3, heal=METAL))
+        await all_joined(world, 3, after=timedelta(minutes=51))
+
+
+@pytest.mark.parametrize("heal", [{"joinSeconds": 0}, {"afterSeconds": 0}])
+async def test_who_may_take_for_ever_has_a_day(heal: dict[str, int]) -> None:
+    async with clusters() as world:
+        world.machines.slow = timedelta(days=9)
+        await begun(world, heal=heal)
+        await world.here.nothing_for(600)
+        (token,) = world.cluster.tokens
+        pool = await world.here.get(NodePool, "workers")
+        assert pool is not None
+        assert pool.status.join_token == token
+        ends = pool.status.join_token_expires_at
+        assert ends is not None
+        assert timedelta(hours=23) < ends - world.machines.clock.now() < timedelta(hours=24.25)
+
+
+async def test_a_server_that_never_joins_leaves_no_lasting_token() -> None:
+    async with clusters() as world:
+        world.machines.slow = timedelta(days=9)
+        await begun(world, replicas=1)
+        seen: dict[str, timedelta] = {}
+        for _ in range(90):
+            await world.here.nothing_for(60)
+            for token in world.cluster.tokens:
+                seen[token] = seen.get(token, timedelta()) + timedelta(minutes=1)
+        assert len(seen) > 2, "each server that takes a place gets another token"
+        assert max(seen.values()) < timedelta(minutes=40)
