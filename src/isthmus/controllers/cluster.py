@@ -16,6 +16,7 @@ from isthmus.api.v1alpha1 import (
 )
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster_access import kubeconfig, opened, reference
+from isthmus.controllers.cluster_authorities import AUTHORITY, Authorities
 from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
 from isthmus.controllers.cluster_upgrade import follow
@@ -23,20 +24,12 @@ from isthmus.controllers.key_handover import KeyHandover
 from isthmus.controllers.owned_secrets import OwnedSecret
 from isthmus.controllers.pod_network import PodNetworks
 from isthmus.controllers.world import World
-from isthmus.core.compose.cluster import (
-    KEY,
-    KUBECONFIG_KEY,
-    PAYLOAD,
-    furnished,
-    kubeconfig_name,
-    secret_name,
-    wants_authorities,
-)
+from isthmus.core.compose.cluster import KUBECONFIG_KEY, furnished, kubeconfig_name
 from isthmus.core.compose.rendered import rendered_from
 from isthmus.core.nodes import ClusterNode
 from isthmus.core.planner.upgrades import lowest
 from isthmus.core.planner.versions import check_step
-from isthmus.core.stacks import digest
+from isthmus.core.stacks import digest, external_name
 from isthmus.errors import InvalidSpec, NotYet, Unavailable
 from isthmus.ports import ClusterNodes
 from isthmus.runtime import pki
@@ -47,7 +40,6 @@ MADE_FROM = "isthmus.dev/made-from"
 """Annotation on the kubeconfig's Secret: digest of endpoint, authority and rotation."""
 EXPIRES = "isthmus.dev/expires-at"
 """Annotation on the kubeconfig's Secret: when its certificate ends."""
-AUTHORITY = "ca.crt"
 ENDPOINT = "Endpoint"
 """The output of a blueprint that says where the cluster's API is: ``https://host:port``."""
 _SOON = timedelta(seconds=3)
@@ -84,34 +76,44 @@ class ClusterController(ClaimController[Cluster]):
             return waiting("Its API does not answer yet: its servers start.", after=_STARTING)
 
     async def release(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
-        """Take down the pools first, then what is in it, then the Stack; the secrets last."""
-        meta = obj.metadata
+        """Take down the pools first, then what is in it, then the Stack; the secrets last.
+
+        What is to be retained stays with its pools and its secrets.
+        """
         inside = ClusterProvider(self._world, obj)
         inside.require_free()
+        retained = obj.spec.deletion_policy is DeletionPolicy.RETAIN
+        left = (
+            ("" if retained else await self._release_pools(obj))
+            or await inside.release_storage()
+            or await PodNetworks(self._world, obj).forget()
+            or await inside.release()
+        )
+        if left or obj.attached:
+            return waiting(left, after=_LOOK) if left else done()
+        if obj.status.key_holders and retained:
+            with suppress(NotYet):  # Its Provider is gone: nobody can any more.
+                await KeyHandover(self._world, obj, self.render(obj)).withdraw(progress)
+        secrets = Authorities(self._world, obj)
+        stack = self._world.stacks.get(obj.metadata.namespace, obj.stack_name)
+        if retained and stack is not None:
+            await secrets.leave(external_name(stack))
+        outcome = await super().release(obj, progress)
+        if isinstance(outcome, Done) and not retained:
+            await secrets.delete()
+        return outcome
+
+    async def _release_pools(self, obj: Cluster) -> str:
+        """Have the pools go; say what is left, empty: nothing."""
+        meta = obj.metadata
         pools = list(self._world.pools.by("cluster", f"{meta.namespace}/{meta.name}"))
         for pool in pools:
             if not pool.deleting:
                 await self._world.store.delete(
                     api_of(NodePool), meta.namespace, pool.metadata.name, pool.metadata.uid
                 )
-        if pools:
-            names = ", ".join(pool.metadata.name for pool in pools)
-            return waiting(f"Its node pools are being deleted first: {names}.", after=_LOOK)
-        left = (
-            await inside.release_storage()
-            or await PodNetworks(self._world, obj).forget()
-            or await inside.release()
-        )
-        if left or obj.attached:
-            return waiting(left, after=_LOOK) if left else done()
-        if obj.status.key_holders and obj.spec.deletion_policy is DeletionPolicy.RETAIN:
-            with suppress(NotYet):  # Its Provider is gone: nobody can any more.
-                await KeyHandover(self._world, obj, self.render(obj)).withdraw(progress)
-        outcome = await super().release(obj, progress)
-        if isinstance(outcome, Done):
-            for name in (kubeconfig_name(meta.name), secret_name(meta.name)):
-                await OwnedSecret(self._world, obj, name).delete()
-        return outcome
+        names = ", ".join(pool.metadata.name for pool in pools)
+        return f"Its node pools are being deleted first: {names}." if pools else ""
 
     def furnish(self, claim: Cluster, definition: OfferingSpec) -> Cluster:
         """Give the blueprint references to the cluster's secrets."""
@@ -122,15 +124,12 @@ class ClusterController(ClaimController[Cluster]):
             raise InvalidSpec(
                 "spec.offering: name a blueprint, or attach a cluster with spec.kubeconfigSecret."
             )
-        secret = OwnedSecret(self._world, obj, secret_name(obj.metadata.name))
-        found = await secret.read()
-        keys = found[0] if found is not None else {}
+        authorities = Authorities(self._world, obj)
+        keys = await authorities.known()
         # Not before the spec is known to fit: nothing is made for what is refused.
         rendering = self.render(obj)
         PodNetworks(self._world, obj).check(rendering)
-        if not keys and wants_authorities(rendering.definition):
-            keys = _new_secrets(progress.now)
-            await secret.write(keys)
+        keys = await authorities.have(keys, rendering.definition, progress.now)
         if AUTHORITY in keys:
             status = {"ca_hash": pki.ca_hash(keys[AUTHORITY])}
             progress.status = progress.status.model_copy(update=status)
@@ -148,8 +147,7 @@ class ClusterController(ClaimController[Cluster]):
     async def _hand_out(self, obj: Cluster, progress: Progress[ClusterStatus]) -> None:
         """Write the kubeconfig, where it is missing, about to end, or asked for anew."""
         endpoint = progress.status.outputs.get(ENDPOINT, "")
-        made = await OwnedSecret(self._world, obj, secret_name(obj.metadata.name)).read()
-        keys = made[0] if made is not None else {}
+        keys = await Authorities(self._world, obj).known()
         if not endpoint:
             raise NotYet(f"The blueprint's stack has no output {ENDPOINT!r} yet.")
         rotation = obj.metadata.annotations.get(ROTATE, "")
@@ -233,13 +231,6 @@ class ClusterController(ClaimController[Cluster]):
         stack = self._world.stacks.get(obj.metadata.namespace, obj.stack_name)
         origin = rendered_from(stack) if stack is not None else None
         return origin.values if origin is not None else {}
-
-
-def _new_secrets(now: datetime) -> dict[str, str]:
-    """Make what a new cluster starts with."""
-    authorities, key = pki.make_authorities(now), pki.sealing_key()
-    sealed = pki.sealed_bundle(authorities, key)
-    return authorities | {PAYLOAD: sealed, KEY: key}
 
 
 def _server(kubeconfig: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from isthmus.api.meta import Management
+from isthmus.api.meta import DeletionPolicy, Management
 from isthmus.api.v1alpha1 import (
     Cluster,
     MemberPhase,
@@ -90,15 +90,16 @@ class NodePoolController(ClaimController[NodePool]):
         return self._groups.rendering(target, size)
 
     async def release(self, obj: NodePool, progress: Progress[NodePoolStatus]) -> Outcome:
-        """Empty the nodes while the cluster lives, then take down the servers."""
+        """Empty the nodes while the cluster lives, then take down the servers, unless retained."""
         cluster = self._known_cluster(obj)
         stacks = self._groups.of(obj)
+        retained = obj.spec.deletion_policy is DeletionPolicy.RETAIN
         async with AsyncExitStack() as context:
             nodes: ClusterNodes | None = None
             if cluster is not None and not cluster.deleting:
                 look = await self._look(obj, cluster, None, context, progress)
                 nodes = look.nodes
-                if look.seen and nodes is not None:
+                if look.seen and nodes is not None and not retained:
                     nobody = Wanted(replicas=0, heal_after=None)
                     limit = timedelta(seconds=obj.spec.rollout.drain_timeout_seconds)
                     return await self._step(look, replace(nobody, drain_timeout=limit), progress)
@@ -108,7 +109,7 @@ class NodePoolController(ClaimController[NodePool]):
                 usual = "Its servers are being deleted."
                 found = mirrored(stacks[0].condition("Ready"), usual)
                 return found if stacks[0].deleting else waiting(usual)
-            if nodes is not None:
+            if nodes is not None and not retained:
                 for member in obj.status.members:
                     await nodes.delete_node(member.name)
             await JoinTokens(self._world, obj).end(nodes)

@@ -1,7 +1,7 @@
-"""Secrets that belong to one of our objects: made once, written anew, and gone with it."""
+"""Secrets that belong to one of our objects: made once, written anew, and gone or left with it."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from isthmus.api.meta import Json, Resource
@@ -11,6 +11,10 @@ from isthmus.runtime.connections import secret_values
 from isthmus.runtime.kinds import SECRETS
 
 AnyResource = Resource[Any, Any]
+Values = dict[str, str]
+
+LEFT_WITH = "isthmus.dev/left-with"
+"""Annotation: the native stack that an object left when it went, and this Secret with it."""
 
 
 class OwnedSecret:
@@ -67,6 +71,34 @@ class OwnedSecret:
             meta = found["metadata"]
             await self._world.store.delete(SECRETS, meta["namespace"], self.name, meta["uid"])
 
+    async def leave(self, stack: str) -> None:
+        """Let go of it, if it is ours: it stays when its owner goes, for who adopts the stack."""
+        found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
+        if found is not None and self._is_ours(found):
+            await self._hand_on(found, self._others(found), {LEFT_WITH: stack})
+
+    async def take_over(self, stack: str) -> None:
+        """Make it ours, if it was left with that stack and is nobody's."""
+        namespace = self._owner.metadata.namespace
+        known = self._world.secrets.get(namespace, self.name)
+        if known is not None and not _was_left(known, stack):
+            return
+        found = await self._world.store.get(SECRETS, namespace, self.name)
+        if found is not None and _was_left(found, stack):
+            ours = self._owner.owner_reference().model_dump(by_alias=True)
+            await self._hand_on(found, [ours], {})
+
+    async def _hand_on(self, found: Json, owners: list[Json], note: dict[str, str]) -> None:
+        meta = found["metadata"]
+        notes = {k: v for k, v in meta.get("annotations", {}).items() if k != LEFT_WITH}
+        changed = {"ownerReferences": owners, "annotations": notes | note}
+        stored = await self._world.store.replace(SECRETS, found | {"metadata": meta | changed})
+        self._world.secrets.put(stored)
+
+    def _others(self, found: Json) -> list[Json]:
+        owners = found["metadata"].get("ownerReferences", [])
+        return [owner for owner in owners if owner["uid"] != self._owner.metadata.uid]
+
     async def _find(self) -> Json | None:
         found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
         if found is not None and not self._is_ours(found):
@@ -93,3 +125,37 @@ class OwnedSecret:
             },
             "data": {k: base64.b64encode(v.encode()).decode() for k, v in values.items()},
         }
+
+
+class LeftSecret:
+    """A Secret that an object left when it went."""
+
+    def __init__(self, world: World, secret: Json) -> None:
+        self._world = world
+        self._meta = secret["metadata"]
+
+    async def delete(self) -> None:
+        """Remove it."""
+        meta = self._meta
+        await self._world.store.delete(SECRETS, meta["namespace"], meta["name"], meta["uid"])
+
+
+async def left_with(
+    world: World, owner: AnyResource, stack: str
+) -> AsyncIterator[tuple[LeftSecret, Values]]:
+    """Yield what was left with a native stack in the owner's namespace, with the values."""
+    namespace = owner.metadata.namespace
+    every = world.secrets.keys()
+    for home, name in every:
+        known = world.secrets.get(home, name)
+        if home != namespace or known is None or not _was_left(known, stack):
+            continue
+        found = await world.store.get(SECRETS, home, name)
+        if found is not None and _was_left(found, stack):
+            yield LeftSecret(world, found), secret_values(found)
+
+
+def _was_left(secret: Json, stack: str) -> bool:
+    meta = secret["metadata"]
+    free = not meta.get("ownerReferences")
+    return free and bool(stack) and meta.get("annotations", {}).get(LEFT_WITH) == stack
