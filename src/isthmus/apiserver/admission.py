@@ -43,12 +43,14 @@ class Admission:
         obj: The object as it would be stored.
         old: The object as it is stored, or None for a creation.
         options: How it is written.
+        warnings: What the caller should be told; rules append to it.
     """
 
     resource: Resource
     obj: Json
     old: Json | None
     options: Options
+    warnings: list[str] = field(default_factory=list[str])
 
 
 Rule = Callable[[Admission], list[Cause]]

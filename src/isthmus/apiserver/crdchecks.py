@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from isthmus.apiserver import formats
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.rulechecks import check_rules
@@ -54,6 +55,27 @@ def check(crd: Json, old: Json | None) -> list[Cause]:
     if old is not None:
         causes += _check_changes(spec, old["spec"])
     return causes
+
+
+def unknown_formats(crd: Json) -> list[str]:
+    """The formats in a definition's schemas that nothing checks, as often as they stand there."""
+    found: list[str] = []
+
+    def walk(node: Any) -> None:
+        raw = as_map(node)
+        if raw.get("format") and not formats.is_checked(raw):
+            found.append(str(raw["format"]))
+        parts = [raw.get("items"), raw.get("additionalProperties"), raw.get("not")]
+        parts += as_map(raw.get("properties")).values()
+        for name in ("allOf", "anyOf", "oneOf"):
+            parts += as_list(raw.get(name))
+        for part in parts:
+            if isinstance(part, dict):
+                walk(part)
+
+    for version in crd["spec"]["versions"]:
+        walk(as_map(version.get("schema")).get("openAPIV3Schema"))
+    return found
 
 
 def _place(versions: list[Json], index: int, part: str) -> str:

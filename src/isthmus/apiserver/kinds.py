@@ -4,6 +4,7 @@ Fields and merge rules follow https://kubernetes.io/docs/reference/kubernetes-ap
 make sense with nodes and pods are not served.
 """
 
+from isthmus.apiserver import formats
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import AGE, Column, Resource
 from isthmus.apiserver.schema import Schema
@@ -211,14 +212,15 @@ def _core() -> list[Resource]:
                 type=STRING, immutable={**BOOLEAN, "nullable": True},
                 data={**_map(_BYTES), "writeOnly": True},
                 stringData={**_map(STRING), "writeOnly": True,
-                            "description": "Plain text that is merged into data on writing."}))),
+                            "description": "Plain text that is merged into data on writing."})),
+                known=formats.BUILT_IN),
             columns=(Column("Type", "string", ".type"), data, AGE), selectable=frozenset(("type",)),
         ),
         Resource(
             "", "v1", "configmaps", "ConfigMap",
             Schema(_about("ConfigMap holds configuration as keys and values.", _object(
                 data=_map(STRING), binaryData=_map(_BYTES),
-                immutable={**BOOLEAN, "nullable": True}))),
+                immutable={**BOOLEAN, "nullable": True})), known=formats.BUILT_IN),
             short_names=("cm",), columns=(data, AGE),
         ),
         Resource(

@@ -197,15 +197,16 @@ class Objects:
             raise unknown_fields(resource, told, patched=options.patched)
         causes = causes or meta.check(resource, metadata)
         causes += wrong
+        admission = Admission(resource, obj, old, options)
         rule = self._rules.get(resource.collection)
         if rule is not None and not causes:
-            causes += rule(Admission(resource, obj, old, options))
+            causes += rule(admission)
         if causes:
             known_as = self.registry.stored(resource.collection) if resource.shape else resource
             raise invalid(known_as or resource, name, causes)
         if options.validation == "Ignore":
-            return []
-        return told
+            return admission.warnings
+        return told + admission.warnings
 
     def writer(self, resource: Resource, options: Options) -> Writer:
         """Who owns what a write with these options changes."""

@@ -5,11 +5,10 @@ from typing import Any, cast
 
 import orjson
 
-from isthmus.apiserver import fields
+from isthmus.apiserver import fields, formats
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_map, type_name
 
-_TYPED_FORMATS = ("byte", "date", "date-time", "duration", "uuid")
 _BLOCKING = frozenset((
     "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
 ))  # fmt: skip
@@ -60,7 +59,9 @@ def _cause(keyword: str, path: list[Any], error: Any, raw: Json, obj: Json) -> C
         found = _type(value)
         why = f'"{found}": {where} in body must be of type {wanted}: "{found}"'
         return Cause(where, why, "FieldValueTypeInvalid")
-    if keyword == "format" and rule.get("format") in _TYPED_FORMATS:
+    if keyword in ("minimum", "maximum") and (why := _beyond(rule, value)):
+        return Cause("<nil>", f'"": Checked value must be of type {why} in {where}')
+    if keyword == "format":
         why = f"{shown}: {where} in body must be of type {rule['format']}: {shown}"
         return Cause(where, why, "FieldValueTypeInvalid")
     if keyword == "maxLength":
@@ -91,9 +92,17 @@ def _in_body(keyword: str, where: str, rule: Json, value: Any, shown: str) -> st
         "exclusiveMinimum": f"should be greater than {least}",
         "exclusiveMaximum": f"should be less than {most}",
         "multipleOf": f"should be a multiple of {rule.get('multipleOf')}",
-        "format": f"must be of format {rule.get('format')}",
     }.get(keyword, "does not fit its schema")
     return f"{shown}: {where} in body {says}"
+
+
+def _beyond(rule: Json, value: Any) -> str:
+    """The type and format that cannot hold a number; empty when they can."""
+    kind, named = rule.get("type"), rule.get("format")
+    limits = formats.bounds(str(kind), str(named or ""))
+    if limits is None or limits[0] <= value <= limits[1]:
+        return ""
+    return f"{kind} with format {named}" if named else f"{kind} (default format)"
 
 
 def _or_equal(rule: Json, exclusive: str) -> str:

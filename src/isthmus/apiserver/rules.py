@@ -36,6 +36,9 @@ def _definition(admission: Admission) -> list[Cause]:
         return []
     obj, old = admission.obj, admission.old
     crds.prepare(obj, old, timestamp())
+    known = set(crdchecks.unknown_formats(old)) if old else set[str]()
+    new = [name for name in crdchecks.unknown_formats(obj) if name not in known]
+    admission.warnings.extend(f'unrecognized format "{name}"' for name in new)
     return crdchecks.check(obj, old)
 
 

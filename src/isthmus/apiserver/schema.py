@@ -7,24 +7,25 @@ them and to say what is wrong where.
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-import base64
 import copy
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, cast
 
 import jsonschema_rs
 
-from isthmus.apiserver import refusals
+from isthmus.apiserver import formats, refusals
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.fields import METADATA
 from isthmus.apiserver.jsonvalues import Json, as_map
 
 TYPE_META = ("apiVersion", "kind", "metadata")
-_DROPPED = frozenset(("nullable", "default", "description", "example", "externalDocs", "title"))
-_FORMATS = frozenset(
-    ("date", "date-time", "duration", "email", "ipv4", "ipv6", "uri", "uuid", "byte")
-)
+_DROPPED = frozenset((
+    "nullable", "default", "description", "example", "externalDocs", "title", "format",
+))  # fmt: skip
+_EXACT = 2**53
+"""Up to here a JSON number of any spelling is exact."""
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
@@ -34,16 +35,24 @@ class Schema:
     Args:
         raw: The `openAPIV3Schema` of a version; empty accepts any object.
         whole: Whether it describes whole objects, whose `metadata` is checked elsewhere.
+        known: What the formats of strings accept.
 
     Raises:
         ValueError: It is no JSON Schema.
     """
 
-    def __init__(self, raw: Json | None = None, *, whole: bool = True) -> None:
+    def __init__(
+        self,
+        raw: Json | None = None,
+        *,
+        whole: bool = True,
+        known: dict[str, Callable[[str], bool]] = formats.CUSTOM,
+    ) -> None:
         self.raw: Json = raw or {"type": "object", _PRESERVE: True}
         self._whole = whole
+        self._known = known
         self._defaults = _defaults_of(self.raw)
-        self._closed = _compile(_json_schema(self.raw, closed=True, top=whole))
+        self._closed = self._compile(closed=True)
         self._open = None
         self._keyed = refusals.keyed_part(self.raw)
         self.rules = rules_of(self.raw)
@@ -85,29 +94,20 @@ class Schema:
     def _repair(self, obj: Json, old: Json | None, unknown: list[str]) -> list[Cause]:
         """Prune what is unknown or null, and say what is wrong with the rest."""
         drop_nulls(obj, self.raw)
+        _make_whole(obj, self.raw)
         prune(obj, self.raw, unknown, whole=self._whole)
         unknown.sort()
         if self._open is None:
-            self._open = _compile(_json_schema(self.raw, closed=False, top=self._whole))
+            self._open = self._compile(closed=False)
         errors = [e for e in self._open.iter_errors(obj) if not refusals.was_so_before(e, obj, old)]
         return list(refusals.causes_of(errors, self.raw, obj))
 
+    def _compile(self, *, closed: bool) -> Any:
+        schema = _json_schema(self.raw, closed=closed, top=self._whole)
+        return jsonschema_rs.Draft4Validator(schema, validate_formats=True, formats=self._known)
+
     def _broken_rules(self, obj: Json, old: Json | None) -> list[Cause]:
         return list(self.rules.check(obj) if old is None else self.rules.check(obj, old))
-
-
-def _compile(schema: Json) -> Any:
-    return jsonschema_rs.Draft4Validator(
-        schema, validate_formats=True, formats={"byte": _is_base64}
-    )
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(text, validate=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
@@ -121,6 +121,10 @@ def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
     out: Json = {}
     for key, value in raw.items():
         _translate(key, value, out, closed=closed)
+    if named := formats.known(raw):
+        out["format"] = named
+    if limits := formats.bounds(str(raw.get("type")), str(raw.get("format", ""))):
+        _bound(out, *limits)
     if raw.get("x-kubernetes-int-or-string"):
         out.pop("type", None)
         out.setdefault("anyOf", [{"type": "integer"}, {"type": "string"}])
@@ -147,10 +151,16 @@ def _translate(key: str, value: Any, out: Json, *, closed: bool) -> None:
         out[key] = _json_schema(value, closed=False)
     elif key in ("allOf", "anyOf", "oneOf"):
         out[key] = [_json_schema(part, closed=False) for part in value]
-    elif key == "format" and value not in _FORMATS:
-        return
     elif key not in _DROPPED and not key.startswith("x-kubernetes"):
         out[key] = value
+
+
+def _bound(out: Json, least: Any, most: Any) -> None:
+    """Limit a number to what its format can hold, where the schema does not limit it further."""
+    if out.get("minimum", least) <= least:
+        out |= {"minimum": least, "exclusiveMinimum": False}
+    if out.get("maximum", most) >= most:
+        out |= {"maximum": most, "exclusiveMaximum": False}
 
 
 def _closes(raw: Json) -> bool:
@@ -215,6 +225,22 @@ def drop_nulls(value: Any, schema: Json) -> None:
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in cast("list[Any]", value):
             drop_nulls(item, schema["items"])
+
+
+def _make_whole(value: Any, schema: Json) -> Any:
+    """A value, in place, with whole numbers where a schema wants them and `1e3` is written."""
+    if isinstance(value, float):
+        whole = schema.get("type") == "integer" and value.is_integer() and abs(value) < _EXACT
+        return int(value) if whole else value
+    if isinstance(value, dict):
+        obj, rest = cast("Json", value), as_map(schema.get("additionalProperties"))
+        properties = as_map(schema.get("properties"))
+        for name, part in obj.items():
+            obj[name] = _make_whole(part, properties.get(name, rest))
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        items = cast("list[Any]", value)
+        items[:] = [_make_whole(item, schema["items"]) for item in items]
+    return cast("Any", value)
 
 
 def prune(
