@@ -10,6 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A running server."""
@@ -132,7 +135,7 @@ class Reader:
         head = bytes(self._room[:end]).lower()
         _, sized, length = head.partition(b"content-length:")
         whole = end + 4 + int(length.split(b"\r\n")[0]) if sized else 0
-        while size < whole or not (sized or self._room[size - 7 : size] == b"\r\n0\r\n\r\n"):
+        while size < whole or not (sized or bytes(self._room[size - 7 : size]) == _LAST_CHUNK):
             size = self._more(size)
         return self._room[:size]
 
