@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
