@@ -158,7 +158,7 @@ def _namespace(name: str) -> Json:
 async def _served(kube: Kube, crd: Json) -> bool:
     spec = crd["spec"]
     try:
-        await kube.kind(f"{spec['group']}/v1", spec["names"]["kind"])
+        await kube.kind(f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"])
     except UnknownKind:
         return False
     return True

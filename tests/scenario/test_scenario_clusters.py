@@ -277,6 +277,11 @@ async def test_an_attached_cluster_is_looked_at_only() -> None:
         seen = await world.here.ready(Cluster, "other")
         assert (seen.status.nodes.total, seen.status.nodes.ready) == (1, 1)
         assert seen.status.endpoint.startswith("https://")
+        await world.here.apply(a_pool("theirs", cluster="other"))
+        said = await world.here.refused(NodePool, "theirs", "InvalidSpec")
+        assert said.startswith("spec.offering: Cluster 'other' is attached")
+        await world.here.delete(NodePool, "theirs")
+        await world.here.gone(NodePool, "theirs")
         await world.here.delete(Cluster, "other")
         await world.here.gone(Cluster, "other")
         assert len(world.here.cloud.stacks) == 1

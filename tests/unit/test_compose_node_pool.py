@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.api.meta import Json, ObjectMeta
-from isthmus.api.v1alpha1 import Cluster, NodePool, OfferingSpec
+from isthmus.api.v1alpha1 import Cluster, ClusterSpec, NodePool, OfferingSpec
 from isthmus.core.compose.node_pool import Size, group_of, resized, sized
+from isthmus.errors import InvalidSpec
 from tests.factories import an_offering_spec
 
 PARAMETERS: Json = {
@@ -106,6 +108,45 @@ def test_a_pool_never_runs_ahead_of_its_control_plane() -> None:
     assert ahead.spec.parameters["kubernetesVersion"] == "1.36.1"
     behind = group(a_pool(kubernetesVersion="1.35.4"))
     assert behind.spec.parameters["kubernetesVersion"] == "1.35.4"
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_version_is_held_to_the_control_plane_however_it_is_asked_for(typed: bool) -> None:
+    def asked(version: str) -> Any:
+        given = {"kubernetesVersion": version}
+        return group(a_pool(**(given if typed else {"parameters": given})))
+
+    assert asked("1.37.0").spec.parameters["kubernetesVersion"] == "1.36.1"
+    assert asked("1.33.0").spec.parameters["kubernetesVersion"] == "1.33.0"
+    with pytest.raises(InvalidSpec, match=r"1\.33 or newer"):
+        asked("1.32.0")
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"labels": {"node-role.kubernetes.io/worker": ""}}, "spec.labels.node-role"),
+        ({"parameters": {"labels": {"a b": ""}}}, "spec.parameters.labels"),
+        ({"parameters": {"taints": ["a=b:Bogus"]}}, "spec.parameters.taints.0"),
+    ],
+)
+def test_what_no_node_could_be_given_is_refused(spec: Json, field: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        group(a_pool(**spec))
+    assert refused.value.message.startswith(field)
+
+
+def test_a_pool_of_an_attached_cluster_names_its_offering() -> None:
+    attached = a_cluster().model_copy(
+        update={
+            "spec": ClusterSpec.model_validate(
+                {"kubeconfigSecret": {"name": "theirs", "key": "config"}}
+            )
+        }
+    )
+    with pytest.raises(InvalidSpec, match=r"^spec.offering: Cluster 'c' is attached"):
+        group(a_pool(), attached)
+    assert group(a_pool(offering="mine-pool"), attached).spec.offering == "mine-pool"
 
 
 def test_count_removed_and_token_are_given() -> None:

@@ -39,3 +39,10 @@ def test_refused_with_the_remedy(running: str, wanted: str, remedy: str) -> None
 )
 def test_a_pool_follows(pool: str, wanted: str, running: str, given: str) -> None:
     assert of_pool(pool, wanted, running) == given
+
+
+@pytest.mark.parametrize("pool", ["1.32.9", "1.29.0", "0.36.0"])
+def test_a_pool_is_at_most_three_minors_behind(pool: str) -> None:
+    assert of_pool("1.33.0", "", "v1.36.2") == "1.33.0"
+    with pytest.raises(InvalidSpec, match=r"^spec.kubernetesVersion: .* ask for 1.33 or newer"):
+        of_pool(pool, "", "v1.36.2")

@@ -7,7 +7,7 @@ from the former group to the new one.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,14 +23,17 @@ from isthmus.api.meta import (
     Scale,
     fixed,
 )
+from isthmus.api.node_labels import KEY_SCHEMA, LABELS_SCHEMA, TAINTS_SCHEMA, VALUE_SCHEMA
 from isthmus.api.v1alpha1.claim import Claim, ClaimSpec, ClaimStatus
+
+LabelValue = Annotated[str, Field(json_schema_extra=VALUE_SCHEMA)]
 
 
 class Taint(Model):
     """What keeps pods off that do not tolerate it."""
 
-    key: str = Field(min_length=1, description="Name of the taint.")
-    value: str = Field(default="", description="Its value.")
+    key: str = Field(min_length=1, description="Name of the taint.", json_schema_extra=KEY_SCHEMA)
+    value: LabelValue = Field(default="", description="Its value.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
         description="What happens to pods that do not tolerate it."
     )
@@ -84,7 +87,8 @@ class NodePoolSpec(ClaimSpec):
     )
     offering: str = Field(
         default="",
-        description="Name of the Offering of its nodes. Empty: that of the cluster with `-pool`.",
+        description="Name of the Offering of its nodes. Empty: that of the cluster with `-pool`; "
+        "an attached cluster has none, so it must be named.",
     )
     plan: str = Field(
         default="", description="Name of one of the offering's plans. Empty: its first one."
@@ -94,13 +98,21 @@ class NodePoolSpec(ClaimSpec):
     max: int | None = Field(default=None, ge=0, description="Never more, whatever `replicas` says.")
     kubernetes_version: str = Field(
         default="",
-        description="For example `1.36.2`, never newer than the control plane's. Empty: the "
-        "cluster's (`kubernetesVersion`).",
+        description="For example `1.36.2`, never newer than the control plane's, and at most three "
+        "minor versions older. Empty: the cluster's (`kubernetesVersion`).",
     )
     flavor: str = Field(default="", description="Size of each server (`flavor`).")
     image: str = Field(default="", description="Image of each server (`image`).")
-    labels: dict[str, str] = Field(default={}, description="Labels of the nodes (`labels`).")
-    taints: tuple[Taint, ...] = Field(default=(), description="Taints of the nodes (`taints`).")
+    labels: dict[str, LabelValue] = Field(
+        default={},
+        description="Labels of the nodes (`labels`), such as a node may give itself.",
+        json_schema_extra=LABELS_SCHEMA,
+    )
+    taints: tuple[Taint, ...] = Field(
+        default=(),
+        description="Taints of the nodes (`taints`).",
+        json_schema_extra=TAINTS_SCHEMA,
+    )
     rollout: Rollout = Field(default=Rollout(), description="How nodes are exchanged.")
     heal: Heal = Field(default=Heal(), description="When broken nodes are replaced.")
 

@@ -35,15 +35,17 @@ from isthmus.api.v1alpha1 import (
     OfferingSpec,
     Stack,
 )
-from isthmus.core import catalog, schemas
+from isthmus.core import catalog, node_labels, schemas
 from isthmus.core.compose.rendered import Rendered, rendered_from
 from isthmus.core.planner.versions import of_pool
 from isthmus.core.stacks import digest
+from isthmus.errors import InvalidSpec
 
 COUNT, REMOVED, JOIN_TOKEN = "count", "removed", "joinToken"
 MEMBERS = "Members"
 """The output that says which server is which."""
 TOKEN_KEY = "token"
+_VERSION = "kubernetesVersion"
 _MOVING = frozenset({COUNT, REMOVED, JOIN_TOKEN})
 
 
@@ -118,7 +120,16 @@ def token_secret(pool: str) -> str:
 
 
 def offering_of(pool: NodePool, cluster: Cluster) -> str:
-    """Return the name of the offering: the cluster's companion unless the pool names one."""
+    """Return the name of the offering: the cluster's companion unless the pool names one.
+
+    Raises:
+        InvalidSpec: Neither names one.
+    """
+    if not pool.spec.offering and not cluster.spec.offering:
+        raise InvalidSpec(
+            f"spec.offering: Cluster {cluster.metadata.name!r} is attached, so no Offering of its "
+            "nodes follows from it; name the one that makes them."
+        )
     return pool.spec.offering or f"{cluster.spec.offering}-pool"
 
 
@@ -142,6 +153,7 @@ def group_of(
     Raises:
         InvalidSpec: Names the field that does not fit.
     """
+    node_labels.check(pool.spec)
     plan_name = pool.spec.plan or definition.plans[0].name
     plan = catalog.plan_of(definition, plan_name)
     given = _given(pool, cluster, definition, {**inherited})
@@ -209,13 +221,16 @@ def _group(pool: NodePool, name: str, spec: ClaimSpec) -> NodeGroup:
 def _version(pool: NodePool, cluster: Cluster, inherited: str) -> str:
     running = cluster.status.version
     asked = cluster.spec.kubernetes_version or inherited
-    return of_pool(pool.spec.kubernetes_version, asked, running) or running.removeprefix("v")
+    return of_pool(_asked_version(pool), asked, running) or running.removeprefix("v")
+
+
+def _asked_version(pool: NodePool) -> str:
+    return str(pool.spec.asked().get(_VERSION) or "")
 
 
 def _held_back(pool: NodePool, given: Json) -> Json:
     """Return the version where the pool asks for one: its nodes never run ahead of their API."""
-    name = "kubernetesVersion"
-    return {name: given[name]} if pool.spec.kubernetes_version and name in given else {}
+    return {_VERSION: given[_VERSION]} if _asked_version(pool) and _VERSION in given else {}
 
 
 def _own(origin: Rendered, definition: OfferingSpec) -> Json:
@@ -233,7 +248,7 @@ def _given(pool: NodePool, cluster: Cluster, definition: OfferingSpec, inherited
         "clusterUid": cluster.metadata.uid,
         "endpoint": status.endpoint.removeprefix("https://"),
         "caHash": status.ca_hash,
-        "kubernetesVersion": _version(pool, cluster, str(inherited.get("kubernetesVersion") or "")),
+        _VERSION: _version(pool, cluster, str(inherited.get(_VERSION) or "")),
     }
     outputs = {name[:1].lower() + name[1:]: value for name, value in status.outputs.items()}
     given = inherited | outputs | {name: value for name, value in facts.items() if value}

@@ -11,11 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isthmus.core.nodes import ClusterNode
-from isthmus.core.planner.versions import minor_of, number_of
+from isthmus.core.planner.versions import NODE_SKEW, minor_of, number_of
 from isthmus.errors import InvalidSpec
-
-NODE_SKEW = 3
-"""A kubelet may be so many minors older than its API server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

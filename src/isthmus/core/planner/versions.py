@@ -7,6 +7,8 @@ import re
 
 from isthmus.errors import InvalidSpec
 
+NODE_SKEW = 3
+"""A kubelet may be so many minors older than its API server."""
 _VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -57,8 +59,19 @@ def of_pool(pool: str, wanted: str, running: str) -> str:
         pool: What the pool asks for; empty: to follow its cluster.
         wanted: What the cluster asks for.
         running: What its API server says, for example ``v1.36.2``; empty: not known yet.
+
+    Raises:
+        InvalidSpec: The pool asks for one so old that Kubernetes does not support its nodes.
     """
     asked = pool or wanted
     if not asked or not running:
         return asked
-    return asked if minor_of(asked) <= minor_of(running) else running.removeprefix("v")
+    now, then = minor_of(running), minor_of(asked)
+    oldest = (now[0], max(now[1] - NODE_SKEW, 0))
+    if pool and then < oldest:
+        raise InvalidSpec(
+            f"spec.kubernetesVersion: nodes of {pool} are more than {NODE_SKEW} minor versions "
+            f"older than the control plane, which runs {running}; ask for "
+            f"{oldest[0]}.{oldest[1]} or newer, or leave it out to follow the cluster."
+        )
+    return asked if then <= now else running.removeprefix("v")
