@@ -120,6 +120,19 @@ async def test_what_could_never_be_ready_is_refused_before_anything_is_made(
         assert world.here.cloud.stacks == {}
 
 
+async def test_what_the_plugin_lacks_is_said_of_a_field_that_the_tenant_has() -> None:
+    async with clusters() as world:
+        await furnished(world)
+        router = {"routerId": _text() | {"minLength": 1}}
+        properties = NETWORK["parameters"]["properties"] | router
+        wanted = NETWORK["parameters"] | {"properties": properties, "required": ["routerId"]}
+        await world.here.apply(an_offering("pod-network", **NETWORK | {"parameters": wanted}))
+        await world.here.apply(routed())
+        said = await world.here.refused(Cluster, "c", "InvalidSpec", within=HOUR)
+        assert said.startswith("spec.network.plugin: 'neutron' does not fit this cluster: ")
+        assert "routerId" in said
+
+
 async def life(outward: Outward) -> None:
     async with clusters(outward=outward) as world:
         world.machines.boot_seconds = 4

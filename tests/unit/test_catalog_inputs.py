@@ -93,6 +93,31 @@ META = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
             {"offering": "kubernetes-nova", "plan": "dev", "kubernetesVersion": "latest"},
             "spec.kubernetesVersion: ",
         ),
+        (
+            Cluster,
+            {
+                "offering": "kubernetes-nova",
+                "plan": "dev",
+                "network": {"plugin": "neutron"},
+                "parameters": {"network": "6f0c", "subnet": "a1"},
+            },
+            "spec.parameters.network: plugin `neutron` needs the router of a network of the cluster",
+        ),
+        (
+            Cluster,
+            {
+                "offering": "kubernetes-nova",
+                "plan": "dev",
+                "network": {"plugin": "neutron"},
+                "parameters": {"externalNetwork": ""},
+            },
+            "spec.parameters.externalNetwork: plugin `neutron` needs a router",
+        ),
+        (
+            Cluster,
+            {"offering": "kubernetes-nova", "plan": "dev", "parameters": {"network": "6f0c"}},
+            "spec.parameters.subnet: name the subnet of that network",
+        ),
         (Network, {"offering": "network", "plan": "custom", "cidr": "10.0.0.9/24"}, "spec.cidr: "),
     ],
 )

@@ -62,7 +62,13 @@ class PodNetworks(ClaimController[PodNetwork]):
         if not name:
             return ""
         provider = self._cluster.status.own_provider
-        rendering = self.render(network_of(self._cluster, name, provider))
+        try:
+            rendering = self.render(network_of(self._cluster, name, provider))
+        except InvalidSpec as exc:  # It speaks of parameters that no tenant gives.
+            raise InvalidSpec(
+                f"spec.network.plugin: {origin.values[PLUGIN]!r} does not fit this cluster: "
+                f"{exc.message}"
+            ) from exc
         stack = await self._have(rendering.stack, rendering.former)
         if stack.ready:
             return ""
