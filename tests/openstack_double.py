@@ -28,6 +28,11 @@ ROOTS = {
     "orchestration": f"/orchestration/v1/{PROJECT}",
 }
 Thing = dict[str, Any]
+FLAVORS: list[Thing] = [
+    {"id": "1", "name": "m1", "vcpus": 1, "ram": 512},
+    {"id": "2", "name": "m2", "vcpus": 4, "ram": 2048},
+]
+"""Of Nova."""
 Answer = tuple[int, Any]
 
 
@@ -127,7 +132,9 @@ class Double:
         if words == ["limits"]:
             return 200, {"limits": {"absolute": self.limits}}
         if words == ["flavors", "detail"]:
-            return 200, {"flavors": [{"id": "1", "name": "m1", "vcpus": 1, "ram": 512}]}
+            return 200, {"flavors": FLAVORS}
+        if words == ["servers", "detail"]:
+            return 200, {"servers": self.servers}
         server = _find(self.servers, words[1])
         if server is None:
             return 404, {"itemNotFound": {"message": "no such server"}}

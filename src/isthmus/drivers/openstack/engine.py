@@ -165,7 +165,7 @@ class Heat:
         )
 
     async def _with_quotas(self, found: Preview) -> Changes:
-        lacking = await self._quotas.lacking(found.coming.values())
+        lacking = await self._quotas.lacking(found.coming.values(), found.growing)
         return replace(found.changes, notes=(*found.changes.notes, *lacking))
 
     async def _create(self, stack: NativeStack) -> None:
@@ -187,7 +187,7 @@ class Heat:
         losing = found.changes.losing_data
         if losing and not stack.replacement_approved:
             raise guards.needs_approval(losing)
-        await self._quotas.require(found.coming.values())
+        await self._quotas.require(found.coming.values(), found.growing)
         body = self._request(stack, document, native.marks.others)
         await self._cloud.ask("orchestration", "PUT", native.path, body=body)
 

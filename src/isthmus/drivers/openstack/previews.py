@@ -15,6 +15,7 @@ from isthmus.api.v1alpha1 import StackResource
 from isthmus.core.stacks import Change, Changes, NativeStack, Verb
 from isthmus.drivers.openstack import stateful
 from isthmus.drivers.openstack.observation import Observer
+from isthmus.drivers.openstack.quotas import GROWING, Growth
 from isthmus.drivers.openstack.readings import SERVER, Native
 from isthmus.drivers.openstack.sampling import every, sampled
 from isthmus.drivers.openstack.session import Cloud
@@ -34,10 +35,11 @@ _SIZES: Final = frozenset({"count", "desired_capacity", "max_size", "min_size", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The changes, and what would come to be with its properties, for the quotas."""
+    """The changes, and for the quotas what would come to be, and what would be changed in place."""
 
     changes: Changes
     coming: Mapping[str, Json]
+    growing: tuple[Growth, ...] = ()
 
 
 class Previews:
@@ -94,7 +96,15 @@ class Previews:
             for change in changes
             if change.verb in (Verb.CREATE, Verb.REPLACE) and change.logical_id in after
         }
-        return Preview(changes=Changes(changes=changes, digest=stack.digest), coming=coming)
+        growing = tuple(
+            Growth(physical_id=change.physical_id, wanted=after[change.logical_id])
+            for change in changes
+            if change.verb in (Verb.UPDATE, Verb.MAY_REPLACE)
+            and change.type in GROWING
+            and change.logical_id in after
+        )
+        changed = Changes(changes=changes, digest=stack.digest)
+        return Preview(changes=changed, coming=coming, growing=growing)
 
     async def deployed(self, native: Native) -> Json:
         """Return the template that the stack has."""

@@ -5,7 +5,7 @@ numbers. Kinds of resources that are not here are not counted.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -39,10 +39,21 @@ _BALANCERS: Final = "load balancers"
 _UNITS: Final = {"ram": " MiB", "gigabytes": " GiB"}
 _DEFAULT_RULES: Final = 2
 """Rules that Neutron gives every new security group: everything may go out, by either protocol."""
-_MOST_FLAVORS: Final = 1000
-"""Nova gives no more at once."""
+_MOST_AT_ONCE: Final = 1000
+"""Nova and Cinder list no more."""
 
 Flavors = Mapping[str, Json]
+GROWING: Final = frozenset({"OS::Nova::Server", "OS::Cinder::Volume"})
+"""Types of resources that need more of a quota when they are changed in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """A resource that is there, of one of the types ``GROWING``, and is to be changed in place."""
+
+    physical_id: str
+    wanted: Json
+    """As a preview has it: ``resource_type`` and ``properties``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +77,7 @@ def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
             total.update(count(properties))
         if kind == "OS::Nova::Server":
             flavor = flavors.get(str(properties.get("flavor")), {})
-            total["cores"] += int(flavor.get("vcpus", 0))
-            total["ram"] += int(flavor.get("ram", 0))
+            total.update(_of_flavor(flavor))
             members[_group_of(properties)] += 1
     members.pop("", None)
     total["members of a server group"] = max(members.values(), default=0)
@@ -100,34 +110,62 @@ class Quotas:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    async def lacking(self, resources: Iterable[Json]) -> tuple[str, ...]:
+    async def lacking(
+        self, resources: Iterable[Json], growing: Iterable[Growth] = ()
+    ) -> tuple[str, ...]:
         """Return what there is not enough of for these resources of a preview.
+
+        What grows in place counts by the difference; what another one gives up meanwhile does not:
+        Heat changes them at once.
 
         Raises:
             InvalidSpec: There is no such flavor.
         """
-        listed = list(resources)
+        listed, grown = list(resources), list(growing)
         flavors: Flavors = {}
-        if any(_is_server(resource) for resource in listed):
+        servers = [r for r in (*listed, *(one.wanted for one in grown)) if _is_server(r)]
+        if servers:
             flavors = await self._flavors()
-            missing = unknown_flavor(listed, flavors)
-            if missing and len(flavors) < _MOST_FLAVORS:
+            missing = unknown_flavor(servers, flavors)
+            if missing and len(flavors) < _MOST_AT_ONCE:
                 names = ", ".join(sorted({str(flavor["name"]) for flavor in flavors.values()}))
                 raise InvalidSpec(f"There is no flavor {missing!r} here; there are: {names}.")
-        needed = +needs(listed, flavors)  # Without zeros: of those nobody is asked.
+        needed = needs(listed, flavors) + await self._differences(grown, flavors)
+        needed = +needed  # Without zeros: of those nobody is asked.
         return short(needed, await self._rooms(frozenset(needed))) if needed else ()
 
-    async def require(self, resources: Iterable[Json]) -> None:
+    async def require(self, resources: Iterable[Json], growing: Iterable[Growth] = ()) -> None:
         """Refuse what cannot be.
 
         Raises:
             CapacityExhausted: Names every quota that does not suffice.
         """
-        if lacking := await self.lacking(resources):
+        if lacking := await self.lacking(resources, growing):
             raise CapacityExhausted(f"{'; '.join(lacking).capitalize()}; {QUOTA_NOTE}.")
 
+    async def _differences(self, growing: Sequence[Growth], flavors: Flavors) -> Counter[str]:
+        """Return how much more these need than what they have now."""
+        total: Counter[str] = Counter()
+        kinds = {str(one.wanted.get("resource_type")) for one in growing}
+        now: dict[str, Counter[str]] = {}
+        if "OS::Nova::Server" in kinds:
+            answer = await self._cloud.get("compute", "/servers/detail", limit=_MOST_AT_ONCE)
+            for server in cast("list[Json]", answer["servers"]):
+                flavor = flavors.get(str(server["flavor"].get("id")))
+                if flavor is not None:
+                    now[server["id"]] = _of_flavor(flavor)
+        if "OS::Cinder::Volume" in kinds:
+            answer = await self._cloud.get("block-storage", "/volumes/detail", limit=_MOST_AT_ONCE)
+            for volume in cast("list[Json]", answer["volumes"]):
+                now[volume["id"]] = Counter(gigabytes=int(volume["size"]))
+        for one in growing:
+            if (has := now.get(one.physical_id)) is not None:
+                wanted = needs([one.wanted], flavors)
+                total += Counter({name: wanted[name] for name in has}) - has
+        return total
+
     async def _flavors(self) -> Flavors:
-        answer = await self._cloud.get("compute", "/flavors/detail", limit=_MOST_FLAVORS)
+        answer = await self._cloud.get("compute", "/flavors/detail", limit=_MOST_AT_ONCE)
         found = cast("list[Json]", answer["flavors"])
         return {flavor["name"]: flavor for flavor in found} | {f["id"]: f for f in found}
 
@@ -181,6 +219,10 @@ def _group_of(properties: Json) -> str:
 
 def _is_server(resource: Json) -> bool:
     return resource.get("resource_type") == "OS::Nova::Server"
+
+
+def _of_flavor(flavor: Json) -> Counter[str]:
+    return Counter(cores=int(flavor.get("vcpus", 0)), ram=int(flavor.get("ram", 0)))
 
 
 def _of_server(properties: Json) -> Mapping[str, int]:
