@@ -27,6 +27,8 @@ ROOTS = {
     "container-infra": "/container-infra/v1",
     "orchestration": f"/orchestration/v1/{PROJECT}",
 }
+VERSIONS = {"/compute/v2.1": ("v2.1", "2.96"), "/volume/v3": ("v3.0", "3.71")}
+"""Of services that the SDK asks what they can, by path."""
 Thing = dict[str, Any]
 FLAVORS: list[Thing] = [
     {"id": "1", "name": "m1", "vcpus": 1, "ram": 512},
@@ -82,7 +84,9 @@ class Double:
         if parts.path == "/v3/auth/tokens":
             self.logins += 1
             return 201, self._token(), {"X-Subject-Token": f"token-{self.logins}"}
-        service = next(name for name, root in ROOTS.items() if parts.path.startswith(root))
+        service = next((s for s, root in ROOTS.items() if parts.path.startswith(f"{root}/")), "")
+        if not service:
+            return *self._version(parts.path.rstrip("/")), {}
         path = parts.path.removeprefix(ROOTS[service])
         self.calls.append(f"{method} {service} {path}")
         struck = len(self.calls) == self.strike
@@ -129,12 +133,11 @@ class Double:
 
     def _compute(self, method: str, path: str, query: Thing) -> Answer:
         words = path.strip("/").split("/")
-        if words == ["limits"]:
-            return 200, {"limits": {"absolute": self.limits}}
-        if words == ["flavors", "detail"]:
-            return 200, {"flavors": FLAVORS}
-        if words == ["servers", "detail"]:
-            return 200, {"servers": self.servers}
+        whole: Thing = {
+            "limits": {"absolute": self.limits}, "flavors": FLAVORS, "servers": self.servers,
+        }  # fmt: skip
+        if words[1:] in ([], ["detail"]):
+            return 200, {words[0]: whole[words[0]]}
         server = _find(self.servers, words[1])
         if server is None:
             return 404, {"itemNotFound": {"message": "no such server"}}
@@ -147,12 +150,31 @@ class Double:
             if port is None:
                 return 404, {"itemNotFound": {"message": "no such interface"}}
             port |= {"device_owner": "", "device_id": ""}
+        elif words[2:3] == ["os-volume_attachments"] and method == "POST":
+            return self._attach(server, query["body"]["volumeAttachment"]["volumeId"])
         elif words[2:3] == ["os-volume_attachments"]:
             volume = _find(self.volumes, words[3])
             if volume is None or not volume["attachments"]:
                 return 404, {"itemNotFound": {"message": "no such attachment"}}
             volume |= {"attachments": [], "status": "available"}
         return 200, {"server": server}
+
+    def _attach(self, server: Thing, name: str) -> Answer:
+        volume = _find(self.volumes, name)
+        if volume is None or volume["status"] != "available":
+            words = "Invalid volume: it must be available to be reserved."
+            return 400, {"badRequest": {"message": words}}
+        volume |= {"status": "reserved", "goes_to": server["id"]}
+        return 200, {"volumeAttachment": {"id": name, "volumeId": name, "serverId": server["id"]}}
+
+    def _version(self, path: str) -> Answer:
+        """What a service says of itself."""
+        if path not in VERSIONS:
+            return 404, {"message": "no such service"}
+        name, newest = VERSIONS[path]
+        links = [{"rel": "self", "href": self.url(path)}]
+        found = {"id": name, "status": "CURRENT", "version": newest, "min_version": f"{name[1:]}"}
+        return 200, {"version": found | {"links": links}}
 
     def _network(self, method: str, path: str, query: Thing) -> Answer:
         kind, _, name = path.strip("/").partition("/")
@@ -186,6 +208,11 @@ class Double:
         thing = _find(things, name)
         if thing is None:
             return 404, {"itemNotFound": {"message": "no such thing"}}
+        if method == "GET":
+            found = dict(thing)
+            if server := thing.pop("goes_to", ""):
+                thing |= {"status": "in-use", "attachments": [_attachment(server)]}
+            return 200, {kind.removesuffix("s"): found}
         held = [s for s in self.snapshots if s.get("volume_id") == name]
         if thing["status"] == "in-use" or (kind == "volumes" and held):
             words = "Volume must not be in-use or have snapshots."
@@ -264,6 +291,10 @@ class Double:
             groups.remove(group)
         group["status"] = group["status"].replace("IN_PROGRESS", "COMPLETE")
         return found
+
+
+def _attachment(server: str) -> Thing:
+    return {"server_id": server, "device": "/dev/vdb"}
 
 
 def _find(things: list[Thing], name: str) -> Thing | None:

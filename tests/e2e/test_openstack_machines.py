@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -117,7 +118,7 @@ def _follows(machine: Resource[Any, Any]) -> bool:
 
 
 async def _acted(here: Home) -> None:
-    """Run each of the ten actions."""
+    """Run each of the actions."""
     images = await asyncio.to_thread(
         lambda: {image.name: image.id for image in here.cloud.image.images()}
     )
@@ -136,10 +137,26 @@ async def _acted(here: Home) -> None:
     assert (await act("confirm-resize"))["flavor"] == "m1.small"
     await act("resize", flavor=flavors["m1.tiny"])
     await act("confirm-resize")
+    await _replugged(here, act)
     assert (await act("console"))["url"].startswith("http")
     assert "log" in await act("console-log", lines=5)
     image = (await act("snapshot"))["imageId"]
     await asyncio.to_thread(here.cloud.image.delete_image, image)
+
+
+async def _replugged(here: Home, act: Callable[..., Awaitable[Json]]) -> None:
+    """Plug a volume in that is nobody's, and out again; it stays."""
+    storage = here.cloud.block_storage
+    volume = await asyncio.to_thread(lambda: storage.create_volume(size=1, name="spare"))
+    await asyncio.to_thread(lambda: storage.wait_for_status(volume, "available", wait=120))
+    plugged = await act("attach-volume", volume=volume.id)
+    assert plugged["volumeId"] == volume.id
+    found = await asyncio.to_thread(storage.get_volume, volume.id)
+    assert [a["server_id"] for a in found.attachments] == [(await server(here)).id]
+    assert (await act("detach-volume", volume=volume.id)) == {"volumeId": volume.id}
+    found = await asyncio.to_thread(storage.get_volume, volume.id)
+    assert (found.status, found.attachments) == ("available", [])
+    await asyncio.to_thread(storage.delete_volume, volume.id)
 
 
 async def test_a_volume_type_is_an_administrators(openstack_lab: OpenStackLab) -> None:

@@ -101,7 +101,7 @@ META = {"name": "shop", "namespace": "team-a", "uid": "7a1e0c52-uid"}
                 "network": {"plugin": "neutron"},
                 "parameters": {"network": "6f0c", "subnet": "a1"},
             },
-            "spec.parameters.network: plugin `neutron` needs the router of a network of the cluster",
+            "spec.parameters.network: plugin `neutron` needs the router of",
         ),
         (
             Cluster,
