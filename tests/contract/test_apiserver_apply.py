@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.apiserver_client import (
@@ -168,3 +169,40 @@ async def test_yaml_is_applied(api: Client) -> None:
     made = await api("PATCH", f"{WIDGETS}/a?fieldManager=x", text, kind=APPLY)
 
     assert made.json["spec"]["size"] == 4
+
+
+LAST = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+async def applied_by_kubectl_itself(api: Client) -> None:
+    """As kubectl does it without the server's help."""
+    said = orjson.dumps(widget(size=1)).decode()
+    body = widget(size=1)
+    body["metadata"]["annotations"] = {LAST: said}
+    await api("POST", f"{WIDGETS}?fieldManager=kubectl-client-side-apply", body)
+
+
+async def test_apply_by_kubectl_writes_on_what_it_applied_itself(api: Client) -> None:
+    await applied_by_kubectl_itself(api)
+
+    await apply(api, "kubectl", widget(size=2, text="<a>"))
+
+    metadata = (await api("GET", f"{WIDGETS}/a")).json["metadata"]
+    assert metadata["annotations"][LAST].endswith('"spec":{"size":2,"text":"\\u003ca\\u003e"}}\n')
+
+
+async def test_apply_by_others_leaves_what_kubectl_applied(api: Client) -> None:
+    await applied_by_kubectl_itself(api)
+
+    answer = await apply(api, "other", widget(size=2), "&force=true")
+
+    assert orjson.loads(answer.json["metadata"]["annotations"][LAST]) == widget(size=1)
+
+
+async def test_kubectl_takes_only_what_is_as_it_applied_it(api: Client) -> None:
+    await applied_by_kubectl_itself(api)
+    await api("PATCH", f"{WIDGETS}/a?fieldManager=other", {"spec": {"size": 5}}, kind=MERGE)
+
+    refused = await apply(api, "kubectl", widget(size=2))
+
+    assert [cause["field"] for cause in refused.json["details"]["causes"]] == [".spec.size"]

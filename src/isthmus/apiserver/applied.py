@@ -44,14 +44,13 @@ def _metadata(resource: Resource, target: Target, value: Any) -> Json:
     metadata = cast("Json", value)
     if metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
-    name = metadata.setdefault("name", target.name)
+    name = metadata.get("name", target.name)
     if name != target.name:
         raise bad_request(
             f"the name of the object ({name}) does not match the name on the URL ({target.name})"
         )
-    if resource.namespaced and metadata.setdefault("namespace", target.namespace) != (
-        target.namespace
-    ):
+    namespace = metadata.get("namespace", target.namespace)
+    if resource.namespaced and namespace != target.namespace:
         raise bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )

@@ -301,8 +301,9 @@ class Handlers:
                 request.user,
                 Action("create", resource.group, resource.plural, target.namespace),
             )
-            _, managers = ownership.apply({}, wanted, schema, [], writer, force=True)
-            return self._objects.create(resource, target.namespace, wanted, options, managers)
+            merged, managers = ownership.apply({}, wanted, schema, [], writer, force=True)
+            merged["metadata"].setdefault("name", target.name)
+            return self._objects.create(resource, target.namespace, merged, options, managers)
         live: Json = orjson.loads(resource.serve(record.body))
         managers = resource.known(as_list(live["metadata"].pop("managedFields", None)))
         asked = wanted["metadata"].pop("resourceVersion", None)

@@ -9,17 +9,15 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from isthmus.apiserver import fields
+from isthmus.apiserver import fields, lastapplied
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.fields import CONTAINER, Path
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
-_KUBECTL = "kubectl"
 _NOBODY = "before-first-apply"
 _ANCIENT = "ancient-changes"
 _MOST_UPDATERS = 10
 """Entries of managers that update; whoever writes under ever new names makes no object grow."""
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Writer(NamedTuple):
@@ -208,8 +206,11 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     mine = _find(managers, writer, "Apply")
     others = [manager for manager in managers if manager is not mine]
     conflicts = _conflicts(wanted, present, others)
-    pardoned = _last_applied(live, schema, writer)
-    refused = [found for found in conflicts if found[1] not in pardoned]
+    by_kubectl = writer.manager == lastapplied.KUBECTL
+    refused = conflicts
+    if conflicts and by_kubectl and not force:
+        pardoned = lastapplied.unchanged(live, writer.part, schema, writer.api_version)
+        refused = [found for found in conflicts if found[1] not in pardoned]
     if refused and not force:
         raise _conflict(refused)
     for manager, path in conflicts:
@@ -228,6 +229,8 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
     if entered["apiVersion"] != writer.api_version:
         entered["apiVersion"] = writer.api_version
         entered["time"] = writer.now
+    if by_kubectl:
+        lastapplied.write_on(merged, applied)
     return merged, _kept(managers)
 
 
@@ -235,18 +238,6 @@ def _before_first_apply(live: Json, schema: Json, writer: Writer) -> list[Json]:
     """The owner of all that an object without any owner holds, when it is first applied."""
     nobody = writer._replace(manager=_NOBODY, subresource="", only="")
     return record_update({}, live, schema, [], nobody)
-
-
-def _last_applied(live: Json, schema: Json, writer: Writer) -> set[Path]:
-    """Fields that kubectl applied itself before it applied on the server: no conflict for it."""
-    if writer.manager != _KUBECTL:
-        return set()
-    text = as_map(as_map(live.get("metadata")).get("annotations")).get(_LAST_APPLIED)
-    try:
-        before = as_map(orjson.loads(text)) if text else {}
-    except orjson.JSONDecodeError:
-        return set()
-    return set(fields.flatten(writer.part(before), schema)) if before else set()
 
 
 def _claimed(path: Path, wanted: dict[Path, Any], others: list[Json]) -> bool:
