@@ -145,3 +145,21 @@ def test_transition_rules_need_a_past() -> None:
     _, causes = RULED.admit(ruled(kind="y"), ruled())
 
     assert [cause.sentence() for cause in causes] == ["spec.kind: Forbidden: kind is immutable"]
+
+
+GO_PATTERNS = [
+    ("^(?i)[a-z]+$", "ABC", "1"),
+    (r"^\pL+\z", "é", "1"),
+    ("^[[:alpha:]]+$", "ab", "a1"),
+    (r"^(?P<word>\w+)$", "a_1", "-"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "good", "bad"), GO_PATTERNS)
+def test_patterns_are_those_of_go(pattern: str, good: str, bad: str) -> None:
+    text = {"type": "string", "pattern": pattern, "maxLength": 5}
+    schema = Schema({"type": "object", "properties": {"a": text}})
+
+    assert schema.admit({"a": good}) == ([], [])
+    (cause,) = schema.admit({"a": bad})[1]
+    assert cause.message == f"\"{bad}\": a in body should match '{pattern}'"

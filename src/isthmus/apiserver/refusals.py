@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import orjson
 
-from isthmus.apiserver import fields, formats
+from isthmus.apiserver import fields, formats, patterns
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_map, type_name
 
@@ -40,6 +40,7 @@ def causes_of(errors: Iterable[Any], raw: Json, obj: Json) -> Iterator[Cause]:
     for error in errors:
         path = list(error.instance_path)
         keyword = str(list(error.schema_path)[-1]) if error.schema_path else ""
+        keyword = "pattern" if keyword == patterns.KEYWORD else keyword
         yield _cause(keyword, path, error, raw, obj)
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import jsonschema_rs
 
-from isthmus.apiserver import formats, refusals
+from isthmus.apiserver import formats, patterns, refusals
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.fields import METADATA
@@ -104,7 +104,9 @@ class Schema:
 
     def _compile(self, *, closed: bool) -> Any:
         schema = _json_schema(self.raw, closed=closed, top=self._whole)
-        return jsonschema_rs.Draft4Validator(schema, validate_formats=True, formats=self._known)
+        return jsonschema_rs.Draft4Validator(
+            schema, validate_formats=True, formats=self._known, keywords=patterns.KEYWORDS
+        )
 
     def _broken_rules(self, obj: Json, old: Json | None) -> list[Cause]:
         return list(self.rules.check(obj) if old is None else self.rules.check(obj, old))
@@ -151,6 +153,8 @@ def _translate(key: str, value: Any, out: Json, *, closed: bool) -> None:
         out[key] = _json_schema(value, closed=False)
     elif key in ("allOf", "anyOf", "oneOf"):
         out[key] = [_json_schema(part, closed=False) for part in value]
+    elif key == "pattern" and isinstance(value, str):
+        out[patterns.keyword_of(value)] = value
     elif key not in _DROPPED and not key.startswith("x-kubernetes"):
         out[key] = value
 
