@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from isthmus.apiserver.kinds import builtin_resources
+from isthmus.apiserver.resources import subresource_verbs
 from tests.apiserver_client import DEFINITIONS, Answer, Client, running, widget, widget_definition
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -48,7 +49,7 @@ class Kind:
         """Namespaces in which it can be tried; an empty one is the whole cluster."""
         if not self.namespaced:
             return (EVERYWHERE,)
-        across = verb in ("list", "watch")
+        across = verb in ("list", "watch", "deletecollection")
         return (MINE, OTHERS, EVERYWHERE) if across else (MINE, OTHERS)
 
 
@@ -58,7 +59,7 @@ def kinds() -> Iterator[Kind]:
         verbs = tuple(METHODS)
         yield Kind(resource.group, resource.version, resource.plural, resource.namespaced, verbs)
         for name in resource.subresources:
-            some = ("create",) if name == "token" else ("get", "update", "patch")
+            some = subresource_verbs(name)
             full = f"{resource.plural}/{name}"
             yield Kind(resource.group, resource.version, full, resource.namespaced, some)
     yield Kind("example.com", "v1", "widgets", True, tuple(METHODS))
@@ -169,3 +170,43 @@ async def test_a_right_to_one_name_is_no_right_to_another(tmp_path: Path, verb: 
         else:
             assert await code(f"/a{query}") != 403
             assert await code(f"/b{query}") == 403
+
+
+SUBRESOURCES = (
+    ("example.com", "widgets"), ("example.com", "widgets/status"), ("example.com", "widgets/scale"),
+    ("", "configmaps"), ("", "resourcequotas/status"), ("", "serviceaccounts/token"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("*", {full for _, full in SUBRESOURCES}),
+        ("*/status", {"widgets/status", "resourcequotas/status"}),
+        ("*/scale", {"widgets/scale"}),
+        ("*/*", set[str]()),
+        ("widgets", {"widgets"}),
+        ("widgets/*", set[str]()),
+        ("widgets/status", {"widgets/status"}),
+        ("widget*", set[str]()),
+        ("/status", set[str]()),
+    ],
+)
+async def test_stars_among_resources(tmp_path: Path, given: str, meant: set[str]) -> None:
+    async with running(tmp_path) as (server, admin):
+        await admin("POST", DEFINITIONS, widget_definition())
+        rule: Any = {"apiGroups": ["*"], "resources": [given], "verbs": ["*"]}
+        await admin("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "r"}, "rules": [rule]})
+        group = "rbac.authorization.k8s.io"
+        subject = {"kind": "Group", "apiGroup": group, "name": "some"}
+        reference = {"apiGroup": group, "kind": "ClusterRole", "name": "r"}
+        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
+        await admin("POST", f"{RBAC}/clusterrolebindings", binding)
+        anna = Client(server, server.issue_token("anna", ["some"]))
+        found = set[str]()
+        for api_group, full in SUBRESOURCES:
+            kind = Kind(api_group, "v1", full, True, ())
+            verb = "create" if full.endswith("/token") else "update"
+            answer = await anna(METHODS[verb], kind.path(verb, "default"), {"metadata": {}})
+            found |= set() if lacks(answer, "anna", verb) else {full}
+        assert found == meant

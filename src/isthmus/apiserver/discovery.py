@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from isthmus.apiserver.crds import version_priority
 from isthmus.apiserver.http import Request, Response
 from isthmus.apiserver.jsonvalues import Json
-from isthmus.apiserver.resources import Registry, Resource
+from isthmus.apiserver.resources import Registry, Resource, subresource_verbs
 from isthmus.apiserver.reviews import REVIEWS
 from isthmus.apiserver.unserved import unserved
 
@@ -106,7 +106,7 @@ class Discovery:
                     "name": f"{resource.plural}/{name}",
                     "singularName": "",
                     "namespaced": resource.namespaced,
-                    "verbs": _subresource_verbs(name),
+                    "verbs": list(subresource_verbs(name)),
                     **(kind if name in _FOREIGN_KINDS else {"kind": resource.kind}),
                 })  # fmt: skip
         entries += [
@@ -171,7 +171,7 @@ def _aggregated_entry(resource: Resource) -> Json:
             {
                 "subresource": name,
                 "responseKind": _subresource_kind(resource, name),
-                "verbs": _subresource_verbs(name),
+                "verbs": list(subresource_verbs(name)),
             }
             for name in sorted(resource.subresources, reverse=True)
         ],
@@ -191,10 +191,6 @@ def _gvk(resource: Resource) -> Json:
 
 def _subresource_kind(resource: Resource, name: str) -> Json:
     return _FOREIGN_KINDS.get(name) or _gvk(resource)
-
-
-def _subresource_verbs(name: str) -> list[str]:
-    return ["create"] if name == "token" else ["get", "patch", "update"]
 
 
 def _naming(resource: Resource) -> Json:

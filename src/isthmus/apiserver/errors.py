@@ -68,6 +68,10 @@ class Cause:
         return {"reason": self.reason, "message": message, "field": self.field}
 
 
+_ALWAYS_DETAILED = ("Invalid", "MethodNotAllowed")
+"""Reasons of Statuses that have `details` even when there are none."""
+
+
 class ApiError(Exception):
     """A refusal that is answered as a Kubernetes `Status` object.
 
@@ -102,7 +106,7 @@ class ApiError(Exception):
     def _details(self) -> Json:
         """What clients find under `details`, without what is empty there."""
         told = {name: value for name, value in self.details.items() if value}
-        return {"details": told} if told or self.reason == "Invalid" else {}
+        return {"details": told} if told or self.reason in _ALWAYS_DETAILED else {}
 
 
 def _details(resource: Named, name: str) -> Json:
@@ -119,6 +123,12 @@ def not_supported(resource: Named, verb: str) -> ApiError:
     message = f'{verb} is not supported on resources of kind "{resource.qualified}"'
     details: Json = {"group": resource.group, "kind": resource.plural}
     return ApiError(405, "MethodNotAllowed", message, details)
+
+
+def method_not_allowed() -> ApiError:
+    """There is something under this path, and nothing like this is done with it."""
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message)
 
 
 def too_large(size: int, most: int) -> ApiError:

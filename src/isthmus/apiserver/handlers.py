@@ -15,6 +15,7 @@ from isthmus.apiserver.errors import (
     ApiError,
     bad_request,
     conflict,
+    method_not_allowed,
     not_found,
     not_supported,
     unknown_path,
@@ -25,9 +26,10 @@ from isthmus.apiserver.http import load as load_body
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.listing import View, Wanted, view_of
 from isthmus.apiserver.objects import Objects
+from isthmus.apiserver.parameters import DeleteOptions
 from isthmus.apiserver.preconditions import check_preconditions
 from isthmus.apiserver.rbac import Action, Authorizer
-from isthmus.apiserver.resources import Registry, Resource
+from isthmus.apiserver.resources import Registry, Resource, subresource_verbs
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Store
@@ -82,11 +84,7 @@ class Handlers:
         review = reviews.find(target.group, target.version, target.plural)
         if review is not None:
             if verb != "create":
-                raise ApiError(
-                    405,
-                    "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource",
-                )
+                raise method_not_allowed()
             return await self._review(request, target, review)
         # Rights come first: who may not see a resource does not learn whether it exists.
         name = target.name
@@ -121,11 +119,10 @@ class Handlers:
             raise not_found(resource, target.name) if resource.custom else unknown_path()
         if target.namespace and not resource.namespaced:
             raise unknown_path()
-        if resource.namespaced and not target.namespace and (target.name or verb == "create"):
-            raise unknown_path()
-        allowed = ("create",) if target.subresource == "token" else ("get", "update", "patch")
-        if target.subresource and verb not in allowed:
-            raise not_supported(resource, verb)
+        if resource.namespaced and not target.namespace and verb not in ("list", "watch"):
+            raise unknown_path() if resource.custom or target.name else method_not_allowed()
+        if verb not in (subresource_verbs(target.subresource) or resource.verbs):
+            raise not_supported(resource, verb) if resource.custom else method_not_allowed()
 
     async def _review(self, request: Request, target: Target, review: reviews.Review) -> Response:
         if target.plural not in reviews.SELF_SERVICE:
@@ -319,17 +316,12 @@ class Handlers:
         self, request: Request, resource: Resource, target: Target, view: View
     ) -> Response:
         body = await request.body()
-        given: Any = request.decode(body) if body else {}
-        if not isinstance(given, dict):
-            raise bad_request("the body must be DeleteOptions")
-        asked = cast("Json", given)
-        policy = parameters.policy_of(asked, request.query)
-        dry_run = bool(asked.get("dryRun") or request.query.get("dryRun"))
+        options = parameters.delete_options(request.decode(body) if body else {}, request.query)
         if not target.name:
-            return await self._delete_collection(request, resource, target, policy, dry_run=dry_run)
+            return await self._delete_collection(request, resource, target, options)
         record = self._objects.current(resource, target.namespace, target.name)
-        check_preconditions(resource, record, as_map(asked.get("preconditions")))
-        result = self._objects.delete(resource, record, policy, dry_run=dry_run)
+        check_preconditions(resource, record, options.preconditions)
+        result = self._objects.delete(resource, record, options.policy, dry_run=options.dry_run)
         await self._store.commit()
         if not result.deleted:
             return Response(view.one(resource, result.body))
@@ -347,14 +339,15 @@ class Handlers:
         })  # fmt: skip
 
     async def _delete_collection(
-        self, request: Request, resource: Resource, target: Target, policy: str, *, dry_run: bool
+        self, request: Request, resource: Resource, target: Target, options: DeleteOptions
     ) -> Response:
         wanted = self._wanted(request, resource, target)
         found = listing.page(self._store, wanted, request.query, request.number("limit"))
         collection = self._store.collection(resource.collection)
-        for record in found.records:
-            current = collection.current(record.key)
-            if current is not None:
-                self._objects.delete(resource, current, policy, dry_run=dry_run)
+        leaving = [r for r in map(collection.current, (r.key for r in found.records)) if r]
+        for record in leaving:  # all are looked at before the first goes
+            check_preconditions(resource, record, options.preconditions)
+        for record in leaving:
+            self._objects.delete(resource, record, options.policy, dry_run=options.dry_run)
         await self._store.commit()
         return Response(wanted.view.many(resource, found))

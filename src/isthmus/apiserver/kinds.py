@@ -6,7 +6,7 @@ make sense with nodes and pods are not served.
 
 from isthmus.apiserver import formats
 from isthmus.apiserver.jsonvalues import Json
-from isthmus.apiserver.resources import AGE, Column, Resource
+from isthmus.apiserver.resources import AGE, ALL_VERBS, Column, Resource
 from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.shapes import Shape
 
@@ -205,6 +205,7 @@ def _core() -> list[Resource]:
             namespaced=False, short_names=("ns",), subresources=frozenset(("status", "finalize")),
             columns=(Column("Status", "string", ".status.phase"), AGE),
             selectable=frozenset(("status.phase",)),
+            verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
         ),
         Resource(
             "", "v1", "secrets", "Secret",

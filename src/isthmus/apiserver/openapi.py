@@ -243,12 +243,13 @@ def _paths(resource: Resource, reference: Json) -> Json:
         return {**described, "requestBody": content} if body else described
 
     places = [_place("namespace")] if resource.namespaced else []
+    at_once = {"delete": operation("deletecollection")}
     return {
         base: {
             "parameters": places,
             "get": operation("list"),
             "post": operation("post", *_WRITE_PARAMETERS, body=True),
-            "delete": operation("deletecollection"),
+            **(at_once if "deletecollection" in resource.verbs else {}),
         },
         base + "/{name}": {
             "parameters": [_place("name"), *places],

@@ -3,10 +3,12 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
 """
 
+from typing import Any, NamedTuple, cast
+
 import orjson
 
-from isthmus.apiserver.errors import ApiError, Cause
-from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.errors import ApiError, Cause, bad_request
+from isthmus.apiserver.jsonvalues import Json, as_map
 
 _EXACT, _NEWER = "Exact", "NotOlderThan"
 _MATCH = "resourceVersionMatch"
@@ -15,6 +17,10 @@ _MATCH = "resourceVersionMatch"
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _LONGEST_MANAGER = 128
 _POLICIES = ("Foreground", "Background", "Orphan")
+_DELETE_FIELDS = (
+    ("gracePeriodSeconds", int, "an integer"), ("preconditions", dict, "an object"),
+    ("dryRun", list, "a list"),
+)  # fmt: skip
 
 
 def _refuse(kind: str, causes: list[Cause]) -> None:
@@ -60,12 +66,40 @@ def check_write(query: dict[str, str], kind: str) -> None:
     _refuse(kind, causes)
 
 
-def policy_of(asked: Json, query: dict[str, str]) -> str:
-    """What a deletion does to dependents, from its body and its parameters.
+class DeleteOptions(NamedTuple):
+    """How something is deleted.
+
+    Attributes:
+        policy: `Background`, `Foreground` or `Orphan`.
+        dry_run: Whether nothing is to change.
+        preconditions: `uid` and `resourceVersion` that objects must have.
+    """
+
+    policy: str
+    dry_run: bool
+    preconditions: Json
+
+
+def delete_options(given: Any, query: dict[str, str]) -> DeleteOptions:
+    """What a deletion's body and parameters ask for.
 
     Raises:
-        ApiError: 422.
+        ApiError: 400, the body is something else; 422, what it asks for is not to be had.
     """
+    if not isinstance(given, dict):
+        raise bad_request("the body must be DeleteOptions")
+    asked = cast("Json", given)
+    kind, version = asked.get("kind"), asked.get("apiVersion") or "meta.k8s.io/v1"
+    if kind and kind != "DeleteOptions":
+        raise bad_request(f'no kind "{kind}" is registered for version "{version}"')
+    for name, form, words in _DELETE_FIELDS:
+        if not isinstance(asked.get(name), form | None):
+            raise bad_request(f"DeleteOptions.{name} must be {words}")
+    dry_run = bool(asked.get("dryRun") or query.get("dryRun"))
+    return DeleteOptions(_policy_of(asked, query), dry_run, as_map(asked.get("preconditions")))
+
+
+def _policy_of(asked: Json, query: dict[str, str]) -> str:
     policy = asked.get("propagationPolicy") or query.get("propagationPolicy")
     causes: list[Cause] = []
     if policy and asked.get("orphanDependents") is not None:

@@ -14,6 +14,14 @@ from isthmus.apiserver.unserved import unserved
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
+_SUBRESOURCE_VERBS = {"": (), "token": ("create",), "finalize": ("update",)}
+
+
+def subresource_verbs(name: str) -> tuple[str, ...]:
+    """What can be done with a subresource of this name; nothing where none is named."""
+    return _SUBRESOURCE_VERBS.get(name, ("get", "patch", "update"))
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column that `kubectl get` prints.

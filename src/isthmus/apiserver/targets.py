@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-ur
 
 from typing import NamedTuple
 
-from isthmus.apiserver.errors import ApiError, unknown_path
+from isthmus.apiserver.errors import method_not_allowed, unknown_path
 
 
 class Target(NamedTuple):
@@ -75,6 +75,4 @@ def verb_of(method: str, target: Target, *, watch: bool) -> str:
         return "delete" if target.name else "deletecollection"
     if target.name and method in ("PUT", "PATCH"):
         return "update" if method == "PUT" else "patch"
-    raise ApiError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
-    )
+    raise method_not_allowed()
