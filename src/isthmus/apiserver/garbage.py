@@ -8,24 +8,30 @@ Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 
 import orjson
 
 from isthmus.apiserver import crds
-from isthmus.apiserver.deletion import FOREGROUND, ORPHAN
+from isthmus.apiserver.admission import Options
+from isthmus.apiserver.authn import User
+from isthmus.apiserver.deletion import FOREGROUND, ORPHAN, is_leaving
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.history import Event, Record
 from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
+from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.namespaces import tell_what_is_left
 from isthmus.apiserver.objects import Objects
+from isthmus.apiserver.owners import complaint, misplaced, standing
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 200
 """Objects handled between two commits, so that a large cascade never holds the others up."""
 _RETRY_SECONDS = 1.0
+_SELF = User("system:serviceaccount:kube-system:generic-garbage-collector", frozenset())
 
 
 class Collector:
@@ -40,6 +46,7 @@ class Collector:
         self._store = store
         self._objects = objects
         self._dirty: dict[str, None] = {}
+        self._undecided: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -65,14 +72,37 @@ class Collector:
         self._wake.set()
 
     def _notice(self, collection: Collection, event: Event) -> None:
-        record = event.record
+        record, previous = event.record, event.previous
+        before = previous.owners if previous is not None else ()
         if event.type == "DELETED" or b'"deletionTimestamp":' in record.body:
             self._mark(record.uid)
-        for owner in record.owners:
-            if event.type != "MODIFIED" or self._store.find(owner) is None:
+        if event.type != "DELETED" and record.owners != before and self._is_doubtful(record):
+            self._mark(record.uid)
+        for owner in {*record.owners, *before}:
+            if event.type != "MODIFIED" or self._awaits(owner):
                 self._mark(owner)
         if event.type == "DELETED":
+            self._undecided.pop(record.uid, None)
             self._recheck_home(collection, record)
+        elif collection.name == CRD_COLLECTION:
+            self._reconsider()
+
+    def _is_doubtful(self, record: Record) -> bool:
+        """Whether some owner that an object has named anew is not where it should be."""
+        obj: Json = orjson.loads(record.body)
+        found = standing(self._store, self._objects.registry, record.key[0], obj)
+        return found is None or bool(found.absent)
+
+    def _awaits(self, owner: str) -> bool:
+        """Whether a change of a dependent may matter to this owner: it goes, or is gone."""
+        found = self._store.find(owner)
+        return found is None or b'"deletionTimestamp":' in found[1].body
+
+    def _reconsider(self) -> None:
+        """A kind may be served now that was not when somebody named it as their owner's."""
+        undecided, self._undecided = self._undecided, {}
+        for uid in undecided:
+            self._mark(uid)
 
     def _recheck_home(self, collection: Collection, gone: Record) -> None:
         """A namespace or a kind may have waited for this object to go."""
@@ -95,6 +125,7 @@ class Collector:
                     if self._attend(uid):
                         self._dirty[uid] = None
                     await self._store.commit()
+                    await asyncio.sleep(0)  # others have their turn where nothing was written
                 except (ApiError, StorageFailed) as error:
                     _LOG.warning("garbage collection will try again", extra={"error": str(error)})
                     self._dirty[uid] = None
@@ -108,6 +139,9 @@ class Collector:
         collection, record = found
         obj: Json = orjson.loads(record.body)
         if "deletionTimestamp" not in obj["metadata"]:
+            if wrong := misplaced(self._store, record):
+                self._complain(record, wrong)
+            self._judge(collection, record, obj)
             return False
         finalizers = as_list(obj["metadata"].get("finalizers"))
         if ORPHAN in finalizers:
@@ -121,14 +155,46 @@ class Collector:
         return False
 
     def _release_dependents(self, uid: str) -> bool:
-        """The owner is gone: delete what it owned alone, take it off what others own too."""
-        dependents = self._store.dependents(uid)
+        """The owner is gone: look at each of those that named it."""
+        dependents = [
+            (collection, record)
+            for collection, record in self._store.dependents(uid)
+            if record.uid not in self._undecided and not is_leaving(record)
+        ]
         for collection, record in dependents[:_AT_ONCE]:
-            if any(self._store.find(owner) is not None for owner in record.owners):
-                self._drop_owner(collection, record, uid)
-            else:
-                self._delete(collection, record, "Background")
+            self._judge(collection, record, orjson.loads(record.body))
         return len(dependents) > _AT_ONCE
+
+    def _judge(self, collection: Collection, record: Record, obj: Json) -> None:
+        """Delete what nobody owns any more; take absent owners off what others own too."""
+        self._undecided.pop(record.uid, None)
+        if not record.owners or "deletionTimestamp" in obj["metadata"]:
+            return
+        found = standing(self._store, self._objects.registry, record.key[0], obj)
+        if found is None:
+            self._undecided[record.uid] = None
+        elif found.solid:
+            for uid in (*found.absent, *found.waiting):
+                self._drop_owner(collection, record, uid)
+        else:
+            finalizers = as_list(obj["metadata"].get("finalizers"))
+            policy = "Orphan" if ORPHAN in finalizers else "Background"
+            if FOREGROUND in finalizers or (found.waiting and self._store.dependents(record.uid)):
+                policy = "Foreground"
+            self._delete(collection, record, policy)
+
+    def _complain(self, record: Record, uid: str) -> None:
+        """Tell of an owner in another namespace; who does not read it is not held up."""
+        namespace = record.key[0] or "default"
+        name = f"{record.key[1][:200]}.{secrets.token_hex(8)}"
+        event = {"metadata": {"name": name, "namespace": namespace}, **complaint(record, uid)}
+        event["firstTimestamp"] = event["lastTimestamp"] = timestamp()
+        options = Options(_SELF, _SELF.name)
+        try:
+            resource = self._objects.registry.get("", "v1", "events")
+            self._objects.create(resource, namespace, event, options)
+        except ApiError as error:
+            _LOG.warning("an event was refused", extra={"error": str(error)})
 
     def _orphan(self, collection: Collection, record: Record) -> bool:
         dependents = self._store.dependents(record.uid)
@@ -148,10 +214,7 @@ class Collector:
                 owner["uid"] == record.uid and owner.get("blockOwnerDeletion")
                 for owner in as_list(body["metadata"].get("ownerReferences"))
             )
-            if "deletionTimestamp" not in body["metadata"]:
-                policy = "Foreground" if self._store.dependents(dependent.uid) else "Background"
-                self._delete(home, dependent, policy)
-                blocking = True
+            self._judge(home, dependent, body)
         if not blocking:
             self._drop_finalizer(collection, record, FOREGROUND)
         return False
@@ -187,6 +250,8 @@ class Collector:
         pending = [r for r in home.records.values() if b'"deletionTimestamp":' not in r.body]
         for instance in pending[:_AT_ONCE]:
             self._delete(home, instance, "Background")
+        if any(self._store.find(uid) is None for uid in self._dirty):
+            return True  # dependents of what went are judged while the kind is still known
         if not home.records:
             self._drop_finalizer(collection, record, crds.CLEANUP_FINALIZER)
         return len(pending) > _AT_ONCE

@@ -166,6 +166,7 @@ class Registry:
     def __init__(self) -> None:
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._stored: dict[str, Resource] = {}
+        self._kinds: dict[tuple[str, str], Resource] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def get(self, group: str, version: str, plural: str) -> Resource:
@@ -182,6 +183,10 @@ class Registry:
     def stored(self, collection: str) -> Resource | None:
         """The storage version of a collection; None once its definition is gone."""
         return self._stored.get(collection)
+
+    def of_kind(self, group_version: str, kind: str) -> Resource | None:
+        """The resource whose objects have this `apiVersion` and kind; None if it is not served."""
+        return self._kinds.get((group_version, kind))
 
     def of(self, group: str, version: str) -> list[Resource]:
         """Resources of a group version."""
@@ -206,6 +211,7 @@ class Registry:
             self._resources[(resource.group, resource.version, resource.plural)] = resource
             if resource.storage:
                 self._stored[collection] = resource
+        self._kinds = {(r.group_version, r.kind): r for r in self._resources.values()}
         for listener in self._listeners:
             listener()
 
