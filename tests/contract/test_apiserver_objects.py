@@ -7,6 +7,7 @@ import pytest
 
 from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
 
+APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
 
@@ -103,3 +104,43 @@ async def test_writers_under_ever_new_names_share_one_entry(api: Client) -> None
     assert "ancient-changes" in {m["manager"] for m in managers}
     owned = {name for m in managers for name in m["fieldsV1"].get("f:data", {})}
     assert owned >= {f"f:k{number}" for number in range(30)}
+
+
+@pytest.mark.parametrize("by", ["POST", "PATCH"])
+async def test_nulls_in_maps_of_strings_are_empty_strings(api: Client, by: str) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    metadata = {"name": "m", "labels": {"app": None}, "annotations": {"note": None}}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": None}}
+    if by == "POST":
+        made = await api("POST", maps, body)
+    else:
+        made = await api("PATCH", f"{maps}/m?fieldManager=x", body, kind=APPLY)
+
+    assert made.code == 201
+    assert made.json["data"] == {"a": ""}
+    assert made.json["metadata"]["labels"] == {"app": ""}
+    assert made.json["metadata"]["annotations"] == {"note": ""}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (MERGE, b'{"spec":{"size":2,"size":3}}'),
+        (
+            "application/json-patch+json",
+            b'[{"op":"remove","op":"add","path":"/spec/size","value":3}]',
+        ),
+    ],
+)
+async def test_a_patch_that_says_a_field_twice_is_told_or_refused(
+    api: Client, kind: str, body: bytes
+) -> None:
+    await api("POST", WIDGETS, widget())
+
+    refused = await api("PATCH", f"{WIDGETS}/a?fieldValidation=Strict", body, kind=kind)
+    warned = await api("PATCH", f"{WIDGETS}/a", body, kind=kind)
+
+    assert refused.code == 422
+    assert "duplicate field" in refused.json["message"]
+    assert warned.code == 200
+    assert "duplicate field" in warned.headers["warning"]

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from isthmus.apiserver.errors import bad_request
 from isthmus.apiserver.jsonvalues import Json
+from isthmus.apiserver.metadata import SCHEMA
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import prune
 from isthmus.apiserver.targets import Target
@@ -34,6 +35,8 @@ def applied_configuration(resource: Resource, target: Target, value: Any) -> Jso
         wanted = {name: part for name, part in wanted.items() if name in _STATUS_PARTS}
     elif resource.has_status:
         wanted.pop("status", None)
+    SCHEMA.fill_strings(wanted["metadata"])
+    resource.schema.fill_strings(wanted)
     _refuse_untyped(resource, target, wanted)
     return wanted
 

@@ -254,7 +254,10 @@ class Handlers:
         record = self._objects.current(resource, target.namespace, target.name)
         stored: Json = orjson.loads(resource.serve(record.body))
         current = scale.read(resource, stored) if target.subresource == "scale" else stored
-        changed = self._patched(resource, kind, current, patch.load(body, self._limits.nesting))
+        change = patch.load(body, self._limits.nesting)
+        if twice := http.duplicates(body, change):
+            options = options._replace(duplicates=twice)
+        changed = self._patched(resource, kind, current, change)
         if not isinstance(changed, dict):
             raise bad_request("the patch would make the object no object")
         patched = cast("Json", changed)

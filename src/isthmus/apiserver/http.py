@@ -117,9 +117,7 @@ class Request:
                 + ", ".join(_MEDIA_TYPES),
             )
         value = load(body, self._limits.nesting, yaml="yaml" in content_type)
-        # As many names after as before reading, and nothing was said twice: two counts of bytes.
-        if body.count(b'":') > orjson.dumps(value).count(b'":'):
-            self.duplicates = duplicate_fields(body)
+        self.duplicates = duplicates(body, value)
         return value
 
     async def object(self) -> Json:
@@ -167,6 +165,14 @@ def load(body: bytes, deepest: int, *, yaml: bool = False) -> Any:
 
 class _Pairs(list[tuple[str, Any]]):
     """An object as the text has it."""
+
+
+def duplicates(body: bytes, value: Any) -> tuple[str, ...]:
+    """Paths of the fields that a JSON text says more than once, given what was read from it."""
+    # As many names after as before reading, and nothing was said twice: two counts of bytes.
+    if body.count(b'":') > orjson.dumps(value).count(b'":'):
+        return duplicate_fields(body)
+    return ()
 
 
 def duplicate_fields(body: bytes) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from isthmus.apiserver import formats
 from isthmus.apiserver.errors import Cause, bad_request
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_map, type_name
@@ -82,6 +83,7 @@ SCHEMA = Schema(
         },
     },
     whole=False,
+    known=formats.BUILT_IN,
 )  # fmt: skip
 
 _TYPES = jsonschema_rs.Draft4Validator({
@@ -102,6 +104,7 @@ def admit(resource: Resource, metadata: Json) -> tuple[list[str], list[Cause]]:
     """
     if SCHEMA.is_met(metadata):
         return [], []
+    SCHEMA.fill_strings(metadata)
     _check_types(resource, metadata)
     unknown, causes = SCHEMA.admit(metadata)
     return (

@@ -35,7 +35,7 @@ class Schema:
     Args:
         raw: The `openAPIV3Schema` of a version; empty accepts any object.
         whole: Whether it describes whole objects, whose `metadata` is checked elsewhere.
-        known: What the formats of strings accept.
+        known: What the formats of strings accept; `formats.BUILT_IN` for kinds that Go decodes.
 
     Raises:
         ValueError: It is no JSON Schema.
@@ -62,6 +62,14 @@ class Schema:
         """The schema with the merge rules of `metadata`, for field ownership."""
         properties = {**as_map(self.raw.get("properties")), "metadata": METADATA}
         return {**self.raw, "properties": properties}
+
+    def fill_strings(self, obj: Json) -> None:
+        """Make nulls in maps of strings empty strings, in place, as Go does for built-in kinds."""
+        if self._known is formats.BUILT_IN:
+            for name, part in as_map(self.raw.get("properties")).items():
+                if as_map(part.get("additionalProperties")).get("type") == "string":
+                    values = as_map(obj.get(name))
+                    values.update({key: "" for key, value in values.items() if value is None})
 
     def is_met(self, obj: Json) -> bool:
         """Whether nothing is unknown and no value is wrong; defaults and rules are not tried."""
@@ -93,6 +101,7 @@ class Schema:
 
     def _repair(self, obj: Json, old: Json | None, unknown: list[str]) -> list[Cause]:
         """Prune what is unknown or null, and say what is wrong with the rest."""
+        self.fill_strings(obj)
         drop_nulls(obj, self.raw)
         _make_whole(obj, self.raw)
         prune(obj, self.raw, unknown, whole=self._whole)
