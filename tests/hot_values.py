@@ -61,6 +61,11 @@ class Hot:
         texts = [p if isinstance(p, str) else json.dumps(p) for part in parts for p in part]
         return argument[0].join(texts)
 
+    def _yaql(self, argument: dict) -> Any:
+        index = re.fullmatch(r"\$\.data\[(\d+)\]", argument["expression"])
+        assert index is not None, argument
+        return self.value(argument["data"])[int(index[1])]
+
     def _str_replace(self, argument: dict) -> str:
         pairs = {key: self.value(text) for key, text in argument["params"].items()}
         keys = "|".join(re.escape(key) for key in sorted(pairs, key=len, reverse=True))

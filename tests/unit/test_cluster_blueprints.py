@@ -92,6 +92,17 @@ def test_a_server_with_data_is_replaced_by_consent_only(name):
     assert set(stack.stateful) == servers - {"bootstrap"}
 
 
+@pytest.mark.parametrize(
+    ("told", "flavors"), [([], ["m", "m", "m"]), (["l", "m", "m"], ["l", "m", "m"])]
+)
+def test_each_control_plane_has_the_flavor_that_it_is_told(told, flavors):
+    asked = {"controlPlaneReplicas": 3, "flavor": "m", "controlFlavors": told}
+    template = composed("kubernetes-nova", "custom", asked).spec.template
+    hot = Hot(template, SECRETS, ATTRIBUTES)
+    servers = [template["resources"][f"control_{n}"]["properties"] for n in range(3)]
+    assert [hot.value(server["flavor"]) for server in servers] == flavors
+
+
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_both_kinds_of_host_get_the_same_files(name):
     assert files(name) == files(name, hostSystem="ignition")

@@ -19,6 +19,7 @@ from isthmus.controllers.cluster_access import kubeconfig, opened, reference
 from isthmus.controllers.cluster_authorities import AUTHORITY, Authorities
 from isthmus.controllers.cluster_credentials import issue, issued_elsewhere
 from isthmus.controllers.cluster_provider import ClusterProvider
+from isthmus.controllers.cluster_resize import ControlFlavors
 from isthmus.controllers.cluster_upgrade import follow
 from isthmus.controllers.key_handover import KeyHandover
 from isthmus.controllers.owned_secrets import OwnedSecret
@@ -116,7 +117,8 @@ class ClusterController(ClaimController[Cluster]):
         return f"Its node pools are being deleted first: {names}." if pools else ""
 
     def furnish(self, claim: Cluster, definition: OfferingSpec) -> Cluster:
-        """Give the blueprint references to the cluster's secrets."""
+        """Give the blueprint references to the cluster's secrets, and the flavors of the moment."""
+        claim = ControlFlavors(self._world, claim).furnished(definition)
         return furnished(claim, definition, claim.status.ca_hash)
 
     async def _provision(self, obj: Cluster, progress: Progress[ClusterStatus]) -> Outcome:
@@ -201,9 +203,16 @@ class ClusterController(ClaimController[Cluster]):
         seen = obj.model_copy(update={"status": progress.status})
         network = await PodNetworks(self._world, seen).have() if ours else ""
         if ours and obj.status.bootstrapped:
+            changed, resizing = ControlFlavors(self._world, obj).next(found)
+            if resizing is not None and changed is None:
+                return resizing
             upgrading = await follow(self._values(obj), nodes, found, version, progress)
             if upgrading is not None:
                 return upgrading
+            if changed is not None and resizing is not None:
+                rendering = self.render(changed)
+                await self._have(rendering.stack, rendering.former)
+                return resizing
         why = self._missing(obj, found)
         if why:
             return waiting(network or why, after=_SOON if not obj.status.bootstrapped else _LOOK)

@@ -228,8 +228,11 @@ def _wanted(stack: NativeStack, there: FakeStack | None) -> dict[str, Json]:
             raise InvalidSpec(f"template.resources.{logical_id}.type: is required.")
         properties = {k: _value(v, stack) for k, v in spec.get("properties", {}).items()}
         if "group" in spec:
-            alike = {k: v for k, v in spec.items() if k != "group"} | {"properties": properties}
-            resources |= {f"{logical_id}-{index}": alike for index in _indexes(spec["group"])}
+            alike = {k: v for k, v in spec.items() if k != "group"}
+            resources |= {
+                f"{logical_id}-{index}": alike | {"properties": _of_member(properties, index)}
+                for index in _indexes(spec["group"])
+            }
             continue
         former = there.resources.get(logical_id) if there is not None else None
         for name in _ignored(stack, logical_id):
@@ -237,6 +240,16 @@ def _wanted(stack: NativeStack, there: FakeStack | None) -> dict[str, Json]:
                 properties[name] = former.actual[name]
         resources[logical_id] = spec | {"properties": properties}
     return resources
+
+
+def _of_member(properties: Json, index: int) -> Json:
+    """Return the properties of one member: of ``{each: [...]}`` the one in its place."""
+    return {
+        name: cast("Json", value)["each"][index]
+        if isinstance(value, dict) and set(cast("Json", value)) == {"each"}
+        else value
+        for name, value in properties.items()
+    }
 
 
 def _indexes(group: Json) -> list[int]:
