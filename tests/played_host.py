@@ -130,14 +130,17 @@ class Host:
         script = self.root / "etc" / "isthmus" / "node.sh"
         script.write_text(script.read_text().replace("again 3 400 ", "again 3 2 "))
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             "PATH": f"{self.root}/bin:/usr/bin:/bin", "HOSTNAME": "control-0", "HOME": "/root",
         }  # fmt: skip
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         script = self.root / "etc" / "isthmus" / "node.sh"
         return subprocess.run(
             ["bash", script, *words],
-            env=environment, capture_output=True, text=True, check=False, timeout=60,
+            env=self.environment, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
 
     def write(self, name: str, text: str) -> None:

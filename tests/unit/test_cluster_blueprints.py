@@ -103,6 +103,20 @@ def test_each_control_plane_has_the_flavor_that_it_is_told(told, flavors):
     assert [hot.value(server["flavor"]) for server in servers] == flavors
 
 
+def test_a_stack_that_waits_in_vain_may_stop_waiting():
+    before, after = (
+        composed("kubernetes-nova", "production", {"waitForNodes": waits}).spec
+        for waits in (True, False)
+    )
+    assert "waitForNodes" not in schemas.immutable_names(
+        offering("kubernetes-nova").spec.parameters
+    )
+    resources = after.template["resources"]
+    assert resources["joined"]["condition"] == resources["joined_handle"]["condition"] == "waiting"
+    hots = [Hot(spec.template, SECRETS, ATTRIBUTES) for spec in (before, after)]
+    assert [hot.holds("waiting") for hot in hots] == [True, False]
+
+
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_both_kinds_of_host_get_the_same_files(name):
     assert files(name) == files(name, hostSystem="ignition")

@@ -7,6 +7,7 @@ that nobody waits in vain for a script that broke off.
 import json
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -170,9 +171,20 @@ def test_a_second_run_goes_on(folder: Path) -> None:
     assert "kubeadm init did not succeed" in told(host)[1]
     host.kubernetes()
     assert host.run().returncode == 0
-    assert [json.loads(line)["status"] for line in host.read("told").splitlines()] == [
-        "FAILURE", "SUCCESS",
-    ]  # fmt: skip
+    words = [json.loads(line) for line in host.read("told").splitlines()]
+    assert [word["status"] for word in words] == ["FAILURE", "SUCCESS"]
+    assert {word["id"] for word in words} == {"control-0"}, "the later one takes its place in Heat"
+
+
+def test_after_a_failure_a_restart_of_the_server_tries_again(folder: Path) -> None:
+    host = with_kubernetes(folder)
+    host.program("kubeadm", '[ "$1" != version ] || echo v1.36.3; [ "$1" != init ]')
+    assert host.run().returncode == 1
+    again = folder / "var/lib/cloud/scripts/per-boot/isthmus-node"
+    host.kubernetes()
+    assert subprocess.run([again], env=host.environment, check=False).returncode == 0
+    assert told(host) == ("SUCCESS", "control-0: it has joined")
+    assert not again.exists()
 
 
 @pytest.mark.parametrize("selinux", ["Enforcing", "Disabled"])
