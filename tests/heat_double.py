@@ -144,7 +144,8 @@ class Stacks:
             self.replaced.append(former.physical)
             self._delete(former)
         self.made += 1
-        server: Thing = {"id": f"server-{self.made}", "status": "ACTIVE"}
+        size: Thing = {"original_name": "m1", "vcpus": 1, "ram": 512}
+        server: Thing = {"id": f"server-{self.made}", "status": "ACTIVE", "flavor": size}
         self.servers.append(server)
         return Part(definition, server["id"])
 
