@@ -129,6 +129,15 @@ async def test_a_mark_that_somebody_set_by_hand_is_his_will(here: Scene):
     assert here.heat.replaced == ["server-1"]
 
 
+async def test_a_check_that_was_broken_off_is_ended_by_an_update(here: Scene):
+    stack = native({"vm": server()})
+    await here.made(stack)
+    await here.checked(vm="SHUTOFF")
+    here.heat.stacks["s"].status = "CHECK_IN_PROGRESS"
+    await here.engine.apply(stack)
+    assert (here.heat.stacks["s"].status, here.heat.replaced) == ("UPDATE_COMPLETE", [])
+
+
 async def test_taking_over_a_stack_replaces_nothing(here: Scene):
     stack = native({"vm": server()})
     await here.made(replace(stack, tags={}))

@@ -78,3 +78,36 @@ async def test_a_question_about_members_that_fails_fails_nothing_else():
         native = await Observer(cloud).find("pool")
         assert native is not None
         assert (await Observer(cloud).observe(native)).left == 1
+
+
+CHECK = f"{STACK}/events?nested_depth=5&limit=1&sort_dir=desc"
+
+
+def checked(*, minutes: float) -> Double:
+    """A stack made long ago, whose check has said something so many minutes ago."""
+    double = a_heat("CHECK_IN_PROGRESS", [DONE, GROUP], below=0, seconds=100_000)
+    time = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    double.heat[CHECK] = {"events": [{"event_time": time}]}
+    return double
+
+
+async def test_a_stack_that_is_checked_is_ready_and_looked_at_anew():
+    double = checked(minutes=1)
+    with serving(double) as cloud:
+        observer = Observer(cloud)
+        for _ in range(2):
+            native = await observer.find("pool")
+            assert native is not None
+            double.calls.clear()
+            observed = await observer.observe(native)
+            assert (observed.phase, observed.checking) == (Phase.READY, True)
+            assert double.calls
+
+
+async def test_a_check_that_nobody_goes_on_with_is_asked_for_anew():
+    with serving(checked(minutes=600)) as cloud:
+        observer = Observer(cloud)
+        native = await observer.find("pool")
+        assert native is not None
+        observed = await observer.observe(native)
+    assert (observed.phase, observed.checking, observed.digest) == (Phase.FAILED, False, "")

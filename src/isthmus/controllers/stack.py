@@ -278,6 +278,8 @@ class StackController(Reconciler[Stack]):
         if observed.phase is not Phase.WORKING:
             self._looks.forget(stack.metadata.uid)
         if observed.phase is Phase.READY:
+            if observed.checking:
+                return done(after=min(DRIFT_TAKES, self._drift_every))
             return await self._settled(stack, observed, engine)
         if observed.phase is Phase.FAILED:
             raise StackFailed(_cause(observed))
@@ -310,6 +312,9 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
         _tell(event, progress)
     before = progress.status.drift
     drift = observed.drift and stacks.unignored(observed.drift, stack.spec.ignore_fields)
+    resources = observed.resources
+    if observed.checking:
+        drift, resources = before, progress.status.resources or resources
     progress.status = progress.status.model_copy(
         update={
             "external_name": stacks.external_name(stack),
@@ -318,7 +323,7 @@ def _saw(stack: Stack, observed: Observed, progress: Progress[StackStatus]) -> N
             "phase": observed.phase,
             "digest": observed.digest,
             "outputs": dict(observed.outputs),
-            "resources": observed.resources,
+            "resources": resources,
             "events": stacks.kept(observed.events, _EVENTS_KEPT),
             "drift": drift,
         }

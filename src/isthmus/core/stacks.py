@@ -81,6 +81,8 @@ class Observed:
     blockers: tuple[str, ...] = ()
     """What keeps the engine from deleting: logical id, type and the engine's words."""
     drift: Drift | None = None
+    checking: bool = False
+    """The engine looks for drift: what it said of resources and drift before still counts."""
     changeable: bool = False
     """The engine takes a change even while it works."""
     left: int | None = None

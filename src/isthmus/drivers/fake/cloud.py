@@ -63,6 +63,8 @@ class FakeStack:
     message: str = ""
     blockers: tuple[str, ...] = ()
     drift: Drift | None = None
+    checked_until: datetime | None = None
+    """Until then it is looked for drift, and nothing is said of it."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,8 @@ class FakeCloud:
         self.latency_seconds = latency_seconds
         self.changeable = False
         """It takes a change even while it works, as a Kubernetes cluster does."""
+        self.check_seconds: float = 0
+        """How long it looks for drift."""
         self.services: frozenset[str] = frozenset()
         """What it says that it has."""
         self.stacks: dict[str, FakeStack] = {}

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 from isthmus.api.meta import Adopt, Json
@@ -55,7 +56,10 @@ class FakeEngine:
         stack = self._cloud.look(name)
         if stack is None:
             return ABSENT
-        return replace(_observed(stack), changeable=self._cloud.changeable)
+        observed = replace(_observed(stack), changeable=self._cloud.changeable)
+        if not self._checking(stack):
+            return observed
+        return replace(observed, native_status="CHECK_IN_PROGRESS", drift=None, checking=True)
 
     async def apply(self, stack: NativeStack) -> None:
         """See ``StackEngine``."""
@@ -69,6 +73,8 @@ class FakeEngine:
             if there.work is not None and not self._cloud.changeable:
                 raise NotYet(f"{stack.name} is still busy: {there.status}.")
             if there.work is None and there.digest == stack.digest:
+                return
+            if self._checking(there):
                 return
         self._start(stack, there)
 
@@ -116,6 +122,7 @@ class FakeEngine:
         )
         now = self._cloud.clock.now()
         stack.drift = Drift(checked_at=now, drifted=bool(drifted), resources=drifted)
+        stack.checked_until = now + timedelta(seconds=self._cloud.check_seconds)
 
     async def owned(self) -> tuple[Owned, ...]:
         """See ``StackEngine``."""
@@ -148,6 +155,12 @@ class FakeEngine:
             for stack in found
             if stack is not None and not stack.tags.get(TAG_UID)
         )
+
+    def _checking(self, stack: FakeStack) -> bool:
+        ends = stack.checked_until
+        if ends is None or _phase(stack) is not Phase.READY:
+            return False
+        return ends > self._cloud.clock.now()
 
     def _start(self, stack: NativeStack, there: FakeStack | None) -> None:
         if there is not None and there.status == "ROLLBACK_COMPLETE":

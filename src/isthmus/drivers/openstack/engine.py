@@ -178,7 +178,8 @@ class Heat:
             raise NotYet("Heat is creating the stack already.") from exc
 
     async def _update(self, stack: NativeStack, native: Native) -> None:
-        healthy = states.of(native.status).phase is Phase.READY
+        state = states.of(native.status)
+        healthy = state.phase is Phase.READY and state.step is Step.UPDATE
         if healthy and stack.digest and native.digest == stack.digest:
             return
         await self._marks.lift(native)

@@ -15,6 +15,7 @@ from isthmus.drivers.openstack import readings
 from isthmus.drivers.openstack.observation import Observer
 from isthmus.drivers.openstack.readings import CHECK_FAILED, SERVER, Native, Part
 from isthmus.drivers.openstack.session import Cloud
+from isthmus.drivers.openstack.states import CHECKING
 from isthmus.errors import NotFound
 
 _GONE: Final = frozenset({"DELETED", "SOFT_DELETED"})
@@ -29,8 +30,8 @@ class Marks:
 
     async def unjust(self, native: Native) -> dict[str, Part]:
         """Return the marked servers that Nova has, by their paths."""
-        if not native.status.endswith("_FAILED"):
-            return {}
+        if not native.status.endswith("_FAILED") and native.status != CHECKING:
+            return {}  # A check that was broken off has marked some already.
         parts = await self._observer.failed_parts(native)
         marked = [part for part in parts if _is_marked(part.resource)]
         there = await asyncio.gather(*(self._exists(part.resource.physical_id) for part in marked))

@@ -59,7 +59,7 @@ class Observer:
             self._settled.move_to_end(native.id)
             return known[1]
         observed = await self._look(native)
-        if observed.phase is Phase.READY:
+        if observed.phase is Phase.READY and not observed.checking:
             self._settled[native.id] = (native, observed)
             if len(self._settled) > _REMEMBERED:
                 self._settled.popitem(last=False)
@@ -97,6 +97,7 @@ class Observer:
             message=_message(native, state.says, resources, shown) if state.says else "",
             blockers=await blockers.named(self._cloud, _stuck(native, resources, below)),
             drift=_drift(native, events, below),
+            checking=state.phase is Phase.READY and state.step is Step.WAIT,
             left=left,
         )
 
@@ -112,7 +113,7 @@ class Observer:
         An engine of Heat that is killed takes along what it was doing, and nobody goes on with it
         until the stack's timeout. A change or a deletion of the stack makes another engine do so.
         """
-        if states.of(native.status).phase is not Phase.WORKING or not native.updated:
+        if states.of(native.status).step is not Step.WAIT or not native.updated:
             return False
         long_ago = datetime.now(UTC) - timedelta(minutes=self._cloud.settings.stall_minutes)
         if readings.read_time(native.updated) > long_ago:

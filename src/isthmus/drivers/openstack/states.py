@@ -41,6 +41,7 @@ def _busy(says: str) -> State:
     return State(_WORKING, Step.WAIT, says)
 
 
+CHECKING: Final = "CHECK_IN_PROGRESS"
 STATES: Final[dict[str, State]] = {
     "CREATE_IN_PROGRESS": _busy("Heat is creating"),
     "CREATE_COMPLETE": State(_READY, Step.UPDATE),
@@ -57,7 +58,8 @@ STATES: Final[dict[str, State]] = {
     "ADOPT_IN_PROGRESS": _busy("Heat is adopting"),
     "ADOPT_COMPLETE": State(_READY, Step.UPDATE),
     "ADOPT_FAILED": State(_FAILED, Step.UPDATE, "the adoption failed"),
-    "CHECK_IN_PROGRESS": _busy("Heat is checking"),
+    # A check changes nothing: what was whole before it still is, as far as anybody knows.
+    CHECKING: State(_READY, Step.WAIT, "Heat is checking"),
     "CHECK_COMPLETE": State(_READY, Step.UPDATE),
     # What a check finds amiss is drift: an update makes those resources anew.
     "CHECK_FAILED": State(_READY, Step.UPDATE),
