@@ -54,6 +54,8 @@ class Double:
     """Of Magnum, each with its groups: it is busy until it has been looked at again."""
     heat: dict[str, Thing] = field(default_factory=dict[str, Any])
     """What Heat answers, by path and query."""
+    orders: list[Thing] = field(default_factory=list[Thing])
+    """What Heat was asked to make or to change."""
     stacks: Stacks | None = None
     """Heat's stacks where it is to behave, instead of ``heat``."""
     services: tuple[str, ...] = tuple(ROOTS)
@@ -251,6 +253,8 @@ class Double:
     def _heat(self, method: str, path: str, query: Thing) -> Answer:
         if self.stacks is not None:
             return self.stacks.answer(method, path, query)
+        if method in ("POST", "PUT") and not path.endswith("/preview"):
+            self.orders.append(query["body"])
         asked = "&".join(f"{k}={v}" for k, v in query.items() if k != "body")
         found = self.heat.get(f"{path}?{asked}" if asked else path)
         return (404, {"error": {"message": path}}) if found is None else (200, found)
@@ -302,8 +306,8 @@ def _find(things: list[Thing], name: str) -> Thing | None:
 
 
 @contextmanager
-def serving(double: Double) -> Iterator[Cloud]:
-    """Serve it, and give the driver's way to it."""
+def serving(double: Double, **settings: str) -> Iterator[Cloud]:
+    """Serve it, and give the driver's way to it, with these settings of the Provider."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -334,7 +338,7 @@ def serving(double: Double) -> Iterator[Cloud]:
     double.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    cloud = Cloud(parse(_endpoint(double)))
+    cloud = Cloud(parse(_endpoint(double, settings)))
     try:
         yield cloud
     finally:
@@ -344,11 +348,11 @@ def serving(double: Double) -> Iterator[Cloud]:
         thread.join()
 
 
-def _endpoint(double: Double) -> Endpoint:
+def _endpoint(double: Double, settings: dict[str, str]) -> Endpoint:
     return Endpoint(
         provider="double",
         region="one",
-        settings={"authUrl": double.url("/v3")},
+        settings={"authUrl": double.url("/v3")} | settings,
         credentials={
             "application-credential-id": "id", "application-credential-secret": "secret",
         },
