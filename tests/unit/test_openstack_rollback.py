@@ -1,4 +1,4 @@
-"""Heat rolls back where the Provider says so, and what it rolled back has failed, with its cause."""
+"""Heat rolls back by choice only; what it rolled back has failed, and says why."""
 
 import pytest
 

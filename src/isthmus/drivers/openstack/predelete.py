@@ -18,15 +18,14 @@ from typing import Any, Final, cast
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import StackResource
 from isthmus.core.placeholders import fill
+from isthmus.drivers.openstack import leftovers
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.errors import Conflict, DeletionBlocked, InvalidSpec, NotFound, StateForbids
 
-_CLUSTER_OF_VOLUME: Final = "cinder.csi.openstack.org/cluster"
 _SERVER: Final = "OS::Nova::Server"
 _ROUTER: Final = "OS::Neutron::Router"
 _DELETABLE: Final = ("available", "error", "error_deleting")
 _SHOWN: Final = 3
-_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,7 @@ async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> str:
     """Take the steps in order; return what they still wait for, empty once all are done.
 
     A step whose names the stack does not have any more has nothing to do; nor has one whose
-    ``when`` is false.
+    ``when`` is false or empty.
     """
     scope = target.scope()
     for index, raw in enumerate(steps):
@@ -63,7 +62,7 @@ async def run(cloud: Cloud, steps: Sequence[Json], target: Target) -> str:
                 f"{', '.join(sorted(STEPS))}."
             )
         filled, missing = fill(raw, scope)
-        if missing or str(filled.get("when", True)).lower() == "false":
+        if missing or str(filled.get("when", True)).lower() in ("false", ""):
             continue
         if left := await step(cloud, cast("Json", filled), target):
             return left
@@ -177,21 +176,21 @@ async def _clear_routes(cloud: Cloud, spec: Json, target: Target) -> str:
     return ""
 
 
+async def _name_of_infra_id(cloud: Cloud, spec: Json, target: Target) -> str:
+    return await leftovers.of_infra_id(cloud, str(spec.get("cluster") or ""))
+
+
+async def _name_of_magnum(cloud: Cloud, spec: Json, target: Target) -> str:
+    return await leftovers.of_magnum(cloud, str(spec.get("cluster") or ""), target.resources)
+
+
 async def _of_cluster(cloud: Cloud, kind: str, cluster: str) -> list[Json]:
-    """Return the volumes or snapshots of the cluster; Cinder gives them in pages."""
-    found: list[Json] = []
-    marker: str | None = None
-    while True:
-        answer = await cloud.get("block-storage", f"/{kind}/detail", limit=_PAGE, marker=marker)
-        page = cast("list[Json]", answer[kind])
-        found += [
-            thing
-            for thing in page
-            if cast("Json", thing.get("metadata") or {}).get(_CLUSTER_OF_VOLUME) == cluster
-        ]
-        if not answer.get(f"{kind}_links"):
-            return found
-        marker = str(page[-1]["id"])
+    """Return the volumes or snapshots of the cluster."""
+    return [thing for thing in await leftovers.marked(cloud, kind) if _mark(thing) == cluster]
+
+
+def _mark(thing: Json) -> str:
+    return str(cast("Json", thing["metadata"])[leftovers.CLUSTER_OF_VOLUME])
 
 
 def _named(what: str, things: Sequence[Json]) -> str:
@@ -232,4 +231,6 @@ STEPS: Final[dict[str, Step]] = {
     "delete-ports-of-cluster": _delete_ports,
     "delete-volumes-of-cluster": _delete_volumes,
     "clear-routes-of-router": _clear_routes,
+    "name-leftovers-of-infra-id": _name_of_infra_id,
+    "name-volumes-of-magnum": _name_of_magnum,
 }
