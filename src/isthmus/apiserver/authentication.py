@@ -4,12 +4,13 @@ Each way is asked in turn, and the first that knows the caller decides. A token 
 refused even where a certificate would do: who shows the wrong one should hear of it.
 """
 
-from isthmus.apiserver.authn import AUTHENTICATED, TokenFile, User
+from isthmus.apiserver import impersonation
+from isthmus.apiserver.authn import TokenFile, User
 from isthmus.apiserver.client_certificates import PEER
 from isthmus.apiserver.config import Scope
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.oidc import OidcTokens
-from isthmus.apiserver.rbac import Action, Authorizer
+from isthmus.apiserver.rbac import Authorizer
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 
 CALLER = "apiserver.caller"
@@ -42,10 +43,16 @@ class Authentication:
         """The user as whom a request is to be carried out.
 
         Raises:
-            ApiError: 401, nobody knows the caller; 403, they may not act as whom they want to be.
+            ApiError: 400, whom they want to be is not named; 401, nobody knows the caller;
+                403, they may not act as whom they want to be.
         """
         caller = scope[CALLER] = await self._caller(scope)
         return self._impersonated(scope, caller)
+
+    @staticmethod
+    def is_tried(scope: Scope) -> bool:
+        """Whether a request shows a token, right or wrong; nobody has to for what is public."""
+        return any(name == b"authorization" for name, _ in scope["headers"])
 
     async def holder(self, token: str) -> User | None:
         """Who holds this token."""
@@ -66,21 +73,10 @@ class Authentication:
         return user
 
     def _impersonated(self, scope: Scope, user: User) -> User:
-        """The user as whom an entitled caller wants to act, else the caller.
-
-        Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
-        """
-        name, groups = "", list[str]()
-        for header, value in scope["headers"]:
-            if header[:12] != b"impersonate-":
-                continue
-            if header == b"impersonate-user":
-                name = value.decode("latin-1")
-            elif header == b"impersonate-group":
-                groups.append(value.decode("latin-1"))
-        if not name:
+        """The user as whom an entitled caller wants to act, else the caller."""
+        other = impersonation.wanted(scope["headers"])
+        if other is None:
             return user
-        self._authorizer.require(user, Action("impersonate", resource="users", name=name))
-        for group in groups:
-            self._authorizer.require(user, Action("impersonate", resource="groups", name=group))
-        return User(name, frozenset((*groups, AUTHENTICATED)))
+        for action in impersonation.needed(other):
+            self._authorizer.require(user, action)
+        return other

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from isthmus.apiserver.secretbox import write_private
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+ANONYMOUS, UNAUTHENTICATED = "system:anonymous", "system:unauthenticated"
 _CHECK_SECONDS = 1.0
 _REMEMBERED_LETTERS = 128
 """Hashes of longer tokens are not remembered: anybody may send some."""
@@ -33,10 +34,16 @@ class User:
     Attributes:
         name: Name that RBAC subjects of kind `User` refer to.
         groups: Groups, `system:authenticated` included.
+        uid: What tells them from others of the same name; rights do not ask for it, nor for more.
+        extra: More that is known of them, by key.
+        named: The groups that an impersonator named.
     """
 
     name: str
     groups: frozenset[str]
+    uid: str = field(default="", compare=False)
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), compare=False)
+    named: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_master(self) -> bool:

@@ -141,7 +141,12 @@ class Reviews:
 def _shown(user: User) -> Json:
     """A user as reviews tell of them: what everybody has comes last."""
     groups = sorted(user.groups, key=lambda group: (group == AUTHENTICATED, group))
-    return {"username": user.name, "groups": groups}
+    shown: Json = {"username": user.name, "groups": groups}
+    if user.uid:
+        shown["uid"] = user.uid
+    if user.extra:
+        shown["extra"] = {key: list(values) for key, values in user.extra}
+    return shown
 
 
 def _subject(spec: Json) -> User:

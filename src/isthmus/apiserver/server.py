@@ -195,11 +195,13 @@ class ApiServer:
             query = exchange.scope.get("query_string", b"")
             await health.answer(path, query, ready=ready).send(exchange.send)
             return
-        if path == "/version":
+        public = path == "/version"
+        if not public or Authentication.is_tried(exchange.scope):
+            exchange.user = await self._authentication.user(exchange.scope)
+        if public:
             await Response.json(VERSION).send(exchange.send)
             return
-        user = await self._authentication.user(exchange.scope)
-        exchange.user = user
+        user = exchange.user
         for prefix, below, app in self._extra_routes:
             if path == prefix or path.startswith(below):
                 await app({**exchange.scope, "isthmus.user": user}, receive, exchange.send)

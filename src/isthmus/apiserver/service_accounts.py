@@ -130,7 +130,7 @@ class ServiceAccountTokens:
             if held is None or held.uid != secret["uid"]:
                 return None
         groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
-        return User(claims["sub"], frozenset(groups))
+        return User(claims["sub"], frozenset(groups), record.uid)
 
     def _sign(self, text: bytes) -> bytes:
         digest = hmac.new(self._key, text, hashlib.sha256).digest()
