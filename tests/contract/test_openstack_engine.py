@@ -243,6 +243,70 @@ async def test_a_check_finds_what_somebody_deleted_and_an_update_makes_it_anew(
     await deleted(engine, native)
 
 
+async def test_a_server_that_is_off_is_no_drift_and_outlives_an_edit(
+    endpoint: Endpoint, engine: StackEngine, cloud: Cloud
+) -> None:
+    def with_server(**metadata: str) -> Json:
+        subnet = {"network": {"get_resource": "net"}, "cidr": "10.83.0.0/24"}
+        server: Json = {"image": "cirros", "flavor": "m1.tiny", "metadata": metadata}
+        server["networks"] = [{"subnet": {"get_resource": "subnet"}}]
+        kinds = {"subnet": ("OS::Neutron::Subnet", subnet), "vm": ("OS::Nova::Server", server)}
+        more = {name: {"type": kind, "properties": p} for name, (kind, p) in kinds.items()}
+        return hot({"net": NET, **more})
+
+    native = stack_of(endpoint, with_server(), stateful=("vm",))
+    first = await applied(engine, native)
+    vm = next(r for r in first.resources if r.logical_id == "vm").physical_id
+    await cloud.ask("compute", "POST", f"/servers/{vm}/action", body={"os-stop": None})
+
+    async def off() -> bool:
+        found = await cloud.get("compute", f"/servers/{vm}")
+        return found["server"]["status"] == "SHUTOFF"
+
+    await eventually(off, within=SECONDS)
+    checked = await checked_for_drift(engine, native)
+    assert checked.drift is not None
+    assert (checked.native_status, checked.drift.drifted) == ("CHECK_FAILED", False)
+    edited = with_template(native, with_server(tier="web"))
+    assert [c.verb for c in (await engine.preview(edited)).changes] == [Verb.UPDATE]
+    after = await applied(engine, edited)
+    assert (after.phase, after.digest) == (Phase.READY, edited.digest)
+    assert vm in [r.physical_id for r in after.resources]
+    await deleted(engine, edited)
+
+
+async def test_a_stack_that_waited_in_vain_is_gone_on_with_after_another_word(
+    endpoint: Endpoint, engine: StackEngine, cloud: Cloud
+) -> None:
+    wait = {"handle": {"get_resource": "handle"}, "count": 1, "timeout": 120}
+    handle = {"type": "OS::Heat::WaitConditionHandle"}
+    template = hot(
+        {"handle": handle, "wait": {"type": "OS::Heat::WaitCondition", "properties": wait}}
+    )
+    native = stack_of(endpoint, template)
+    await engine.apply(native)
+
+    async def made() -> bool:
+        seen = (await engine.observe(native.name)).resources
+        return "CREATE_COMPLETE" in [r.status for r in seen if r.logical_id == "handle"]
+
+    async def tell(status: str) -> None:
+        found = (await cloud.get("orchestration", f"/stacks/{native.name}"))["stack"]
+        path = f"/stacks/{native.name}/{found['id']}/resources/handle/signal"
+        body = {"id": "control-1", "status": status, "reason": f"control-1: {status}"}
+        await cloud.ask("orchestration", "POST", path, body=body)
+
+    await eventually(made, within=SECONDS)
+    await tell("FAILURE")
+    failed = await settled(engine, native)
+    assert failed.phase is Phase.FAILED
+    assert "control-1: FAILURE" in failed.message
+    await tell("SUCCESS")
+    again = replace(native, digest="f" * 64)
+    assert (await applied(engine, again)).phase is Phase.READY
+    await deleted(engine, again)
+
+
 async def checked_for_drift(engine: StackEngine, native: NativeStack) -> Observed:
     """Ask for a check, and wait for its own outcome: Heat's times are whole seconds."""
     await asyncio.sleep(1)
