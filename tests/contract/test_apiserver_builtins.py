@@ -157,7 +157,7 @@ async def test_wrong_names(api: Client, name: str, path: str) -> None:
         ({"labels": {"a": 1}}, "ObjectMeta.labels of type string"),
         ({"labels": "a"}, "ObjectMeta.labels"),
         ({"annotations": {"a": "x" * 70_000}}, None),
-        ({"annotations": {"a": None}}, "ObjectMeta.annotations"),
+        ({"annotations": {"a": 1}}, "ObjectMeta.annotations"),
         ({"finalizers": "x"}, "ObjectMeta.finalizers"),
         ({"ownerReferences": [{}]}, "metadata.ownerReferences[0].uid"),
     ],
@@ -281,3 +281,39 @@ async def test_impersonation_is_a_right(tmp_path: Path) -> None:
         refused = await dev("GET", CONFIG_MAPS)
         assert refused.code == 403
         assert "cannot impersonate" in refused.json["message"]
+
+
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+
+
+def quota(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": spec}
+
+
+async def test_limits_may_be_written_as_numbers(api: Client) -> None:
+    made = await api("POST", QUOTAS, quota(hard={"secrets": 5, "count/widgets.example.com": "2k"}))
+
+    assert made.code == 201
+    assert made.json["spec"]["hard"] == {"secrets": "5", "count/widgets.example.com": "2k"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "says"),
+    [
+        ({"hard": {"secrets": -1}}, "spec.hard[secrets]", "greater than or equal to 0"),
+        ({"hard": {"secrets": "1.5"}}, "spec.hard[secrets]", "must be an integer"),
+        ({"hard": {"foo": 1}}, "spec.hard[foo]", "count/<plural>.<group>"),
+        ({"hard": {"cpu": "2"}}, "spec.hard[cpu]", "count/<plural>.<group>"),
+        ({"hard": {"secrets": 1}, "scopes": ["BestEffort"]}, "spec.scopes", "remove it"),
+        ({"scopeSelector": {"matchExpressions": []}}, "spec.scopeSelector", "remove it"),
+    ],
+)
+async def test_quotas_that_could_not_limit_are_refused(
+    api: Client, spec: dict[str, Any], field: str, says: str
+) -> None:
+    refused = await api("POST", QUOTAS, quota(**spec))
+
+    assert refused.code == 422
+    (cause,) = refused.json["details"]["causes"]
+    assert cause["field"] == field
+    assert says in cause["message"]

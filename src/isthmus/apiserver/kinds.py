@@ -160,11 +160,12 @@ _CRD = _about(
         "required": ["spec"],
     },
 )  # fmt: skip
+_QUANTITY: Json = {"x-kubernetes-int-or-string": True}
 _QUOTA = _about(
     "ResourceQuota limits how many objects a namespace may have.",
     _object(
         spec=_object(
-            hard=_about("Limits by name, such as count/configmaps.", _map(STRING)),
+            hard=_about("Limits by name, such as count/configmaps.", _map(_QUANTITY)),
             scopes=_STRINGS,
             scopeSelector={"type": "object", "nullable": True,
                            "x-kubernetes-preserve-unknown-fields": True},

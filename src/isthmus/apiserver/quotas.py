@@ -1,11 +1,13 @@
 """ResourceQuotas, as far as they count objects: `count/<plural>.<group>` and the short core names.
 
-Quotas of CPU, memory or storage have nothing to limit here; they are kept and show no use.
+Quotas of CPU, memory or storage have nothing to limit here, and quotas with a scope are about pods:
+both are refused.
 
 Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-on-object-count
 """
 
 import re
+from collections.abc import Iterator
 
 import orjson
 
@@ -140,15 +142,31 @@ def check(admission: Admission) -> list[Cause]:
     obj, old = admission.obj, admission.old
     if admission.options.subresource != "status":
         obj["status"] = as_map(old.get("status")) if old else {}
+    spec, before = as_map(obj.get("spec")), as_map(as_map(old).get("spec"))
+    hard, known = as_map(spec.get("hard")), as_map(before.get("hard"))
+    hard.update({what: str(limit) for what, limit in hard.items()})  # YAML may say numbers
     causes: list[Cause] = []
-    for what, limit in as_map(as_map(obj.get("spec")).get("hard")).items():
-        field = f"spec.hard[{what}]"
-        if _QUANTITY.fullmatch(limit) is None:
-            causes.append(
-                Cause(
-                    field, f"\"{limit}\": quantities must match the regular expression '{_SHAPE}'"
-                )
-            )
-        elif what.startswith(_PREFIX) and "." in limit:
-            causes.append(Cause(field, f'"{limit}": must be an integer'))
+    for what, limit in hard.items():
+        if known.get(what) != limit:
+            causes += _check_limit(what, limit)
+    for field in ("scopes", "scopeSelector"):
+        if spec.get(field) and spec[field] != before.get(field):
+            why = "scoped quotas are not served; remove it to limit all objects of the namespace"
+            causes.append(Cause(f"spec.{field}", why, "FieldValueForbidden"))
     return causes
+
+
+def _check_limit(what: str, limit: str) -> Iterator[Cause]:
+    field = f"spec.hard[{what}]"
+    if not what.startswith(_PREFIX) and what not in _SHORT:
+        why = (
+            f'"{what}": only numbers of objects are limited; say count/<plural>.<group>'
+            f" or one of {', '.join(sorted(_SHORT))}"
+        )
+        yield Cause(field, why)
+    elif _QUANTITY.fullmatch(limit) is None:
+        yield Cause(field, f"\"{limit}\": quantities must match the regular expression '{_SHAPE}'")
+    elif limit.startswith("-") and limit.strip("-0."):
+        yield Cause(field, f'"{limit}": must be greater than or equal to 0')
+    elif "." in limit:
+        yield Cause(field, f'"{limit}": must be an integer')
