@@ -11,6 +11,8 @@ import pytest
 from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
 from tests.openapi_decoder import decode
 
+MERGE = "application/merge-patch+json"
+
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncGenerator[Client]:
@@ -242,3 +244,37 @@ async def test_aggregated_discovery_lists_everything_at_once(api: Client) -> Non
         ["all"],
     )
     assert {s["subresource"] for s in entry["subresources"]} == {"status", "scale"}
+
+
+async def test_a_version_that_may_still_hold_objects_must_stay(api: Client) -> None:
+    definition = widget_definition()
+    (first,) = definition["spec"]["versions"]
+    await api("POST", DEFINITIONS, definition)
+    crd = f"{DEFINITIONS}/widgets.example.com"
+    both = {"spec": {"versions": [{**first, "storage": False}, {**first, "name": "v2"}]}}
+    assert (await api("PATCH", crd, both, kind=MERGE)).code == 200
+    alone = {"spec": {"versions": [{**first, "name": "v2"}]}}
+
+    refused = await api("PATCH", crd, alone, kind=MERGE)
+    await api("PATCH", f"{crd}/status", {"status": {"storedVersions": ["v2"]}}, kind=MERGE)
+
+    assert refused.code == 422
+    assert refused.json["details"]["causes"][0]["field"] == "status.storedVersions[0]"
+    assert (await api("PATCH", crd, alone, kind=MERGE)).code == 200
+
+
+@pytest.mark.parametrize(
+    ("approval", "code"),
+    [("", 422), ("yes", 422), ("https://example.com/pull/1", 201), ("unapproved, a test", 201)],
+)
+async def test_groups_of_kubernetes_need_an_approval(api: Client, approval: str, code: int) -> None:
+    definition = changed("spec.group", "things.k8s.io")
+    definition["metadata"] = {"name": "widgets.things.k8s.io"}
+    if approval:
+        definition["metadata"]["annotations"] = {"api-approved.kubernetes.io": approval}
+
+    answer = await api("POST", DEFINITIONS, definition)
+
+    assert answer.code == code
+    if code == 422:
+        assert "api-approved.kubernetes.io" in answer.json["details"]["causes"][0]["field"]

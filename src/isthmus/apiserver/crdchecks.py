@@ -25,6 +25,11 @@ _LABEL = (
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _PATH = "must be a simple json path starting with ."
+_APPROVED = "api-approved.kubernetes.io"
+_STILL_STORED = (
+    "was previously a storage version, and must remain in spec.versions until a storage migration"
+    " ensures no data remains persisted in {0} and removes {0} from status.storedVersions"
+)
 _LIST_TYPE, _MAP_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 _UNTYPED = ("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
@@ -53,9 +58,46 @@ def check(crd: Json, old: Json | None) -> list[Cause]:
                 causes.append(Cause(where, "", "FieldValueRequired"))
             if all(other.get(part) == version.get(part) for other in versions):
                 break  # what all versions have in common is told once
-    if old is not None:
+    causes += _check_stored(crd)
+    if old is None:
+        causes += _check_approval(crd)
+    else:
         causes += _check_changes(spec, old["spec"])
     return causes
+
+
+def _check_stored(crd: Json) -> Iterator[Cause]:
+    """A version in which objects may still be stored must be there to read them."""
+    stored = as_list(as_map(crd.get("status")).get("storedVersions"))
+    names = [version["name"] for version in crd["spec"]["versions"]]
+    for index, name in enumerate(stored):
+        if name not in names:
+            why = f'"{name}": missing from spec.versions; {name} {_STILL_STORED.format(name)}'
+            yield Cause(f"status.storedVersions[{index}]", why)
+
+
+def _check_approval(crd: Json) -> Iterator[Cause]:
+    """Groups of Kubernetes itself need a sign that somebody there agreed."""
+    group: str = crd["spec"]["group"]
+    if not group.endswith((".k8s.io", ".kubernetes.io")) and group not in (
+        "k8s.io", "kubernetes.io",
+    ):  # fmt: skip
+        return
+    annotations = as_map(crd["metadata"].get("annotations"))
+    where, why = (
+        f"metadata.annotations[{_APPROVED}]",
+        "https://github.com/kubernetes/enhancements/pull/1111",
+    )
+    value = str(annotations.get(_APPROVED) or "")
+    if not value:
+        text = f'protected groups must have approval annotation "{_APPROVED}", see {why}'
+        yield Cause(where, text, "FieldValueRequired")
+    elif not value.startswith("unapproved") and not re.match(r"https?://[^/\s]+", value):
+        text = (
+            f'"{value}": protected groups must have approval annotation "{_APPROVED}" with either a'
+            f' URL or a reason starting with "unapproved", see {why}'
+        )
+        yield Cause(where, text)
 
 
 def unknown_formats(crd: Json) -> list[str]:
