@@ -1,61 +1,76 @@
-"""A real control plane goes to the next minor version by itself, on servers that boot.
+"""A real cluster goes to the next minor version, on servers that boot: control plane, then nodes.
 
-The cluster is the catalog's blueprint on real Heat, Nova and Kubernetes: its key reaches the guest
-by the metadata service, its own timer finds the wish and runs kubeadm. Nothing is played.
+The control plane upgrades itself in place: its own timer finds the wish in the cluster and runs
+kubeadm. The nodes are exchanged for ones of an image that has the new version.
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from isthmus.api.meta import Json
-from isthmus.api.v1alpha1 import Cluster
-from isthmus.drivers.kubernetes import open_cluster
-from isthmus.runtime.kinds import api_of
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
-from tests.cloud_place import Place, place
-from tests.kubernetes_lab import FLAVOR, ON_OPENSTACK, GuestCloud
-from tests.world import TEAM
+from tests.cloud_place import ITEM
+from tests.guest_site import (
+    Kubectl,
+    Site,
+    a_cluster,
+    a_pool,
+    an_object,
+    everything,
+    nothing_more,
+    site,
+)
+from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud
 
 pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
 
 OLDER = min(RELEASES)
 
 
-def a_cluster(image: str, version: str, replicas: int) -> Cluster:
-    spec: Json = {
-        "offering": "kubernetes-nova",
-        "plan": "custom",
-        "provider": "lab",
-        "kubernetesVersion": version.removeprefix("v"),
-        "controlPlane": {"replicas": replicas},
-        "parameters": {"image": image, "flavor": FLAVOR, "ignorePreflightErrors": ["all"]},
-    }
-    return Cluster.model_validate({"metadata": {"name": "up", "namespace": TEAM}, "spec": spec})
+@pytest.fixture
+def here(guest_cloud: GuestCloud, tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path, guest_cloud) as place:
+        yield place
 
 
-async def up(here: Place, version: str) -> Cluster:
-    return await here.until(
-        lambda: here.get(Cluster, "up"),
-        lambda c: c is not None and c.ready and c.status.version == version,
-        within=900,
-    )
-
-
-async def test_a_control_plane_goes_to_the_next_minor(guest_cloud: GuestCloud) -> None:
+def test_a_cluster_goes_to_the_next_minor(here: Site) -> None:
     older, newer = RELEASES[OLDER], RELEASES[NEWEST]
-    image = guest_cloud.prepare(OLDER)
-    async with place(guest_cloud.openstack, open_cluster) as here, here.life():
-        await here.store.create(api_of(Cluster), a_cluster(image, older, 1).dump())
-        await up(here, older)
-        assert await here.keys() == {}
-        await here.change(Cluster, "up", kubernetesVersion=newer.removeprefix("v"))
-        cluster = await up(here, newer)
-        upgraded = cluster.condition("Upgraded")
-        assert upgraded is not None
-        assert upgraded.status == "True"
-        kubeconfig = (await here.told("up-kubeconfig"))["kubeconfig"]
-        async with open_cluster(kubeconfig) as nodes:
-            assert await nodes.version() == newer
-            (node,) = await nodes.nodes()
-        assert (node.version, node.ready, node.upgrade_failure) == (newer, True, "")
-        await here.store.delete(api_of(Cluster), TEAM, "up")
-        await here.until(lambda: here.get(Cluster, "up"), lambda c: c is None)
+    former, image = here.cloud.prepare(OLDER), here.cloud.prepare(NEWEST)
+    before = everything(here.cloud)
+    here.apply(a_cluster("shop", former, older), a_pool("shop", 1))
+    here.ready("cluster/shop", 600)
+    here.ready("nodepool/shop")
+    kubectl = here.kubectl("shop")
+    assert versions(kubectl) == {older}
+    first = here.servers()["shop-control-0"]
+    assert ITEM not in first.metadata
+
+    change(here, "Cluster", kubernetesVersion=newer.removeprefix("v"))
+    here.until("cluster/shop", lambda cluster: runs(cluster, newer), 600)
+    assert versions(kubectl) == {older, newer}
+
+    change(here, "NodePool", image=image, kubernetesVersion=newer.removeprefix("v"))
+    here.ready("nodepool/shop")
+    assert versions(kubectl) == {newer}
+    assert len(kubectl.ready()) == len(kubectl.items("nodes")) == 2
+    assert here.servers()["shop-control-0"].id == first.id
+
+    here.home.run("delete", "cluster/shop", "-n", "shop", "--timeout", "300")
+    nothing_more(here.cloud, before)
+
+
+def versions(kubectl: Kubectl) -> set[str]:
+    return {node["status"]["nodeInfo"]["kubeletVersion"] for node in kubectl.items("nodes")}
+
+
+def runs(cluster: dict[str, Any], version: str) -> bool:
+    status = cluster["status"]
+    (upgraded,) = [c["status"] for c in status["conditions"] if c["type"] == "Upgraded"] or [""]
+    return status.get("version") == version and upgraded == "True"
+
+
+def change(here: Site, kind: str, **spec: Any) -> None:
+    given = here.get(f"{kind.lower()}/shop")["spec"]
+    here.apply(an_object(kind, "shop", given | spec))
