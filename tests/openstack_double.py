@@ -59,6 +59,8 @@ class Double:
     stacks: Stacks | None = None
     """Heat's stacks where it is to behave, instead of ``heat``."""
     services: tuple[str, ...] = tuple(ROOTS)
+    delegates: bool = True
+    """Whether Keystone lets an application credential make trusts."""
     limits: Thing = field(default_factory=dict[str, Any])
     """Of Nova and Cinder."""
     quotas: dict[str, Thing] = field(default_factory=dict[str, Thing])
@@ -86,6 +88,8 @@ class Double:
         if parts.path == "/v3/auth/tokens":
             self.logins += 1
             return 201, self._token(), {"X-Subject-Token": f"token-{self.logins}"}
+        if parts.path == "/v3/OS-TRUST/trusts":
+            return (200 if self.delegates else 403), {"trusts": []}, {}
         service = next((s for s, root in ROOTS.items() if parts.path.startswith(f"{root}/")), "")
         if not service:
             return *self._version(parts.path.rstrip("/")), {}

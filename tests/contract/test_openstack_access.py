@@ -12,7 +12,7 @@ from isthmus.api.v1alpha1 import Phase
 from isthmus.drivers.openstack import DRIVER
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.settings import parse
-from isthmus.errors import Throttled
+from isthmus.errors import Forbidden, Throttled
 from isthmus.ports import Endpoint
 from tests.contract.test_openstack_engine import NET, hot, stack_of
 from tests.contract.test_stack_engine import applied, deleted
@@ -41,11 +41,22 @@ def as_whom(lab: OpenStackLab, credentials: dict[str, str]) -> Endpoint:
     return replace(lab.endpoint(), settings={"authUrl": lab.url}, credentials=credentials)
 
 
-@pytest.mark.parametrize("unrestricted", [False, True])
-async def test_an_application_credential_is_all_we_need(
-    openstack_lab: OpenStackLab, unrestricted: bool
-) -> None:
-    endpoint = as_whom(openstack_lab, credential(openstack_lab, unrestricted=unrestricted))
+@pytest.fixture
+def delegating(openstack_lab: OpenStackLab) -> Iterator[None]:
+    """A Keystone as all were before 2026.1, and as operators of Heat keep it."""
+    file = openstack_lab.state / "etc" / "keystone" / "keystone.conf"
+    former = file.read_text()
+    wish = "allow_insecure_application_credential_trust_escalation = true"
+    file.write_text(f"{former}\n[security_compliance]\n{wish}\n")
+    openstack_lab.order("restart", "keystone-api")
+    yield
+    file.write_text(former)
+    openstack_lab.order("restart", "keystone-api")
+
+
+@pytest.mark.usefixtures("delegating")
+async def test_an_application_credential_is_all_we_need(openstack_lab: OpenStackLab) -> None:
+    endpoint = as_whom(openstack_lab, credential(openstack_lab, unrestricted=True))
     async with DRIVER.open(endpoint) as opened:
         facts = await opened.probe()
         assert len(facts.account) == 32
@@ -53,6 +64,15 @@ async def test_an_application_credential_is_all_we_need(
         made = await applied(opened.engine, native)
         assert made.phase is Phase.READY, made.message
         await deleted(opened.engine, native)
+
+
+async def test_a_keystone_that_lets_heat_not_act_for_us_is_named_at_once(
+    openstack_lab: OpenStackLab,
+) -> None:
+    endpoint = as_whom(openstack_lab, credential(openstack_lab, unrestricted=True))
+    async with DRIVER.open(endpoint) as opened:
+        with pytest.raises(Forbidden, match=r"credentialsSecret: .*username and password"):
+            await opened.probe()
 
 
 @pytest.fixture

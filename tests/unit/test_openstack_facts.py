@@ -3,7 +3,7 @@
 import pytest
 
 from isthmus.drivers.openstack.facts import facts
-from isthmus.errors import Unavailable
+from isthmus.errors import Forbidden, Unavailable
 from tests.openstack_double import PROJECT, Double, serving
 
 BALANCER = "OS::Octavia::LoadBalancer"
@@ -59,3 +59,9 @@ async def test_a_heat_that_does_not_answer_decides_nothing():
         with pytest.raises(Unavailable):
             await facts(cloud)
         assert "load-balancer" in (await facts(cloud)).services
+
+
+async def test_a_keystone_that_lets_heat_not_act_for_us_is_named_at_once():
+    said = r"credentialsSecret: .*username and password"
+    with serving(a_cloud(delegates=False)) as cloud, pytest.raises(Forbidden, match=said):
+        await facts(cloud)

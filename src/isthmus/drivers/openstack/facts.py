@@ -20,7 +20,7 @@ async def facts(cloud: Cloud) -> Facts:
     """Ask Keystone and Heat.
 
     Raises:
-        Forbidden: They do not let us in.
+        Forbidden: They do not let us in, or Heat could not act for us later.
         Unavailable: They do not answer.
     """
     answer = await cloud.get("orchestration", "/template_versions")
@@ -28,7 +28,20 @@ async def facts(cloud: Cloud) -> Facts:
     # The newest version of templates is the one thing that Heat says of its own age.
     newest = max((v for v in versions if _HOT.match(v)), default="")
     named = f"Heat, templates to {_HOT.sub('', newest)}" if newest else "Heat"
-    return Facts(account=await cloud.project(), engine=named, services=await _services(cloud))
+    found = Facts(account=await cloud.project(), engine=named, services=await _services(cloud))
+    await _check_delegation(cloud)
+    return found
+
+
+async def _check_delegation(cloud: Cloud) -> None:
+    """Say now what would end each creation of a stack in an internal error of Heat."""
+    if cloud.settings.identity.method == "application_credential" and not await cloud.delegates():
+        raise Forbidden(
+            "spec.credentialsSecret: this cloud's Keystone lets no application credential hand on "
+            "its rights, which Heat needs for every stack. Put username and password of a user of "
+            "the project into the Secret, or have the cloud's operator set "
+            "allow_insecure_application_credential_trust_escalation in keystone.conf."
+        )
 
 
 async def _services(cloud: Cloud) -> frozenset[str]:

@@ -84,6 +84,14 @@ class Cloud:
         """Return the types of services that the catalog offers us here."""
         return await self.run(self._services)
 
+    async def delegates(self) -> bool:
+        """Return whether Keystone lets us hand on our rights, as Heat does for every stack.
+
+        Since 2026.1 it denies that to application credentials, unless its operator says otherwise.
+        https://docs.openstack.org/keystone/latest/configuration/config-options.html
+        """
+        return await self.run(self._delegates)
+
     async def run(self, function: Callable[[], T]) -> T:
         """Run something that blocks on the pool."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
@@ -159,6 +167,16 @@ class Cloud:
         except Exception as exc:
             raise of_exception(exc, "identity", "authenticate") from exc
         return frozenset(str(name) for name, endpoints in found.items() if endpoints)
+
+    def _delegates(self) -> bool:
+        try:
+            session = self._opened().session
+            trusts = f"{self.settings.auth_url}/OS-TRUST/trusts"
+            query = {"trustor_user_id": session.get_user_id()}
+            answer: Any = session.get(trusts, params=query, raise_exc=False)
+        except Exception as exc:
+            raise of_exception(exc, "identity", "GET /OS-TRUST/trusts") from exc
+        return answer.status_code != 403
 
     def _opened(self) -> "Connection":
         with self._opening:

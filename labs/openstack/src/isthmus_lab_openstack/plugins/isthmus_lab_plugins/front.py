@@ -35,6 +35,7 @@ class Front:
         if rule:
             time.sleep(float(rule.get("delay", 0)))
             if "status" in rule:
+                self._body(environ)  # Who still sends when we close would see no answer at all.
                 return _refuse(rule, start_response)
         return self.inner(environ, start_response)
 
