@@ -75,7 +75,7 @@ async def test_a_root_may_be_a_volume(openstack_lab: OpenStackLab) -> None:
         server = await asyncio.to_thread(here.cloud.compute.get_server, made["control_0"])
         (volume,) = [v["id"] for v in server.attached_volumes]
         root = await asyncio.to_thread(here.cloud.block_storage.get_volume, volume)
-        assert (root.size, root.is_bootable, server.image.id) == (2, True, None)
+        assert (root.size, root.is_bootable) == (2, True)
         await here.delete(Cluster, "c")
 
 
