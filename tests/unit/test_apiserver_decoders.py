@@ -83,6 +83,46 @@ def test_yaml_that_grows_is_refused() -> None:
         load_yaml(bomb)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12:30:45", "12:30:45"),
+        ("2024-01-01", "2024-01-01"),
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+        ("1e3", 1000.0),
+        ("1_000", 1000),
+        ("0777", 511),
+        ("0x1F", 31),
+        ("-5", -5),
+        ("y", True),
+        ("Off", False),
+        ("yEs", "yEs"),
+        ("~", None),
+        ("", None),
+        ("=", "="),
+        ("1.5", 1.5),
+        ("1.2.3", "1.2.3"),
+        ("'1'", "1"),
+    ],
+)
+def test_plain_words_mean_what_they_mean_to_kubernetes(text: str, value: Any) -> None:
+    assert load_yaml(f"a: {text}".encode()) == {"a": value}
+
+
+def test_the_first_document_is_the_body() -> None:
+    assert load_yaml(b"---\na: 1\n---\n") == {"a": 1}
+
+
+def test_numbers_as_keys_are_names() -> None:
+    assert load_yaml(b"a: {1: b}") == {"a": {"1": "b"}}
+
+
+@pytest.mark.parametrize("text", [".inf", "-.Inf", ".nan"])
+def test_numbers_that_json_has_not_are_refused(text: str) -> None:
+    with pytest.raises(ApiError, match="no valid YAML"):
+        load_yaml(f"a: {text}".encode())
+
+
 @pytest.mark.parametrize("shape", ["list", "object"])
 def test_deep_nesting_is_refused(shape: str) -> None:
     value: Any = 1

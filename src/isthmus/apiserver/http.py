@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 import yaml
 
-from isthmus.apiserver import protobuf
+from isthmus.apiserver import protobuf, yamlloader
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.config import Limits, Receive, Scope, Send
 from isthmus.apiserver.errors import ApiError, bad_request
@@ -16,7 +16,6 @@ from isthmus.apiserver.joined import Joined
 from isthmus.apiserver.jsonvalues import Json
 
 JSON = b"application/json"
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _TRUE = frozenset(("true", "1", "True", "TRUE", "t", "T"))
 
@@ -212,9 +211,9 @@ def load_yaml(body: bytes) -> Any:
     try:
         if b"&" in body and any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(body)):
             raise bad_request("YAML aliases are not accepted")
-        value = yaml.load(body, _YAML_LOADER)  # a safe loader, the C one if there
-        return orjson.loads(orjson.dumps(value))
-    except (yaml.YAMLError, TypeError, RecursionError, UnicodeError) as error:
+        value = yamlloader.load(body)
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise bad_request("the body is no valid YAML with JSON values") from error
 
 
