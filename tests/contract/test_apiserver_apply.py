@@ -206,3 +206,19 @@ async def test_kubectl_takes_only_what_is_as_it_applied_it(api: Client) -> None:
     refused = await apply(api, "kubectl", widget(size=2))
 
     assert [cause["field"] for cause in refused.json["details"]["causes"]] == [".spec.size"]
+
+
+async def test_only_an_apply_can_be_forced(api: Client) -> None:
+    await api("POST", WIDGETS, widget())
+
+    refused = await api("PATCH", f"{WIDGETS}/a?force=true", {"spec": {"size": 2}}, kind=MERGE)
+
+    assert refused.code == 422
+    assert refused.json["details"]["causes"][0]["field"] == "force"
+
+
+async def test_an_apply_that_creates_ignores_a_version(api: Client) -> None:
+    body = widget()
+    body["metadata"]["resourceVersion"] = "1"
+
+    assert (await apply(api, "x", body)).code == 201

@@ -125,6 +125,8 @@ async def test_scale(api: Client) -> None:
     assert (scale["kind"], scale["spec"]) == ("Scale", {"replicas": 1})
     scale["spec"]["replicas"] = 5
     assert (await api("PUT", f"{WIDGETS}/a/scale", scale)).json["spec"] == {"replicas": 5}
+    of_another = {**scale, "metadata": {"name": "b"}}
+    assert (await api("PUT", f"{WIDGETS}/a/scale", of_another)).code == 400
     change = {"spec": {"replicas": 2}}
     await api("PATCH", f"{WIDGETS}/a/scale", change, kind="application/merge-patch+json")
 

@@ -253,6 +253,7 @@ class Handlers:
         body = await request.body()
         if kind in ("application/apply-patch+yaml", "application/apply-patch+cbor"):
             return self._apply(request, resource, target, options, body)
+        parameters.refuse_force(request.query)
         record = self._objects.current(resource, target.namespace, target.name)
         stored: Json = orjson.loads(resource.serve(record.body))
         current = scale.read(resource, stored) if target.subresource == "scale" else stored
@@ -305,6 +306,7 @@ class Handlers:
             )
             merged, managers = ownership.apply({}, wanted, schema, [], writer, force=True)
             merged["metadata"].setdefault("name", target.name)
+            merged["metadata"].pop("resourceVersion", None)
             return self._objects.create(resource, target.namespace, merged, options, managers)
         live: Json = orjson.loads(resource.serve(record.body))
         managers = resource.known(as_list(live["metadata"].pop("managedFields", None)))

@@ -124,6 +124,17 @@ def need_manager(query: dict[str, str]) -> None:
         _refuse("PatchOptions", [cause])
 
 
+def refuse_force(query: dict[str, str]) -> None:
+    """Refuse to force a patch that has no conflicts.
+
+    Raises:
+        ApiError: 422.
+    """
+    if "force" in query:
+        why = "may not be specified for non-apply patch"
+        _refuse("PatchOptions", [Cause("force", why, "FieldValueForbidden")])
+
+
 def check_read(query: dict[str, str], *, watch: bool) -> None:
     """Refuse parameters of a list or a watch that contradict each other.
 

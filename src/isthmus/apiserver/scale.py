@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
 """
 
-from isthmus.apiserver.errors import Cause, invalid
+from isthmus.apiserver.errors import Cause, bad_request, invalid
 from isthmus.apiserver.jsonpath import first
 from isthmus.apiserver.jsonvalues import Json, as_map
 from isthmus.apiserver.resources import Resource
@@ -32,8 +32,14 @@ def write(resource: Resource, obj: Json, wanted: Json) -> Json:
     """The object with the replicas that a Scale asks for.
 
     Raises:
-        ApiError: 422, the replicas are no number.
+        ApiError: 422, the replicas are no number; 400, it is the scale of another object.
     """
+    own = obj["metadata"]["name"]
+    name = as_map(wanted.get("metadata")).get("name") or own
+    if name != own:
+        raise bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({own})"
+        )
     replicas = as_map(wanted.get("spec")).get("replicas", 0)
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         cause = Cause(".spec.replicas", f"{replicas}: should be a non-negative integer")
