@@ -9,6 +9,7 @@ one transaction, after a copy of the file was put beside it.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -145,6 +146,19 @@ class Database:
         version = changes[-1].event.record.version
         self._transact(lambda: self._execute(gone, rows, version, count))
         self._count = count
+
+    def try_write(self) -> None:
+        """Write something that changes nothing, as durably as any object.
+
+        Raises:
+            sqlite3.Error: The disk refused.
+        """
+        now = int(time.time())
+        self._transact(
+            lambda: self.connection.execute(
+                "INSERT OR REPLACE INTO settings VALUES('tried', ?)", (now,)
+            )
+        )
 
     def _execute(self, gone: list[object], rows: list[object], version: int, count: int) -> None:
         execute = self.connection.execute

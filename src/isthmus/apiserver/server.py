@@ -72,6 +72,7 @@ class ApiServer:
         self._objects.limit = self._quotas.admit
         self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
         self._maintenance = Maintenance(store, config.data_dir, self._authorizer)
+        self._health = health.Health(store)
         self._discovery = Discovery(self._registry)
         self._openapi = OpenApi(self._registry)
         self._handlers = Handlers(
@@ -191,9 +192,10 @@ class ApiServer:
     async def _route(self, exchange: "_Exchange", receive: Receive) -> None:
         path = exchange.path
         if path in health.PATHS or path.startswith(health.BELOW):
-            ready = not self._stopping.is_set()
             query = exchange.scope.get("query_string", b"")
-            await health.answer(path, query, ready=ready).send(exchange.send)
+            stopping = self._stopping.is_set()
+            answer = await self._health.answer(path, query, stopping=stopping)
+            await answer.send(exchange.send)
             return
         public = path == "/version"
         if not public or Authentication.is_tried(exchange.scope):
