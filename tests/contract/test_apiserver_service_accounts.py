@@ -101,3 +101,35 @@ async def test_a_token_ends_with_the_secret_that_it_is_bound_to(
     assert (await holder("GET", "/api")).code == 401
     await admin("POST", secrets, {"metadata": {"name": "holder"}})
     assert (await holder("GET", "/api")).code == 401, "of the same name, and another one"
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"audiences": "x"}, 400),
+        ({"audiences": [1]}, 400),
+        ({"expirationSeconds": "600"}, 400),
+        ({"expirationSeconds": True}, 400),
+        ({"expirationSeconds": 599}, 422),
+        ({"expirationSeconds": 2**32 + 1}, 422),
+    ],
+)
+async def test_what_is_wrong_with_a_request_for_a_token_is_said(
+    server: tuple[ApiServer, Client], spec: Any, code: int
+) -> None:
+    refused = await server[1]("POST", f"{ACCOUNTS}/robot/token", {"spec": spec})
+    assert refused.code == code, refused.body
+
+
+async def test_a_token_that_is_to_last_too_long_lasts_a_year(
+    server: tuple[ApiServer, Client],
+) -> None:
+    year = 365 * 24 * 3600
+    wanted = {"spec": {"expirationSeconds": 2**32}}
+    answer = await server[1]("POST", f"{ACCOUNTS}/robot/token", wanted)
+
+    assert (answer.code, answer.json["spec"]["expirationSeconds"]) == (201, year)
+    assert f"shortened to {year} seconds" in answer.headers["warning"]
+    body = answer.json["status"]["token"].split(".")[1]
+    claims = orjson.loads(base64.urlsafe_b64decode(body + "=="))
+    assert claims["nbf"] == claims["iat"] == claims["exp"] - year

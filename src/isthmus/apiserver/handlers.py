@@ -137,10 +137,15 @@ class Handlers:
 
     async def _token(self, request: Request, resource: Resource, target: Target) -> Response:
         record = self._record(resource, target)
-        issued = self._accounts.issue(
-            target.namespace, target.name, record.uid, await request.object()
-        )
-        return Response.json(issued, 201)
+        asked = await request.object()
+        wanted = as_map(asked.get("spec")).get("expirationSeconds")
+        issued = self._accounts.issue(target.namespace, target.name, record.uid, asked)
+        response = Response.json(issued, 201)
+        given: int = issued["spec"]["expirationSeconds"]
+        if wanted and wanted > given:
+            why = f"requested expiration of {wanted} seconds shortened to {given} seconds"
+            response.warnings.append(why)
+        return response
 
     # --- reads ---------------------------------------------------------------------------------
 

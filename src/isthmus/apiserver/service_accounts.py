@@ -26,6 +26,7 @@ COLLECTION = "/serviceaccounts"
 ISSUER = "https://kubernetes.default.svc"
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 _DEFAULT_SECONDS, _SHORTEST, _LONGEST = 3600, 600, 365 * 24 * 3600
+_MOST = 2**32
 _PREFIX = "system:serviceaccount"
 
 
@@ -51,26 +52,22 @@ class ServiceAccountTokens:
             asked: The request's body.
 
         Raises:
-            ApiError: 422, it would be too short-lived; 404 or 409, what it is to be bound to is not
-                there; 400, that is of a kind that is not served.
+            ApiError: 422, it would be too short-lived or outlive everybody; 404 or 409, what it is
+                to be bound to is not there; 400, that is of a kind that is not served, or something
+                is not of its type.
         """
         spec = as_map(asked.get("spec"))
-        wanted = spec.get("expirationSeconds")
-        seconds = wanted if isinstance(wanted, int) else _DEFAULT_SECONDS
-        if seconds < _SHORTEST:
-            why = f"{seconds}: may not specify a duration less than 10 minutes"
-            cause = Cause("spec.expirationSeconds", why)
-            kind = "TokenRequest.authentication.k8s.io"
-            raise ApiError(422, "Invalid", f'{kind} "" is invalid: {cause.sentence()}')
-        expires = int(time.time()) + min(seconds, _LONGEST)
+        seconds, now = min(_seconds(spec), _LONGEST), int(time.time())
+        expires = now + seconds
         bound: Json = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
         if spec.get("boundObjectRef"):
             bound["secret"] = self._secret(namespace, as_map(spec["boundObjectRef"]))
         claims = {
             "iss": ISSUER,
-            "aud": as_list(spec.get("audiences")) or [ISSUER],
+            "aud": _audiences(spec),
             "exp": expires,
-            "iat": int(time.time()),
+            "iat": now,
+            "nbf": now,
             "sub": f"{_PREFIX}:{namespace}:{name}",
             "kubernetes.io": bound,
         }
@@ -135,3 +132,26 @@ class ServiceAccountTokens:
     def _sign(self, text: bytes) -> bytes:
         digest = hmac.new(self._key, text, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=")
+
+
+def _seconds(spec: Json) -> int:
+    """How long a token is wanted for."""
+    seconds = spec.get("expirationSeconds")
+    if seconds is None:
+        return _DEFAULT_SECONDS
+    if not isinstance(seconds, int) or isinstance(seconds, bool):
+        raise bad_request("spec.expirationSeconds: must be an integer")
+    if _SHORTEST <= seconds <= _MOST:
+        return seconds
+    bound = "less than 10 minutes" if seconds < _SHORTEST else "larger than 2^32 seconds"
+    cause = Cause("spec.expirationSeconds", f"{seconds}: may not specify a duration {bound}")
+    kind = "TokenRequest.authentication.k8s.io"
+    raise ApiError(422, "Invalid", f'{kind} "" is invalid: {cause.sentence()}')
+
+
+def _audiences(spec: Json) -> list[str]:
+    """For whom a token is wanted."""
+    audiences = spec.get("audiences") or []
+    if not isinstance(audiences, list) or not all(isinstance(a, str) for a in as_list(audiences)):
+        raise bad_request("spec.audiences: must be a list of strings")
+    return as_list(audiences) or [ISSUER]
