@@ -97,3 +97,18 @@ async def test_rights_come_first(tmp_path: Path) -> None:
         stranger = Client(server, server.issue_token("tina", []))
         path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
         assert (await stranger("GET", path)).code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/nodes/n/proxy",
+        "/api/v1/nodes/n/proxy/logs/x",
+        "/api/v1/namespaces/default/services/y:80/proxy/a/b/c",
+    ],
+)
+async def test_proxies_say_why_there_are_none(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path) as (_, api):
+        answer = await api("GET", path)
+        assert answer.code == 404
+        assert "are not served" in answer.json["message"]

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-ur
 from typing import NamedTuple
 
 from isthmus.apiserver.errors import method_not_allowed, unknown_path
+from isthmus.apiserver.unserved import unserved
 
 
 class Target(NamedTuple):
@@ -56,7 +57,7 @@ def parse_path(parts: list[str]) -> Target:
         if not own:
             namespace, rest = rest[1], rest[2:]
     if len(rest) > 3 or not all(parts):
-        raise unknown_path()
+        raise unserved(group, rest[0])
     name, subresource = (*rest[1:], "", "")[:2]
     return Target(group, version, rest[0], namespace, name, subresource)
 
