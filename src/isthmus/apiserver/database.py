@@ -154,11 +154,11 @@ class Database:
             sqlite3.Error: The disk refused.
         """
         now = int(time.time())
-        self._transact(
-            lambda: self.connection.execute(
-                "INSERT OR REPLACE INTO settings VALUES('tried', ?)", (now,)
-            )
-        )
+
+        def write() -> None:
+            self.connection.execute("INSERT OR REPLACE INTO settings VALUES('tried', ?)", (now,))
+
+        self._transact(write)
 
     def _execute(self, gone: list[object], rows: list[object], version: int, count: int) -> None:
         execute = self.connection.execute

@@ -151,7 +151,9 @@ def _seconds(spec: Json) -> int:
 
 def _audiences(spec: Json) -> list[str]:
     """For whom a token is wanted."""
-    audiences = spec.get("audiences") or []
-    if not isinstance(audiences, list) or not all(isinstance(a, str) for a in as_list(audiences)):
+    audiences = as_list(spec.get("audiences") or [])
+    if not isinstance(spec.get("audiences") or [], list) or not all(
+        isinstance(audience, str) for audience in audiences
+    ):
         raise bad_request("spec.audiences: must be a list of strings")
-    return as_list(audiences) or [ISSUER]
+    return audiences or [ISSUER]
