@@ -14,6 +14,8 @@ Thing = dict[str, Any]
 Answer = tuple[int, Any]
 SERVER, GROUP = "OS::Nova::Server", "OS::Heat::ResourceGroup"
 TIME = "2026-01-01T00:00:00Z"
+SCHEMA = {"metadata": {"update_allowed": True}, "scheduler_hints": {"update_allowed": False}}
+"""Of a server's properties."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Stacks:
 
     def answer(self, method: str, path: str, query: Thing) -> Answer:
         body: Thing = query["body"]
+        if path.startswith("/resource_types/"):
+            return 200, {"properties": SCHEMA}
         words = path.strip("/").split("/")[1:]
         match method, words:
             case "POST", []:
@@ -90,6 +94,8 @@ class Stacks:
                 return {"stack": _shown(stack)}
             case ["template"]:
                 return stack.template
+            case ["files"]:
+                return {}
             case ["resources"]:
                 return {"resources": list(self._listed(stack, query))}
             case _:

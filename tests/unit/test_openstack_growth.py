@@ -51,6 +51,8 @@ def a_cloud(server: dict | None = None, volume: dict | None = None, count: int =
     changes = {"updated": found, "added": [], "replaced": [], "deleted": []}
     double.heat = {
         f"{path}/preview": {"resource_changes": changes},
+        f"{path}/template": {"resources": {}},
+        f"{path}/files": {},
         f"{path}/resources?nested_depth=5": {"resources": there},
         "/stacks/preview": {"stack": {"resources": found}},
     }

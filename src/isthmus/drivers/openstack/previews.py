@@ -1,13 +1,14 @@
 """What a change would do: Heat's dry runs, read as our own changes. Nothing is left behind.
 
-Heat's dry run of an update is right about the stack's own resources, but cannot look into stacks
-below them while one of those would grow (it fails with 400). So what happens below is worked out
-from what is there and from the preview of the whole as if it were new.
+Heat's dry run of an update foresees too many replacements (see ``replacements``), and cannot look
+into stacks below while one of those would grow (it fails with 400). So what happens below is worked
+out from what is there and from the preview of the whole as if it were new.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
+from urllib.parse import quote
 from uuid import uuid4
 
 from isthmus.api.meta import Json
@@ -17,6 +18,7 @@ from isthmus.drivers.openstack import stateful
 from isthmus.drivers.openstack.observation import Observer
 from isthmus.drivers.openstack.quotas import GROWING, Growth
 from isthmus.drivers.openstack.readings import SERVER, Native
+from isthmus.drivers.openstack.replacements import Version, Versions, fixed_properties, happening
 from isthmus.drivers.openstack.sampling import every, sampled
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.template import Document
@@ -27,10 +29,6 @@ _VERBS: Final = {
     "replaced": Verb.REPLACE,
     "deleted": Verb.DELETE,
 }
-_HIDDEN: Final = "******"
-"""What Heat shows of a hidden parameter."""
-_SIZES: Final = frozenset({"count", "desired_capacity", "max_size", "min_size", "removal_policies"})
-"""Properties of groups that change how many members there are, and none of the members."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +46,7 @@ class Previews:
     def __init__(self, cloud: Cloud, observer: Observer) -> None:
         self._cloud = cloud
         self._observer = observer
+        self._schemas: dict[str, Json] = {}
 
     async def of_new(self, stack: NativeStack, document: Document) -> Preview:
         """Say what would be created."""
@@ -86,10 +85,11 @@ class Previews:
             for group, verb in _VERBS.items()
             for resource in groups.get(group, [])
         ]
-        own = await self._without_marks(own, kept, stack, (document, native))
+        versions = await self._versions(stack.parameters, document, native)
+        own = await self._happening(_without_marks(own, kept, versions), versions, before)
         after = await self._as_new(stack, document)
-        own = await self._with_rebuilds(own, stack, document, native)
-        deeper = await self._deeper(stack, own, (before, after), (document, native))
+        own = _with_rebuilds(own, stack, versions)
+        deeper = _deeper(own, (before, after), versions)
         changes = (*own, *deeper)
         coming = {
             change.logical_id: after[change.logical_id]
@@ -130,87 +130,97 @@ class Previews:
         """Return what is there now, at every depth, by its path."""
         return {r.logical_id: r for r in await self._observer.everything(native)}
 
-    async def _deeper(
-        self,
-        stack: NativeStack,
-        own: Sequence[Change],
-        states: tuple[Mapping[str, StackResource], Mapping[str, Json]],
-        versions: tuple[Document, Native],
-    ) -> list[Change]:
-        """Return the changes below the stack's own resources."""
-        before, after = states
-        found: list[Change] = []
-        for change in own:
-            head = f"{change.logical_id}/"
-            there = {p: r for p, r in before.items() if p.startswith(head)}
-            wanted = {p: r for p, r in after.items() if p.startswith(head)}
-            if not there and not wanted:
-                continue
-            if change.verb is Verb.UPDATE:
-                name = change.logical_id
-                stays = not await self._definition_changes(name, stack.parameters, *versions)
-                kept = there.keys() & wanted.keys()
-                found += [] if stays else [_deep(Verb.MAY_REPLACE, p, there[p]) for p in kept]
-                there = {p: r for p, r in there.items() if p not in wanted}
-                wanted = {p: r for p, r in wanted.items() if p not in before}
-            if change.verb is not Verb.CREATE:
-                found += [_deep(Verb.DELETE, p, r) for p, r in there.items()]
-            if change.verb is not Verb.DELETE:
-                kinds = {p: str(r.get("resource_type", "")) for p, r in wanted.items()}
-                found += [Change(verb=Verb.CREATE, logical_id=p, type=t) for p, t in kinds.items()]
-        return sorted(found, key=lambda change: change.logical_id)
-
-    async def _definition_changes(
-        self, name: str, parameters: Mapping[str, str], document: Document, native: Native
-    ) -> bool:
-        """Tell whether more than the size of a group changes: then its members may, too."""
-        before = await self.deployed(native)
+    async def _versions(
+        self, parameters: Mapping[str, str], document: Document, native: Native
+    ) -> Versions:
         files = await self._cloud.get("orchestration", f"{native.path}/files")
-        if dict(document.files) != {k: v for k, v in files.items() if k in document.files}:
-            return True
-        wanted = _without_size(document.template, name)
-        if _without_size(before, name) != wanted:
-            return True
-        return any(
-            parameters[used] != native.parameters.get(used)
-            for used in _parameters_in(wanted)
-            if used in parameters and native.parameters.get(used) != _HIDDEN
+        return Versions.of(
+            Version(
+                template=await self.deployed(native), files=files, parameters=native.parameters
+            ),
+            Version(template=document.template, files=document.files, parameters=parameters),
         )
 
-    async def _without_marks(
-        self,
-        changes: Sequence[Change],
-        kept: frozenset[str],
-        stack: NativeStack,
-        versions: tuple[Document, Native],
+    async def _happening(
+        self, changes: Sequence[Change], versions: Versions, before: Mapping[str, StackResource]
     ) -> list[Change]:
-        """Return the changes as they are once the marks are lifted: in place, or none."""
-        found: list[Change] = []
-        for change in changes:
-            if change.verb is not Verb.REPLACE or change.logical_id not in kept:
-                found.append(change)
-            elif await self._definition_changes(change.logical_id, stack.parameters, *versions):
-                found.append(replace(change, verb=Verb.UPDATE))
-        return found
-
-    async def _with_rebuilds(
-        self,
-        changes: Sequence[Change],
-        stack: NativeStack,
-        document: Document,
-        native: Native,
-    ) -> list[Change]:
-        """Mark guarded servers whose update is a rebuild: Heat does not count that as a loss."""
-        guarded = [c for c in changes if _in_place(c) and c.logical_id in stack.stateful]
-        if not guarded:
-            return list(changes)
-        before = await self.deployed(native)
-        lost = {
-            c.logical_id
-            for c in guarded
-            if stateful.rebuilds(c.logical_id, document.template, before)
+        """Return the changes without the replacements that Heat only believes in."""
+        replaced = [change for change in changes if change.verb is Verb.REPLACE]
+        fixed = {
+            change.logical_id: fixed_properties(
+                await self._schema(change.type),
+                versions.after.properties(change.logical_id),
+                change.type,
+            )
+            for change in replaced
         }
-        return [_rebuilt(c) if _in_place(c) and c.logical_id in lost else c for c in changes]
+        failed = frozenset(
+            name for name, there in before.items() if there.status.endswith("_FAILED")
+        )
+        return happening(changes, versions, fixed, failed)
+
+    async def _schema(self, kind: str) -> Json:
+        """Return what Heat says of a type's properties; it does not change while Heat runs."""
+        if kind not in self._schemas:
+            answer = await self._cloud.get("orchestration", f"/resource_types/{quote(kind)}")
+            self._schemas[kind] = cast("Json", answer.get("properties") or {})
+        return self._schemas[kind]
+
+
+def _without_marks(
+    changes: Sequence[Change], kept: frozenset[str], versions: Versions
+) -> list[Change]:
+    """Return the changes as they are once the marks are lifted: in place, or none."""
+    found: list[Change] = []
+    for change in changes:
+        if change.verb is not Verb.REPLACE or change.logical_id not in kept:
+            found.append(change)
+        elif versions.changes(change.logical_id):
+            found.append(replace(change, verb=Verb.UPDATE))
+    return found
+
+
+def _with_rebuilds(
+    changes: Sequence[Change], stack: NativeStack, versions: Versions
+) -> list[Change]:
+    """Mark guarded servers whose update is a rebuild: Heat does not count that as a loss."""
+    templates = versions.after.template, versions.before.template
+    lost = {
+        c.logical_id
+        for c in changes
+        if _in_place(c)
+        and c.logical_id in stack.stateful
+        and stateful.rebuilds(c.logical_id, *templates)
+    }
+    return [_rebuilt(c) if _in_place(c) and c.logical_id in lost else c for c in changes]
+
+
+def _deeper(
+    own: Sequence[Change],
+    states: tuple[Mapping[str, StackResource], Mapping[str, Json]],
+    versions: Versions,
+) -> list[Change]:
+    """Return the changes below the stack's own resources."""
+    before, after = states
+    found: list[Change] = []
+    for change in own:
+        head = f"{change.logical_id}/"
+        there = {p: r for p, r in before.items() if p.startswith(head)}
+        wanted = {p: r for p, r in after.items() if p.startswith(head)}
+        if not there and not wanted:
+            continue
+        if change.verb is Verb.UPDATE:
+            stays = not versions.changes(change.logical_id)
+            kept = there.keys() & wanted.keys()
+            found += [] if stays else [_deep(Verb.MAY_REPLACE, p, there[p]) for p in kept]
+            there = {p: r for p, r in there.items() if p not in wanted}
+            wanted = {p: r for p, r in wanted.items() if p not in before}
+        if change.verb is not Verb.CREATE:
+            found += [_deep(Verb.DELETE, p, r) for p, r in there.items()]
+        if change.verb is not Verb.DELETE:
+            kinds = {p: str(r.get("resource_type", "")) for p, r in wanted.items()}
+            found += [Change(verb=Verb.CREATE, logical_id=p, type=t) for p, t in kinds.items()]
+    return sorted(found, key=lambda change: change.logical_id)
 
 
 def _flat(resources: Sequence[Any], above: str, stack: str) -> Iterator[tuple[str, Json]]:
@@ -282,25 +292,6 @@ def _deep(verb: Verb, path: str, resource: StackResource) -> Change:
         physical_id=resource.physical_id,
         stateful=resource.type in stateful.STATEFUL_TYPES and _came_to_be(resource),
     )
-
-
-def _without_size(document: Json, name: str) -> Json:
-    """Return a resource's definition without what only says how many members it has."""
-    resource = cast("Json", cast("Json", document.get("resources") or {}).get(name) or {})
-    properties = cast("Json", resource.get("properties") or {})
-    return resource | {"properties": {k: v for k, v in properties.items() if k not in _SIZES}}
-
-
-def _parameters_in(node: Any) -> Iterator[str]:
-    """Yield the names of the parameters that a part of a template uses."""
-    if isinstance(node, dict):
-        for key, value in cast("Json", node).items():
-            if key == "get_param":
-                yield str(cast("list[Any]", value)[0] if isinstance(value, list) else value)
-            yield from _parameters_in(value)
-    elif isinstance(node, list):
-        for item in cast("list[Any]", node):
-            yield from _parameters_in(item)
 
 
 def _in_place(change: Change) -> bool:
