@@ -1,4 +1,4 @@
-"""A cluster on Ironic whose machines boot: nodes Ready in a real Kubernetes, and given back.
+"""A cluster on Ironic whose machines boot: it grows, loses a machine, shrinks, and gives all back.
 
 What is played is the metal: a node's machine is a guest, which its deployment boots with the
 server's config drive and its fixed address.
@@ -46,7 +46,7 @@ def a_pool() -> NodePool:
     return NodePool.model_validate({"metadata": {"name": NAME, "namespace": TEAM}, "spec": spec})
 
 
-async def test_nodes_of_ironic_become_nodes_of_kubernetes(
+async def test_nodes_of_ironic_come_are_lost_and_go_as_nodes_of_kubernetes(
     guest_cloud: GuestCloud, tmp_path: Path
 ) -> None:
     guest_cloud.await_metal()
@@ -62,6 +62,10 @@ async def test_nodes_of_ironic_become_nodes_of_kubernetes(
         config = tmp_path / "config"
         config.write_text((await here.told(f"{NAME}-kubeconfig"))["kubeconfig"])
         run_a_pod(config)
+        await grow(here, config)
+        await lose_a_machine(here, guest_cloud, config)
+        await here.change(NodePool, NAME, replicas=1)
+        await settled(here, config, 1)
         await here.store.delete(api_of(Cluster), TEAM, NAME)
         await here.until(lambda: here.get(Cluster, NAME), lambda found: found is None, within=240)
         until(lambda: left(guest_cloud, before, project), lambda found: not found, 60)
@@ -74,6 +78,47 @@ def ready(here: Place, kind: type[Resource[Any, Any]]) -> Callable[[], Any]:
     return read
 
 
+async def settled(here: Place, config: Path, replicas: int) -> None:
+    """Wait until the pool has so many nodes, each Ready on a machine of its own."""
+
+    async def as_wished() -> bool:
+        pool = await here.get(NodePool, NAME)
+        return pool.ready and (pool.status.replicas, pool.status.ready) == (replicas, replicas)
+
+    await here.until(as_wished, bool, within=300)
+    assert len(deployed(here)) == nodes_ready(config) == replicas + 1
+
+
+async def grow(here: Place, config: Path) -> None:
+    heal = {"afterSeconds": 5, "joinSeconds": 600}
+    await here.change(NodePool, NAME, replicas=2, heal=heal)
+    await settled(here, config, 2)
+
+
+async def lose_a_machine(here: Place, cloud: GuestCloud, config: Path) -> None:
+    """Its power fails, and another machine is deployed in its place."""
+    pool = await here.get(NodePool, NAME)
+    lost = pool.status.members[0].server_id
+    cloud.guest(lost).kill()
+
+    async def replaced() -> bool:
+        members = (await here.get(NodePool, NAME)).status.members
+        return lost not in {member.server_id for member in members}
+
+    await here.until(replaced, bool, within=300)
+    await settled(here, config, 2)
+
+
+def nodes_ready(config: Path) -> int:
+    """How many nodes the cluster itself calls Ready."""
+    return kubectl(config, "get", "nodes").count(" Ready ")
+
+
+def kubectl(config: Path, *words: str) -> str:
+    command = [building.kube(NEWEST), "kubectl", "--kubeconfig", config, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def deployed(here: Place) -> set[str | None]:
     """The servers that nodes of Ironic are deployed for, with their power on."""
     nodes = here.admin.baremetal.nodes(details=True)
@@ -84,15 +129,12 @@ def deployed(here: Place) -> set[str | None]:
 
 def run_a_pod(config: Path) -> None:
     """On the node of the pool, for the control plane takes none; the cluster's DNS answers it."""
-
-    def kubectl(*words: str) -> str:
-        command = [building.kube(NEWEST), "kubectl", "--kubeconfig", config, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-    assert kubectl("get", "nodes").count(" Ready ") == 2
-    kubectl("run", "hello", f"--image={BUSYBOX}", "--restart=OnFailure", "--", "nslookup", API)
+    assert nodes_ready(config) == 2
+    kubectl(
+        config, "run", "hello", f"--image={BUSYBOX}", "--restart=OnFailure", "--", "nslookup", API
+    )
     phase = ("get", "pod", "hello", "-o", "jsonpath={.status.phase}")
-    until(lambda: kubectl(*phase), lambda said: said == "Succeeded", 90)
+    until(lambda: kubectl(config, *phase), lambda said: said == "Succeeded", 90)
 
 
 def left(cloud: GuestCloud, before: set[tuple[str, str]], project: str) -> list[Any]:
