@@ -192,8 +192,8 @@ def test_failover_password_and_reboot_through_the_api(aws, name, log_in, api_clu
         session.execute("CREATE TABLE t (n int)")
     assert api_cluster.writer() == f"{name}-0"
 
-    rds.failover_db_cluster(DBClusterIdentifier=name)
-    assert api_cluster.find()["Status"] == "failing-over"
+    answer = rds.failover_db_cluster(DBClusterIdentifier=name)
+    assert answer["DBCluster"]["Status"] == "failing-over"
     api_cluster.settled()
     assert api_cluster.writer() == f"{name}-1"
     with log_in(host, port, PASSWORD) as session:
