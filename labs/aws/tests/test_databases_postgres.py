@@ -57,6 +57,15 @@ def numbers(databases: Databases, cluster: DatabaseCluster, host: str) -> list[i
         return [row[0] for row in session.execute("SELECT n FROM t ORDER BY n")]
 
 
+def test_a_master_that_was_half_made_when_the_lab_was_killed_is_made_whole(
+    databases, cluster
+) -> None:
+    with log_in(databases, cluster, dbname="postgres") as session:
+        session.execute("DROP DATABASE app")
+    cluster.set_password(MASTER)
+    log_in(databases, cluster).close()
+
+
 def test_master_logs_in_with_full_verification_and_is_no_superuser(databases, cluster) -> None:
     with log_in(databases, cluster) as session:
         session.execute("CREATE ROLE app LOGIN PASSWORD 'x'")

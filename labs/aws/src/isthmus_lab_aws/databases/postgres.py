@@ -140,14 +140,16 @@ class PostgresServer(Server):
                     sql.Identifier(login.username), sql.Literal(login.password)
                 )
             )
-            if exists:
-                return
+            # Each by itself: whoever was killed between two of these is served again.
             session.execute(
                 sql.SQL("GRANT rds_superuser TO {} WITH ADMIN OPTION").format(
                     sql.Identifier(login.username)
                 )
             )
-            if login.database and login.database != "postgres":
+            there = session.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [login.database]
+            ).fetchone()
+            if login.database and not there:
                 session.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(
                         sql.Identifier(login.database), sql.Identifier(login.username)
