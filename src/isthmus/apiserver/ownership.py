@@ -221,14 +221,13 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
         if not _claimed(path, wanted, others):
             remove(merged, schema, path)
             _remove_empty(merged, schema, path, lambda above: _claimed(above, wanted, others))
-    after = fields.build(wanted)
     entered = _enter(managers, writer, "Apply")
-    if entered["fieldsV1"] != after:
-        entered["fieldsV1"] = after
+    entered["fieldsV1"] = fields.build(wanted)
+    entered["apiVersion"] = writer.api_version
+    if merged != live:
         entered["time"] = writer.now
-    if entered["apiVersion"] != writer.api_version:
-        entered["apiVersion"] = writer.api_version
-        entered["time"] = writer.now
+    elif mine is None:
+        del entered["time"]  # Who only joins the owners has changed nothing.
     if by_kubectl:
         lastapplied.write_on(merged, applied)
     return merged, _kept(managers)

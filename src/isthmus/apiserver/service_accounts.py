@@ -145,8 +145,9 @@ def _seconds(spec: Json) -> int:
         return seconds
     bound = "less than 10 minutes" if seconds < _SHORTEST else "larger than 2^32 seconds"
     cause = Cause("spec.expirationSeconds", f"{seconds}: may not specify a duration {bound}")
-    kind = "TokenRequest.authentication.k8s.io"
-    raise ApiError(422, "Invalid", f'{kind} "" is invalid: {cause.sentence()}')
+    named = {"group": "authentication.k8s.io", "kind": "TokenRequest", "causes": [cause.shown()]}
+    said = f'TokenRequest.authentication.k8s.io "" is invalid: {cause.sentence()}'
+    raise ApiError(422, "Invalid", said, named)
 
 
 def _audiences(spec: Json) -> list[str]:
