@@ -102,6 +102,16 @@ def test_a_condition_that_turns_is_a_change_though_the_text_stays():
     assert foreseen(wide, wide) == {}
 
 
+def test_a_value_that_is_named_like_a_condition_is_none():
+    server = a_server(scheduler_hints={"if": ["octavia", {"group": "a"}, {}]})
+    chosen, other = (
+        a_template(server, conditions={"octavia": {"not": {"equals": [value, "octavia"]}}})
+        for value in ("octavia", "keepalived")
+    )
+    assert foreseen(chosen, chosen) == {}
+    assert foreseen(chosen, other) == {"vm": Verb.REPLACE}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "left"),
     [("a", "b", {"vm": Verb.REPLACE}), ("a", "a", {}), (HIDDEN, "b", {})],

@@ -20,6 +20,8 @@ HIDDEN: Final = "******"
 SIZES: Final = frozenset({"count", "desired_capacity", "max_size", "min_size", "removal_policies"})
 """Properties of a group that only say how many members it has."""
 
+_JOINING: Final = frozenset({"and", "or", "not"})
+"""What makes a condition of others."""
 _POLICIES: Final = {
     "user_data": ("user_data_update_policy", "REPLACE"),
     "image": ("image_update_policy", "REBUILD"),
@@ -62,14 +64,16 @@ class Version:
         return found
 
     def _condition(self, node: Any) -> Any:
+        """Return a condition with the named ones put in; what is compared is no name."""
         declared = cast("Json", self.template.get("conditions") or {})
         if isinstance(node, str) and node in declared:
             return self._condition(declared[node])
-        if isinstance(node, dict):
-            return {key: self._condition(value) for key, value in cast("Json", node).items()}
         if isinstance(node, list):
             return [self._condition(item) for item in cast("list[Any]", node)]
-        return node
+        if not isinstance(node, dict):
+            return node
+        parts = cast("Json", node).items()
+        return {k: self._condition(v) if k in _JOINING else self._meant(v) for k, v in parts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
