@@ -218,3 +218,23 @@ async def running(folder: Path, **config: Any) -> AsyncGenerator[tuple[ApiServer
         yield server, Client(server, "admin")
     finally:
         await server.close()
+
+
+async def entitle(
+    admin: Client, kind: str, name: str, rules: list[Any], *, namespace: str = ""
+) -> None:
+    """Give a User or a Group rules in one namespace, or everywhere; once each."""
+    group = "rbac.authorization.k8s.io"
+    where = f"/apis/{group}/v1" + (f"/namespaces/{namespace}" if namespace else "")
+    role, prefix = ("Role", "") if namespace else ("ClusterRole", "cluster")
+    binding = {
+        "metadata": {"name": name},
+        "subjects": [{"kind": kind, "apiGroup": group, "name": name}],
+        "roleRef": {"apiGroup": group, "kind": role, "name": name},
+    }
+    for plural, body in (
+        (f"{prefix}roles", {"metadata": {"name": name}, "rules": rules}),
+        (f"{prefix}rolebindings", binding),
+    ):
+        made = await admin("POST", f"{where}/{plural}", body)
+        assert made.code == 201, made.body

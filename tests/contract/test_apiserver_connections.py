@@ -72,7 +72,7 @@ async def test_a_watch_that_nobody_reads_ends_and_costs_little(tmp_path: Path) -
         api = Client(server, "admin")
         silent = await opened(server)
         assert await silent.send("GET", f"{CONFIG_MAPS}?watch=1") == 200
-        silent.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        silent.writer.transport.pause_reading()
 
         async with asyncio.timeout(60):
             number = 0
@@ -92,7 +92,7 @@ async def test_a_watcher_that_lags_behind_holds_no_more_than_its_window(tmp_path
         silent = [await opened(server) for _ in range(4)]
         for one in silent:
             assert await one.send("GET", f"{CONFIG_MAPS}?watch=1") == 200
-            one.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            one.writer.transport.pause_reading()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for number in range(150):
@@ -113,14 +113,14 @@ async def test_a_long_list_shows_one_moment_however_slowly_it_is_taken(tmp_path:
         await fill(api)
         slow = await opened(server)
         assert await slow.send("GET", CONFIG_MAPS) == 200
-        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        slow.writer.transport.pause_reading()
         for number in range(LONG):
             path = f"{CONFIG_MAPS}/big-{number:02}"
             gone = number % 3 != 0
             body = None if gone else big(number, "changed")
             assert (await api("DELETE" if gone else "PUT", path, body)).code == 200
         await api("POST", CONFIG_MAPS, big(LONG, "new"))
-        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        slow.writer.transport.resume_reading()
 
         async with asyncio.timeout(60):
             listed = await slow.body()
@@ -138,7 +138,7 @@ async def test_a_list_that_nobody_takes_costs_little_and_ends(
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         assert await silent.send("GET", CONFIG_MAPS) == 200
-        silent.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        silent.writer.transport.pause_reading()
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         assert silent.length > LONG * BIG

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from isthmus.apiserver import ApiServer
-from tests.apiserver_client import Answer, Client, running
+from tests.apiserver_client import Answer, Client, entitle, running
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ROBOT = "system:serviceaccount:team:robot"
 Headers = dict[str, str]
@@ -118,12 +117,7 @@ async def test_it_takes_the_right_to_be_all_of_it(
 ) -> None:
     async with running(tmp_path) as (server, admin):
         given = [{**rule, "verbs": ["impersonate"]} for rule in rules]
-        await admin("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "r"}, "rules": given})
-        group = "rbac.authorization.k8s.io"
-        subject = {"kind": "User", "apiGroup": group, "name": "deputy"}
-        reference = {"apiGroup": group, "kind": "ClusterRole", "name": "r"}
-        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
-        await admin("POST", f"{RBAC}/clusterrolebindings", binding)
+        await entitle(admin, "User", "deputy", given)
         answer = await whoami(server, server.issue_token("deputy", []), headers)
         assert answer.code == (201 if allowed else 403), answer.body
 
@@ -132,13 +126,7 @@ async def test_an_account_may_be_impersonated_where_it_lives_only(tmp_path: Path
     async with running(tmp_path) as (server, admin):
         await admin("POST", "/api/v1/namespaces", {"metadata": {"name": "team"}})
         rule = {**ACCOUNTS, "verbs": ["impersonate"]}
-        where = f"{RBAC}/namespaces/team"
-        await admin("POST", f"{where}/roles", {"metadata": {"name": "r"}, "rules": [rule]})
-        group = "rbac.authorization.k8s.io"
-        subject = {"kind": "User", "apiGroup": group, "name": "deputy"}
-        reference = {"apiGroup": group, "kind": "Role", "name": "r"}
-        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
-        await admin("POST", f"{where}/rolebindings", binding)
+        await entitle(admin, "User", "deputy", [rule], namespace="team")
         token = server.issue_token("deputy", [])
         assert (await whoami(server, token, {"Impersonate-User": ROBOT})).code == 201
         elsewhere = ROBOT.replace("team", "default")

@@ -13,9 +13,16 @@ import pytest
 
 from isthmus.apiserver.kinds import builtin_resources
 from isthmus.apiserver.resources import subresource_verbs
-from tests.apiserver_client import DEFINITIONS, Answer, Client, running, widget, widget_definition
+from tests.apiserver_client import (
+    DEFINITIONS,
+    Answer,
+    Client,
+    entitle,
+    running,
+    widget,
+    widget_definition,
+)
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 METHODS = {
     "get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT",
     "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE",
@@ -85,21 +92,10 @@ class Grant:
 
 
 async def give(admin: Client, grant: Grant, user: str) -> None:
-    where = f"{RBAC}/namespaces/{grant.namespace}" if grant.namespace else RBAC
-    prefix = "" if grant.namespace else "cluster"
     rule = {
         "apiGroups": [grant.kind.group], "resources": [grant.kind.full], "verbs": [grant.verb]
     }  # fmt: skip
-    kind = "Role" if grant.namespace else "ClusterRole"
-    role: Any = {"metadata": {"name": user}, "rules": [rule]}
-    binding: Any = {
-        "metadata": {"name": user},
-        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": user},
-    }
-    for plural, body in ((f"{prefix}roles", role), (f"{prefix}rolebindings", binding)):
-        made = await admin("POST", f"{where}/{plural}", body)
-        assert made.code == 201, made.body
+    await entitle(admin, "User", user, [rule], namespace=grant.namespace)
 
 
 def attempts(grant: Grant) -> Iterator[tuple[Kind, str, str]]:
@@ -146,14 +142,7 @@ async def test_a_right_to_one_name_is_no_right_to_another(tmp_path: Path, verb: 
         rule: Any = {
             "apiGroups": [""], "resources": ["configmaps"], "verbs": [verb], "resourceNames": ["a"]
         }  # fmt: skip
-        role = {"metadata": {"name": "r"}, "rules": [rule]}
-        await admin("POST", f"{RBAC}/clusterroles", role)
-        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "anna"}
-        reference = {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r"
-        }  # fmt: skip
-        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
-        await admin("POST", f"{RBAC}/clusterrolebindings", binding)
+        await entitle(admin, "User", "anna", [rule])
         anna = Client(server, server.issue_token("anna", []))
         path = "/api/v1/namespaces/default/configmaps"
         body = {"metadata": {"name": "a"}}
@@ -196,12 +185,7 @@ async def test_stars_among_resources(tmp_path: Path, given: str, meant: set[str]
     async with running(tmp_path) as (server, admin):
         await admin("POST", DEFINITIONS, widget_definition())
         rule: Any = {"apiGroups": ["*"], "resources": [given], "verbs": ["*"]}
-        await admin("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "r"}, "rules": [rule]})
-        group = "rbac.authorization.k8s.io"
-        subject = {"kind": "Group", "apiGroup": group, "name": "some"}
-        reference = {"apiGroup": group, "kind": "ClusterRole", "name": "r"}
-        binding = {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": reference}
-        await admin("POST", f"{RBAC}/clusterrolebindings", binding)
+        await entitle(admin, "Group", "some", [rule])
         anna = Client(server, server.issue_token("anna", ["some"]))
         found = set[str]()
         for api_group, full in SUBRESOURCES:

@@ -12,7 +12,8 @@ import pytest
 
 from isthmus.api.meta import Json
 from isthmus.core.nodes import ClusterNode, ClusterPod, ControlPlaneWish
-from isthmus.drivers.fake.nodes import Budget, FakeCluster
+from isthmus.drivers.fake.node_records import Budget
+from isthmus.drivers.fake.nodes import FakeCluster
 from isthmus.drivers.kubernetes import open_cluster
 from isthmus.drivers.kubernetes.kube import Kube, Ref
 from isthmus.errors import NotFound

@@ -1,22 +1,31 @@
 """A check for drift that takes its time: nobody takes what is looked at for not ready."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
 from isthmus.api.v1alpha1 import Cluster, NodePool, Stack
-from tests.cluster_world import a_cluster, a_pool, clusters
+from tests.cluster_world import Clusters, a_cluster, a_pool, clusters
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
-async def test_a_cluster_and_its_pool_stay_ready_while_they_are_checked() -> None:
+@asynccontextmanager
+async def slowly_checked() -> AsyncGenerator[tuple[Clusters, NodePool]]:
+    """A cluster and its pool, Ready, in a cloud that takes its time to look."""
     async with clusters(drift_every=timedelta(minutes=5)) as world:
         world.here.cloud.check_seconds = 90
         await world.here.apply(a_cluster())
         await world.here.ready(Cluster, "c", within=300)
         await world.here.apply(a_pool())
         pool = await world.here.ready(NodePool, "workers", within=300)
+        yield world, pool
+
+
+async def test_a_cluster_and_its_pool_stay_ready_while_they_are_checked() -> None:
+    async with slowly_checked() as (world, pool):
         native = world.here.cloud.stacks[next(n for n in world.here.cloud.stacks if "work" in n)]
         next(iter(native.resources.values())).actual["note"] = "changed by hand"
         checks: set[str] = set()
@@ -41,12 +50,7 @@ async def test_a_cluster_and_its_pool_stay_ready_while_they_are_checked() -> Non
 
 
 async def test_what_is_changed_meanwhile_waits_for_the_check() -> None:
-    async with clusters(drift_every=timedelta(minutes=5)) as world:
-        world.here.cloud.check_seconds = 90
-        await world.here.apply(a_cluster())
-        await world.here.ready(Cluster, "c", within=300)
-        await world.here.apply(a_pool())
-        pool = await world.here.ready(NodePool, "workers", within=300)
+    async with slowly_checked() as (world, pool):
         await world.here.until(
             Stack,
             pool.status.stack,

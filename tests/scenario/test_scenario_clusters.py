@@ -7,7 +7,8 @@ import pytest
 
 from isthmus.api.v1alpha1 import Cluster, NodePool, Stack
 from isthmus.controllers.cluster import EXPIRES
-from isthmus.drivers.fake.nodes import Budget, FakeCluster
+from isthmus.drivers.fake.node_records import Budget
+from isthmus.drivers.fake.nodes import FakeCluster
 from isthmus.errors import StackFailed
 from isthmus.runtime.kinds import SECRETS, api_of
 from tests.cluster_world import Clusters, a_cluster, a_pool, clusters

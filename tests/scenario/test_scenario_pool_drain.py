@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from isthmus.api.v1alpha1 import Cluster, NodePool
-from isthmus.drivers.fake.nodes import Budget, FakeCluster
+from isthmus.drivers.fake.node_records import Budget
+from isthmus.drivers.fake.nodes import FakeCluster
 from isthmus.errors import Throttled
 from tests.cluster_world import Clusters, a_cluster, a_pool, clusters
 

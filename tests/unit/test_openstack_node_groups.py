@@ -4,15 +4,12 @@ from typing import Any
 
 import pytest
 
-from isthmus.api.meta import Json
-from isthmus.core import catalog, schemas
-from isthmus.core.render import substitute
 from isthmus.drivers.openstack.actions import ApiActions
 from isthmus.drivers.openstack.session import Cloud
-from isthmus.errors import NotFound, Retryable, StackFailed
-from isthmus.ports import ActionCall, ActionState
-from tests.catalog_files import offering
+from isthmus.errors import NotFound, StackFailed
+from isthmus.ports import ActionCall
 from tests.openstack_double import Double, serving
+from tests.openstack_operations import call_of, ran
 
 MOST = 12
 
@@ -24,26 +21,7 @@ def a_magnum(**options: Any) -> Double:
 
 
 def action(name: str, /, **parameters: Any) -> ActionCall:
-    spec = offering("magnum-kubernetes").spec
-    schema = catalog.action_of(spec, name).parameters
-    given = schemas.defaults(schema) | parameters
-    schemas.check(schema, given, field="spec.parameters")
-    scope = {"outputs.ClusterId": "c"} | {f"action.{key}": value for key, value in given.items()}
-    calls: Json = substitute(spec.stacks["openstack"].actions[name], scope, path=name)
-    return ActionCall(token="t", spec=calls)
-
-
-async def ran(cloud: Cloud, call: ActionCall) -> ActionState:
-    """Run an action as an Operation does: again after whatever may pass."""
-    actions, state = ApiActions(cloud), None
-    for _ in range(MOST):
-        try:
-            state = await (actions.poll(call, state.handle) if state else actions.start(call))
-        except Retryable:
-            continue
-        if state.done:
-            return state
-    raise AssertionError(state)
+    return call_of("magnum-kubernetes", name, {"ClusterId": "c"}, parameters)
 
 
 def groups(double: Double) -> dict[str, int]:

@@ -4,15 +4,11 @@ from typing import Any
 
 import pytest
 
-from isthmus.api.meta import Json
-from isthmus.core import catalog, schemas
-from isthmus.core.render import substitute
-from isthmus.drivers.openstack.actions import ApiActions
 from isthmus.drivers.openstack.session import Cloud
-from isthmus.errors import InvalidSpec, Retryable, StateForbids
-from isthmus.ports import ActionCall, ActionState
-from tests.catalog_files import offering
+from isthmus.errors import InvalidSpec, StateForbids
+from isthmus.ports import ActionCall
 from tests.openstack_double import Double, serving
+from tests.openstack_operations import call_of, ran
 
 OURS, THEIRS = (f"0a1b2c3d-0000-4000-8000-00000000000{n}" for n in range(2))
 MOST = 12
@@ -30,25 +26,7 @@ def a_cloud(**options: Any) -> Double:
 
 
 def action(name: str, volume: str) -> ActionCall:
-    spec = offering("machine").spec
-    given: Json = {"volume": volume}
-    schemas.check(catalog.action_of(spec, name).parameters, given, field="spec.parameters")
-    scope = {"outputs.ServerId": "vm", "action.volume": volume}
-    calls: Json = substitute(spec.stacks["openstack"].actions[name], scope, path=name)
-    return ActionCall(token="t", spec=calls)
-
-
-async def ran(cloud: Cloud, call: ActionCall) -> ActionState:
-    """Run an action as an Operation does: again after whatever may pass."""
-    actions, state = ApiActions(cloud), None
-    for _ in range(MOST):
-        try:
-            state = await (actions.poll(call, state.handle) if state else actions.start(call))
-        except Retryable:
-            continue
-        if state.done:
-            return state
-    raise AssertionError(state)
+    return call_of("machine", name, {"ServerId": "vm"}, {"volume": volume})
 
 
 async def lived(cloud: Cloud, double: Double) -> None:

@@ -39,7 +39,7 @@ class ControlFlavors:
         if FLAVORS in spec.parameters or FLAVORS not in schemas.properties(definition.parameters):
             return self._cluster
         plan = catalog.plan_of(definition, spec.plan)
-        wanted = schemas.defaults(definition.parameters) | plan.parameters | spec.asked()
+        wanted = catalog.usual(definition, plan) | spec.asked()
         nodes = self._cluster.condition("NodesReady")
         well = nodes is not None and nodes.status == "True"
         flavors = to_have(self._values, wanted, calm=well and self._rested)

@@ -36,6 +36,11 @@ def plan_of(definition: OfferingSpec, name: str) -> Plan:
     return plan
 
 
+def usual(definition: OfferingSpec, plan: Plan) -> Json:
+    """Return the values of parameters that nobody gives: schema's default, then plan."""
+    return schemas.defaults(definition.parameters) | plan.parameters
+
+
 def values_of(definition: OfferingSpec, spec: ClaimSpec) -> Json:
     """Return the value of every parameter: schema's default, then plan, then claim.
 
@@ -53,7 +58,7 @@ def values_of(definition: OfferingSpec, spec: ClaimSpec) -> Json:
             f"{spec.where(taken[0])}: plan {plan.name!r} fixes it; remove it or choose "
             "another plan."
         )
-    values = schemas.defaults(definition.parameters) | plan.parameters | asked
+    values = usual(definition, plan) | asked
     schemas.check(definition.parameters, values, field="spec.parameters", where=spec.where)
     return values
 

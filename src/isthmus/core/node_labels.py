@@ -6,11 +6,11 @@ here.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast, get_args
 
 from isthmus.api import node_labels as rules
 from isthmus.api.meta import Json
-from isthmus.api.v1alpha1 import NodePoolSpec
+from isthmus.api.v1alpha1 import NodePoolSpec, Taint
 from isthmus.errors import InvalidSpec
 
 _KEY: Final = re.compile(rules.KEY)
@@ -18,7 +18,7 @@ _VALUE: Final = re.compile(rules.VALUE)
 _RESERVED: Final = re.compile(rules.RESERVED)
 _OWN: Final = re.compile(rules.OWN)
 _TAINT: Final = re.compile(r"([^=:]*)=?([^:]*):([^:]*)", re.DOTALL)
-_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_EFFECTS: Final[tuple[str, ...]] = get_args(Taint.model_fields["effect"].annotation)
 _SHOWN: Final = 80
 
 
@@ -37,8 +37,8 @@ def check(spec: NodePoolSpec) -> None:
     """
     typed: Json = {"labels": spec.labels, "taints": spec.taints}
     given = {name: value for name, value in spec.parameters.items() if not typed.get(name)}
-    check_labels(spec.labels, "spec.labels")
-    check_labels(given.get("labels"), "spec.parameters.labels")
+    _check_labels(spec.labels, "spec.labels")
+    _check_labels(given.get("labels"), "spec.parameters.labels")
     _check_taints(
         _Taint(f"spec.taints.{number}", taint.key, taint.value, taint.effect)
         for number, taint in enumerate(spec.taints)
@@ -46,7 +46,7 @@ def check(spec: NodePoolSpec) -> None:
     _check_taints(_written(given.get("taints"), "spec.parameters.taints"))
 
 
-def check_labels(labels: object, field: str) -> None:
+def _check_labels(labels: object, field: str) -> None:
     """Hold labels against the rules; what is no map of texts is left to the schema."""
     if not isinstance(labels, Mapping):
         return

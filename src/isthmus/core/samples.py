@@ -10,7 +10,7 @@ from typing import Any, cast
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import OfferingSpec, Plan
 from isthmus.core import schemas
-from isthmus.core.catalog import Scope
+from isthmus.core.catalog import Scope, usual
 from isthmus.core.render import substitute
 from isthmus.errors import InvalidSpec
 
@@ -31,7 +31,7 @@ def rendered(definition: OfferingSpec, driver: str) -> Iterator[Json]:
 
 def values(definition: OfferingSpec, plan: Plan) -> Json:
     """Return a value for every parameter."""
-    known = schemas.defaults(definition.parameters) | plan.parameters
+    known = usual(definition, plan)
     return {
         name: known[name] if name in known else _made_up(name, schema)
         for name, schema in schemas.properties(definition.parameters).items()

@@ -24,6 +24,7 @@ from isthmus.core.nodes import (
     Eviction,
     JoinToken,
 )
+from isthmus.drivers.fake.node_records import Budget, FakeNode, FakePod, FakeToken
 from isthmus.errors import Forbidden, IsthmusError, NotFound, Unavailable
 from isthmus.ports import Clock
 
@@ -33,58 +34,6 @@ _TOO_MANY_BUDGETS = (
     "support."
 )
 """What Kubernetes says."""
-
-
-@dataclass(slots=True)
-class FakeNode:
-    """One node."""
-
-    name: str
-    uid: str
-    joined: datetime
-    ready_at: datetime
-    provider_id: str
-    version: str
-    labels: Mapping[str, str]
-    address: str
-    unschedulable: bool = False
-    failure: str = ""
-    annotations: dict[str, str] = field(default_factory=dict[str, str])
-    upgraded_at: datetime | None = None
-    """When the upgrade that it is at will be done."""
-
-
-@dataclass(slots=True)
-class FakePod:
-    """One pod. Without a node it waits for one."""
-
-    namespace: str
-    name: str
-    uid: str
-    app: str
-    controller: str
-    node: str = ""
-    static: bool = False
-    gone_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class FakeToken:
-    """One join token."""
-
-    token: str
-    expires_at: datetime
-    ours: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """A PodDisruptionBudget: so many pods of an app stay."""
-
-    name: str
-    app: str
-    min_available: int
-    namespace: str = "default"
 
 
 @dataclass(slots=True)

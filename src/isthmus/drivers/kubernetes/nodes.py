@@ -232,22 +232,22 @@ def _decoded(secret: Json, key: str) -> str:
 
 def _message(body: bytes) -> str:
     """Return what a refusal says of several budgets; empty: it is about something else."""
-    try:
-        status = cast("Json", orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return ""
-    words = str(status.get("message") or "")
+    words = str(_status(body).get("message") or "")
     return words if "PodDisruptionBudget" in words else ""
 
 
 def _said(body: bytes, reason: str) -> str:
     """Return what the causes of a refusal say for one reason; a busy API names none."""
-    try:
-        status = cast("Json", orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return ""
-    causes = parts(part(status, "details"), "causes")
+    causes = parts(part(_status(body), "details"), "causes")
     return "; ".join(str(c.get("message")) for c in causes if c.get("reason") == reason)
+
+
+def _status(body: bytes) -> Json:
+    """Return the Status of a refusal; empty: something else than the API has answered."""
+    try:
+        return cast("Json", orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return {}
 
 
 def _node(raw: Json) -> ClusterNode:

@@ -12,12 +12,12 @@ from typing import Any, Final, cast
 
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import StackResource
+from isthmus.drivers.openstack.made_by_clusters import balancers, described, stored
 from isthmus.drivers.openstack.node_groups import MAGNUM
+from isthmus.drivers.openstack.readings import SERVER
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.errors import Forbidden, InvalidSpec, NotFound
 
-CLUSTER_OF_VOLUME: Final = "cinder.csi.openstack.org/cluster"
-_PAGE: Final = 500
 _SHOWN: Final = 3
 _NAMED: Final = (
     ("network", "/floatingips", "floatingips", "floating IP"),
@@ -35,20 +35,14 @@ async def of_infra_id(cloud: Cloud, mark: str) -> str:
     """
     if not mark:
         raise InvalidSpec("preDelete: step name-leftovers-of-infra-id needs a `cluster`.")
-    found: list[str] = []
-    if await cloud.services() & {"load-balancer", "octavia"}:
-        answer = await cloud.get("load-balancer", "/v2/lbaas/loadbalancers")
-        prefix = f"kube_service_{mark}_"
-        listed = cast("list[Json]", answer["loadbalancers"])
-        found += [f"load balancer {b['name']}" for b in listed if b["name"].startswith(prefix)]
+    found = [f"load balancer {b['name']}" for b in await balancers(cloud, mark)]
     for service, path, key, what in _NAMED:
         answer = await cloud.get(service, path)
-        listed = cast("list[Json]", answer[key])
-        found += [f"{what} {t['id']}" for t in listed if _described(t).endswith(f"cluster {mark}")]
+        found += [f"{what} {thing['id']}" for thing in described(answer[key], f"cluster {mark}")]
     answer = await cloud.get("network", "/ports", tags=f"openshiftClusterID={mark}")
     found += [f"port {port['id']}" for port in cast("list[Json]", answer["ports"])]
     for kind in ("snapshots", "volumes"):
-        found += [_stored(kind, t) for t in await marked(cloud, kind) if _mark(t) == mark]
+        found += [_state(kind, thing) for thing in await stored(cloud, kind, mark)]
     return _said(found)
 
 
@@ -62,21 +56,8 @@ async def of_magnum(cloud: Cloud, cluster: str, resources: Sequence[StackResourc
     if cluster not in ours:
         raise InvalidSpec("preDelete: step name-volumes-of-magnum needs a `cluster` of the stack.")
     servers = await _servers(cloud, cluster)
-    volumes = await marked(cloud, "volumes") if servers else []
-    return _said([_stored("volumes", v) for v in volumes if _users(v) & servers])
-
-
-async def marked(cloud: Cloud, kind: str) -> list[Json]:
-    """Return the volumes or snapshots that any cluster made; Cinder gives them in pages."""
-    found: list[Json] = []
-    marker: str | None = None
-    while True:
-        answer = await cloud.get("block-storage", f"/{kind}/detail", limit=_PAGE, marker=marker)
-        page = cast("list[Json]", answer[kind])
-        found += [thing for thing in page if _mark(thing)]
-        if not answer.get(f"{kind}_links"):
-            return found
-        marker = str(page[-1]["id"])
+    volumes = await stored(cloud, "volumes") if servers else []
+    return _said([_state("volumes", v) for v in volumes if _users(v) & servers])
 
 
 async def _servers(cloud: Cloud, cluster: str) -> set[str]:
@@ -87,15 +68,11 @@ async def _servers(cloud: Cloud, cluster: str) -> set[str]:
             return set()
         found = cast("Json", (await cloud.get("orchestration", f"/stacks/{stack}"))["stack"])
         path = f"/stacks/{found['stack_name']}/{found['id']}/resources"
-        query: dict[str, Any] = {"nested_depth": 5, "type": "OS::Nova::Server"}
+        query: dict[str, Any] = {"nested_depth": 5, "type": SERVER}
         answer = await cloud.get("orchestration", path, **query)
     except (NotFound, Forbidden):
         return set()  # It is gone, or Magnum's driver makes no stack that we may see.
     return {str(r["physical_resource_id"]) for r in cast("list[Json]", answer["resources"])}
-
-
-def _mark(thing: Json) -> str:
-    return str(cast("Json", thing.get("metadata") or {}).get(CLUSTER_OF_VOLUME) or "")
 
 
 def _users(volume: Json) -> set[str]:
@@ -103,11 +80,7 @@ def _users(volume: Json) -> set[str]:
     return {str(attachment.get("server_id")) for attachment in attachments}
 
 
-def _described(thing: Json) -> str:
-    return str(thing.get("description") or "")
-
-
-def _stored(kind: str, thing: Json) -> str:
+def _state(kind: str, thing: Json) -> str:
     return f"{kind.removesuffix('s')} {thing.get('name') or thing['id']} is {thing['status']}"
 
 

@@ -19,10 +19,11 @@ from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import StackResource
 from isthmus.core.placeholders import fill
 from isthmus.drivers.openstack import leftovers
+from isthmus.drivers.openstack.made_by_clusters import balancers, described, stored
+from isthmus.drivers.openstack.readings import SERVER
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.errors import Conflict, DeletionBlocked, InvalidSpec, NotFound, StateForbids
 
-_SERVER: Final = "OS::Nova::Server"
 _ROUTER: Final = "OS::Neutron::Router"
 _DELETABLE: Final = ("available", "error", "error_deleting")
 _SHOWN: Final = 3
@@ -83,7 +84,7 @@ def _cluster(spec: Json, target: Target) -> str:
 async def _stop_servers(cloud: Cloud, spec: Json, target: Target) -> str:
     """Stop the stack's servers, so that nothing in them makes anew what is removed."""
     running: list[Json] = []
-    servers = [r.physical_id for r in target.resources if r.type == _SERVER and r.physical_id]
+    servers = [r.physical_id for r in target.resources if r.type == SERVER and r.physical_id]
     for server in servers:
         try:
             answer = await cloud.get("compute", f"/servers/{server}")
@@ -97,11 +98,7 @@ async def _stop_servers(cloud: Cloud, spec: Json, target: Target) -> str:
 
 
 async def _delete_load_balancers(cloud: Cloud, spec: Json, target: Target) -> str:
-    prefix = f"kube_service_{_cluster(spec, target)}_"
-    if not await cloud.services() & {"load-balancer", "octavia"}:
-        return ""
-    answer = await cloud.get("load-balancer", "/v2/lbaas/loadbalancers")
-    found = [b for b in cast("list[Json]", answer["loadbalancers"]) if b["name"].startswith(prefix)]
+    found = await balancers(cloud, _cluster(spec, target))
     for balancer in found:
         if balancer["provisioning_status"] in ("ACTIVE", "ERROR"):
             path = f"/v2/lbaas/loadbalancers/{balancer['id']}"
@@ -112,8 +109,7 @@ async def _delete_load_balancers(cloud: Cloud, spec: Json, target: Target) -> st
 async def _delete_floating_ips(cloud: Cloud, spec: Json, target: Target) -> str:
     ending = f"from cluster {_cluster(spec, target)}"
     answer = await cloud.get("network", "/floatingips")
-    found = _described(answer["floatingips"], ending)
-    for address in found:
+    for address in described(answer["floatingips"], ending):
         await _delete(cloud, "network", f"/floatingips/{address['id']}")
     return ""
 
@@ -121,7 +117,7 @@ async def _delete_floating_ips(cloud: Cloud, spec: Json, target: Target) -> str:
 async def _delete_security_groups(cloud: Cloud, spec: Json, target: Target) -> str:
     ending = f"in cluster {_cluster(spec, target)}"
     answer = await cloud.get("network", "/security-groups")
-    for group in _described(answer["security_groups"], ending):
+    for group in described(answer["security_groups"], ending):
         await _delete(cloud, "network", f"/security-groups/{group['id']}")
     return ""
 
@@ -141,13 +137,13 @@ async def _delete_ports(cloud: Cloud, spec: Json, target: Target) -> str:
 async def _delete_volumes(cloud: Cloud, spec: Json, target: Target) -> str:
     """Delete the volumes of the cluster and their snapshots; detach those in use first."""
     cluster = _cluster(spec, target)
-    snapshots = await _of_cluster(cloud, "snapshots", cluster)
+    snapshots = await stored(cloud, "snapshots", cluster)
     for snapshot in snapshots:
         if snapshot["status"] in _DELETABLE:
             await _delete(cloud, "block-storage", f"/snapshots/{snapshot['id']}")
     if snapshots:
         return _named("snapshot", snapshots)
-    volumes = await _of_cluster(cloud, "volumes", cluster)
+    volumes = await stored(cloud, "volumes", cluster)
     for volume in volumes:
         if volume["status"] in _DELETABLE:
             await _delete(cloud, "block-storage", f"/volumes/{volume['id']}")
@@ -184,15 +180,6 @@ async def _name_of_magnum(cloud: Cloud, spec: Json, target: Target) -> str:
     return await leftovers.of_magnum(cloud, str(spec.get("cluster") or ""), target.resources)
 
 
-async def _of_cluster(cloud: Cloud, kind: str, cluster: str) -> list[Json]:
-    """Return the volumes or snapshots of the cluster."""
-    return [thing for thing in await leftovers.marked(cloud, kind) if _mark(thing) == cluster]
-
-
-def _mark(thing: Json) -> str:
-    return str(cast("Json", thing["metadata"])[leftovers.CLUSTER_OF_VOLUME])
-
-
 def _named(what: str, things: Sequence[Json]) -> str:
     """Name some of the things with their states."""
     words = [
@@ -202,11 +189,6 @@ def _named(what: str, things: Sequence[Json]) -> str:
     ]
     more = len(things) - _SHOWN
     return ", ".join(words) + (f" and {more} more" if more > 0 else "")
-
-
-def _described(things: Any, ending: str) -> list[Json]:
-    found = cast("list[Json]", things)
-    return [thing for thing in found if str(thing.get("description") or "").endswith(ending)]
 
 
 async def _delete(cloud: Cloud, service: str, path: str, query: Json | None = None) -> None:

@@ -86,7 +86,8 @@ class Previews:
             for resource in groups.get(group, [])
         ]
         versions = await self._versions(stack.parameters, document, native)
-        own = await self._happening(_without_marks(own, kept, versions), versions, before)
+        failed = {name for name, there in before.items() if there.status.endswith("_FAILED")}
+        own = await self._happening(own, versions, frozenset(failed - kept))
         after = await self._as_new(stack, document)
         own = _with_rebuilds(own, stack, versions)
         deeper = _deeper(own, (before, after), versions)
@@ -142,7 +143,7 @@ class Previews:
         )
 
     async def _happening(
-        self, changes: Sequence[Change], versions: Versions, before: Mapping[str, StackResource]
+        self, changes: Sequence[Change], versions: Versions, failed: frozenset[str]
     ) -> list[Change]:
         """Return the changes without the replacements that Heat only believes in."""
         replaced = [change for change in changes if change.verb is Verb.REPLACE]
@@ -154,9 +155,6 @@ class Previews:
             )
             for change in replaced
         }
-        failed = frozenset(
-            name for name, there in before.items() if there.status.endswith("_FAILED")
-        )
         return happening(changes, versions, fixed, failed)
 
     async def _schema(self, kind: str) -> Json:
@@ -167,32 +165,16 @@ class Previews:
         return self._schemas[kind]
 
 
-def _without_marks(
-    changes: Sequence[Change], kept: frozenset[str], versions: Versions
-) -> list[Change]:
-    """Return the changes as they are once the marks are lifted: in place, or none."""
-    found: list[Change] = []
-    for change in changes:
-        if change.verb is not Verb.REPLACE or change.logical_id not in kept:
-            found.append(change)
-        elif versions.changes(change.logical_id):
-            found.append(replace(change, verb=Verb.UPDATE))
-    return found
-
-
 def _with_rebuilds(
     changes: Sequence[Change], stack: NativeStack, versions: Versions
 ) -> list[Change]:
     """Mark guarded servers whose update is a rebuild: Heat does not count that as a loss."""
-    templates = versions.after.template, versions.before.template
-    lost = {
-        c.logical_id
-        for c in changes
-        if _in_place(c)
-        and c.logical_id in stack.stateful
-        and stateful.rebuilds(c.logical_id, *templates)
-    }
-    return [_rebuilt(c) if _in_place(c) and c.logical_id in lost else c for c in changes]
+
+    def lost(change: Change) -> bool:
+        name = change.logical_id
+        return _in_place(change) and name in stack.stateful and versions.rebuilds(name)
+
+    return [_rebuilt(change) if lost(change) else change for change in changes]
 
 
 def _deeper(

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from isthmus.api.meta import Json
 from isthmus.drivers.openstack.errors import QUOTA_NOTE
+from isthmus.drivers.openstack.readings import SERVER
 from isthmus.drivers.openstack.session import Cloud
 from isthmus.errors import CapacityExhausted, Forbidden, InvalidSpec, NotFound
 
@@ -43,7 +44,7 @@ _MOST_AT_ONCE: Final = 1000
 """Nova and Cinder list no more."""
 
 Flavors = Mapping[str, Json]
-GROWING: Final = frozenset({"OS::Nova::Server", "OS::Cinder::Volume"})
+GROWING: Final = frozenset({SERVER, "OS::Cinder::Volume"})
 """Types of resources that need more of a quota when they are changed in place."""
 
 
@@ -75,7 +76,7 @@ def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
         count = _COUNTS.get(kind)
         if count is not None:
             total.update(count(properties))
-        if kind == "OS::Nova::Server":
+        if kind == SERVER:
             flavor = flavors.get(str(properties.get("flavor")), {})
             total.update(_of_flavor(flavor))
             members[_group_of(properties)] += 1
@@ -148,7 +149,7 @@ class Quotas:
         total: Counter[str] = Counter()
         kinds = {str(one.wanted.get("resource_type")) for one in growing}
         now: dict[str, Counter[str]] = {}
-        if "OS::Nova::Server" in kinds:
+        if SERVER in kinds:
             answer = await self._cloud.get("compute", "/servers/detail", limit=_MOST_AT_ONCE)
             for server in cast("list[Json]", answer["servers"]):
                 flavor = flavors.get(str(server["flavor"].get("id")))
@@ -218,7 +219,7 @@ def _group_of(properties: Json) -> str:
 
 
 def _is_server(resource: Json) -> bool:
-    return resource.get("resource_type") == "OS::Nova::Server"
+    return resource.get("resource_type") == SERVER
 
 
 def _of_flavor(flavor: Json) -> Counter[str]:
@@ -252,7 +253,7 @@ def _one(name: str) -> Callable[[Json], Mapping[str, int]]:
 
 
 _COUNTS: Final[dict[str, Callable[[Json], Mapping[str, int]]]] = {
-    "OS::Nova::Server": _of_server,
+    SERVER: _of_server,
     "OS::Nova::ServerGroup": _one("server groups"),
     "OS::Cinder::Volume": _of_volume,
     "OS::Neutron::Net": _one("networks"),

@@ -101,6 +101,13 @@ class Versions:
         kinds = {version.resource(name).get("type") for version in (self.before, self.after)}
         return self._files_change() or len(kinds) > 1 or bool(differing & fixed)
 
+    def rebuilds(self, name: str) -> bool:
+        """Tell whether an update in place would write a server's disk anew.
+
+        Heat counts a server's rebuild with another image as an update, though its disk is lost.
+        """
+        return self.before.properties(name).get("image") != self.after.properties(name).get("image")
+
     def _files_change(self) -> bool:
         there = self.before.files
         return {k: v for k, v in there.items() if k in self.after.files} != self.after.files
@@ -139,7 +146,8 @@ def happening(
         changes: What Heat foresees of the stack's own resources.
         versions: What they follow from.
         fixed: By the names of resources to be replaced: what cannot be changed in place.
-        failed: Names of resources that Heat makes anew because they failed.
+        failed: Names of resources that Heat makes anew because they failed; not of those whose
+            mark is lifted before the update.
     """
     doubtful = {change.logical_id for change in changes if change.verb is Verb.REPLACE}
     moved = {c.logical_id for c in changes if c.verb in (Verb.CREATE, Verb.DELETE)}

@@ -1,4 +1,4 @@
-"""The resource types whose replacement or deletion loses data, and what an update may lose.
+"""The resource types whose replacement or deletion loses data.
 
 Written by reading the resource reference:
 https://docs.openstack.org/heat/latest/template_guide/openstack.html
@@ -6,9 +6,7 @@ A type belongs here if its physical resource holds data that its template does n
 disposable unless the offering's ``stateful`` names it.
 """
 
-from typing import Any, Final, cast
-
-from isthmus.api.meta import Json
+from typing import Final
 
 STATEFUL_TYPES: Final[frozenset[str]] = frozenset(
     {
@@ -22,21 +20,3 @@ STATEFUL_TYPES: Final[frozenset[str]] = frozenset(
         "OS::Trove::Instance",
     }
 )
-
-
-def rebuilds(logical_id: str, wanted: Json, deployed: Json) -> bool:
-    """Tell whether an update in place would write a server's disk anew.
-
-    Heat counts the rebuild of a server with another image as an update, though its disk is lost.
-    """
-    before, after = _properties(logical_id, deployed), _properties(logical_id, wanted)
-    return before.get("image") != after.get("image")
-
-
-def _properties(logical_id: str, document: Json) -> Json:
-    resources = cast("dict[str, Any]", document.get("resources") or {})
-    resource: Any = resources.get(logical_id)
-    if not isinstance(resource, dict):
-        return {}
-    found: Any = cast("Json", resource).get("properties")
-    return cast("Json", found) if isinstance(found, dict) else {}

@@ -13,7 +13,7 @@ import yaml
 from isthmus.api.meta import API_VERSION, Json
 from isthmus.api.v1alpha1 import Offering, OfferingSpec
 from isthmus.core import lint, prices, samples, schemas
-from isthmus.core.catalog import plan_of
+from isthmus.core.catalog import plan_of, usual
 from isthmus.errors import InvalidSpec
 from isthmus.faces.cli import common, completion, manifests
 from isthmus.faces.cli.failures import CommandFailed, Exit
@@ -107,7 +107,7 @@ def _parameter(name: str, schema: Json) -> tuple[object, ...]:
 
 def _price(spec: OfferingSpec, plan: str) -> str:
     """Return the list price of a plan as it is, at the first place that has one."""
-    values = schemas.defaults(spec.parameters) | plan_of(spec, plan).parameters
+    values = usual(spec, plan_of(spec, plan))
     for one in spec.prices:
         estimate = prices.estimate(spec, plan, values, (one.driver, one.region))
         if estimate is not None and estimate.per_hour is not None:
