@@ -13,17 +13,24 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from isthmus_lab_aws.gate import Gate
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 Dumps = Callable[[], dict[str, Callable[[], bytes]]]
 
-SPARED = frozenset({"service/cloudformation", "journal"})
-"""Large, and changed by stack operations only: a call of another service does not save them."""
+STACKS = frozenset({"service/cloudformation", "journal"})
+"""Large, and changed by stack operations only: a call of another service does not save them.
+
+Operations begin and end on the event loop, in the one and in the other: read between two of its
+turns, neither has an operation that the other does not know of.
+"""
 
 
 class Snapshots:
@@ -36,9 +43,9 @@ class Snapshots:
         self._digests: dict[str, bytes] = {}
         self._turn = threading.Condition()
         self._changes = 0
-        self._spared: frozenset[str] = SPARED
+        self._spared: frozenset[str] = STACKS
         self._saved = 0
-        self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.failing: dict[str, str] = {}
         """What could not be saved, and why; shown by `/_lab/health`."""
 
@@ -49,8 +56,9 @@ class Snapshots:
         return {str(name): bytes(body) for name, body in rows}
 
     def start(self) -> None:
-        """Begin to save."""
-        threading.Thread(target=self._write, name="snapshots", daemon=True).start()
+        """Begin to save. Call it on the event loop."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._write, args=(loop,), name="snapshots", daemon=True).start()
 
     def changed(self, *, stacks: bool = True) -> None:
         """Note that something is to be saved; any thread may call it.
@@ -68,9 +76,8 @@ class Snapshots:
         with self._turn:
             if self._saved >= self._changes:
                 return
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
-            self._waiting.append((self._changes, loop, future))
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._changes, future))
         await future
 
     def _connect(self) -> sqlite3.Connection:
@@ -81,34 +88,37 @@ class Snapshots:
         database.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, body BLOB)")
         return database
 
-    def _write(self) -> None:
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         with closing(self._connect()) as database:
             while True:
                 with self._turn:
                     while self._saved >= self._changes:
                         self._turn.wait()
                     upto, spared = self._changes, self._spared
-                    self._spared = SPARED
+                    self._spared = STACKS
                 with self._gate.alone():
-                    fresh = self._collect(spared)
+                    fresh = self._collect(spared, loop)
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", fresh.items())
                 database.execute("COMMIT")
                 self._finish(upto)
 
-    def _collect(self, spared: frozenset[str]) -> dict[str, bytes]:
+    def _collect(self, spared: frozenset[str], loop: asyncio.AbstractEventLoop) -> dict[str, bytes]:
+        dumps = {name: dump for name, dump in self._dumps().items() if name not in spared}
+        of_stacks = {name: dumps.pop(name) for name in STACKS & dumps.keys()}
+        bodies = _between_turns(loop, lambda: self._dump_all(of_stacks)) if of_stacks else {}
+        bodies |= self._dump_all(dumps)
         fresh: dict[str, bytes] = {}
-        for name, dump in self._dumps().items():
-            if name in spared:
-                continue
-            body = self._dump(name, dump)
-            if body is None:
-                continue
+        for name, body in bodies.items():
             digest = hashlib.blake2b(body, digest_size=16).digest()
             if self._digests.get(name) != digest:
                 self._digests[name] = digest
                 fresh[name] = body
         return fresh
+
+    def _dump_all(self, dumps: dict[str, Callable[[], bytes]]) -> dict[str, bytes]:
+        bodies = {name: self._dump(name, dump) for name, dump in dumps.items()}
+        return {name: body for name, body in bodies.items() if body is not None}
 
     def _dump(self, name: str, dump: Callable[[], bytes]) -> bytes | None:
         for _ in range(20):
@@ -131,8 +141,17 @@ class Snapshots:
             self._saved = upto
             ready = [entry for entry in self._waiting if entry[0] <= upto]
             self._waiting = [entry for entry in self._waiting if entry[0] > upto]
-        for _, loop, future in ready:
-            loop.call_soon_threadsafe(_release, future)
+        for _, future in ready:
+            future.get_loop().call_soon_threadsafe(_release, future)
+
+
+def _between_turns(loop: asyncio.AbstractEventLoop, act: Callable[[], Result]) -> Result:
+    done: Future[Result] = Future()
+    try:
+        loop.call_soon_threadsafe(lambda: done.set_result(act()))
+    except RuntimeError:
+        raise SystemExit from None  # The loop is closed: so the lab has ended.
+    return done.result()
 
 
 def _release(future: asyncio.Future[None]) -> None:
