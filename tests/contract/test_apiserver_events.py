@@ -68,6 +68,7 @@ async def test_new_event_is_an_old_one_as_well(api: Client) -> None:
     assert bare(made.json) == bare(modern()) | {
         "deprecatedSource": {}, "deprecatedFirstTimestamp": None, "deprecatedLastTimestamp": None,
     }  # fmt: skip
+    assert (await api("GET", NEW)).json["items"] == [made.json]
     old = (await api("GET", f"{OLD}/new")).json
     assert old["metadata"] == made.json["metadata"]
     assert bare(old) == {

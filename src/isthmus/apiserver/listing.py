@@ -64,9 +64,11 @@ class View:
 
     def many(self, resource: Resource, found: Page) -> bytes | Joined:
         """A list in this form."""
-        begins, serve, metadata = resource.prefix, resource.serve, found.metadata
+        serve, metadata = resource.serve, found.metadata
+        # A call for each of thousands is dear; but only without a shape may the bytes be right.
+        begins, plain = resource.prefix, resource.shape is None
         bodies = [
-            body if (body := record.body).startswith(begins) else serve(body)
+            body if (body := record.body).startswith(begins) and plain else serve(body)
             for record in found.records
         ]
         if self.form == "Table":
