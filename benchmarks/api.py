@@ -264,7 +264,7 @@ def real(folder: Path) -> Generator[Target | None]:
     from isthmus_lab_kubernetes.settings import NEWEST, Lab
 
     if not building.built(NEWEST):
-        print("no kube-apiserver: `make test-clouds` compiles one where Go is")
+        print("no kube-apiserver: `make test-labs` compiles one where Go is")
         yield None
         return
     lab = Lab(folder)

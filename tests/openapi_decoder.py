@@ -17,7 +17,7 @@ _PARAMETERS: dict[tuple[int, ...], str] = {
 
 
 def decode(body: bytes) -> JsonObject:
-    """The document, but for what the table does not know, such as references to parameters."""
+    """The document, but for what the table does not know."""
     return _message("Document", body)
 
 
@@ -72,6 +72,9 @@ def _value(kind: str, raw: Any) -> Any:
     if kind[1:2] == ">":
         inner = dict(_fields(raw)).get(int(kind[0]))
         return None if inner is None else _value(kind[2:], inner)
+    if kind == "given":
+        ((number, inner),) = _fields(raw)
+        return _message("JsonReference", inner) if number == 2 else _parameter(inner)
     if kind == "parameter":
         return _parameter(raw)
     if kind == "additional":

@@ -1,7 +1,5 @@
 """CustomResourceDefinitions of anybody: served, refused with reasons, versioned, scaled."""
 
-import json
-import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
-from tests.openapi_decoder import decode
 
 MERGE = "application/merge-patch+json"
 
@@ -192,44 +189,6 @@ async def test_stricter_schema_does_not_block_what_was_there(api: Client) -> Non
     kind = "application/merge-patch+json"
     assert (await api("PATCH", f"{WIDGETS}/a", {"spec": {"text": "x"}}, kind=kind)).code == 200
     assert (await api("PATCH", f"{WIDGETS}/a", {"spec": {"size": 2}}, kind=kind)).code == 422
-
-
-async def test_openapi_version_2_in_both_forms(api: Client) -> None:
-    await api("POST", DEFINITIONS, widget_definition())
-    asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-    plain = (await api("GET", "/openapi/v2")).json
-    binary = await api("GET", "/openapi/v2", accept=asked)
-
-    assert binary.headers["content-type"] == asked.replace("@", ".")
-    assert decode(binary.body) == plain
-    assert not re.search(r"components/schemas|nullable|oneOf|writeOnly", json.dumps(plain))
-    widget = plain["definitions"]["com.example.v1.Widget"]
-    assert widget["properties"]["spec"]["properties"]["color"] == {
-        "type": "string", "enum": ["red", "green"],
-    }  # fmt: skip
-    assert widget["properties"]["metadata"]["$ref"].endswith("ObjectMeta")
-    patch = plain["paths"][WIDGETS.replace("default", "{namespace}") + "/{name}"]["patch"]
-    assert {p["name"] for p in patch["parameters"]} >= {"body", "fieldValidation", "force"}
-    for found in re.findall(r'"#/definitions/([^"]+)"', json.dumps(plain)):
-        assert found in plain["definitions"]
-
-    more = widget_definition()
-    more["spec"]["group"] = "more.example.com"
-    more["metadata"]["name"] = "widgets.more.example.com"
-    await api("POST", DEFINITIONS, more)
-    assert b"com.example.more.v1.Widget" in (await api("GET", "/openapi/v2", accept=asked)).body
-
-
-async def test_openapi_describes_the_kind(api: Client) -> None:
-    await api("POST", DEFINITIONS, widget_definition())
-
-    index = (await api("GET", "/openapi/v3")).json["paths"]
-    document = await api("GET", index["apis/example.com/v1"]["serverRelativeURL"])
-
-    schemas = document.json["components"]["schemas"]
-    assert schemas["com.example.v1.Widget"]["properties"]["spec"]["required"] == ["size"]
-    kinds = schemas["com.example.v1.Widget"]["x-kubernetes-group-version-kind"]
-    assert kinds == [{"group": "example.com", "version": "v1", "kind": "Widget"}]
 
 
 async def test_aggregated_discovery_lists_everything_at_once(api: Client) -> None:

@@ -8,7 +8,7 @@ A fenced block is an example; its info string says what becomes of it::
     ```yaml                        without apiVersion: a fragment, which is only parsed
     ```console norun="the reason"  shown, and not run: the reason is for who reads the source
     ```console labs                needs system packages: runs in `make test-labs`
-    ```console cluster             on a real kube-apiserver, the whole page: `make test-clouds`
+    ```console cluster             on a real kube-apiserver, the whole page: `make test-labs`
 
 The same in an HTML comment (``<!-- console`` ... ``-->``) runs without being shown: it prepares
 what a page starts from, or tidies up.

@@ -9,6 +9,7 @@ from isthmus import errors
 from isthmus.api.crd import crd
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import KINDS
+from isthmus.apiserver.metrics import Metric
 from isthmus.errors import DeletionBlocked, Forbidden, IsthmusError, Retryable, Terminal
 
 NOTE = "<!-- Written from the code by `GOLDEN=overwrite make docs`; change the code instead. -->\n"
@@ -29,11 +30,18 @@ def kinds_page() -> str:
     )
 
 
-def metrics_page(metrics: Iterable[MetricWrapperBase]) -> str:
-    """Every metric of ours."""
-    rows = [
-        f"| `{m._name}` | {m._type} | {_labels(m)} | {m._documentation} |"  # No public names.
+def metrics_page(metrics: Iterable[MetricWrapperBase], api: Iterable[Metric]) -> str:
+    """Every metric: of Isthmus, and of its API."""
+    ours = [
+        (m._name, m._type, m._labelnames, m._documentation)  # No public names.
         for m in metrics
+    ]
+    rows = [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {words} |"
+        for name, kind, labels, words in (
+            *ours,
+            *((m.name, m.type, m.labels, m.words) for m in api),
+        )
     ]
     table = ["| metric | type | labels | what |", "|---|---|---|---|", *sorted(rows)]
     return "\n".join([head("Metrics", _METRICS_INTRO), *table, ""])
@@ -57,7 +65,9 @@ the field or the native resource, and the remedy. What to do about each is in
 [conditions](conditions.md#what-to-do)."""
 
 _METRICS_INTRO = """\
-Prometheus' text format at `/metrics` of the API. A histogram ends in `_bucket`, `_sum` and
+Prometheus' text format at `/metrics` of the API. Those of the API itself, `apiserver_...`, have the
+names and labels of Kubernetes' own, so dashboards made for a cluster show them; the Python package
+`isthmus.apiserver` serves them by itself, too. A histogram ends in `_bucket`, `_sum` and
 `_count`, a counter in `_total`. `outcome` is `done`, `waiting`, or the reason of the error. How to
 use them: [read metrics, logs and traces](../howto/observe-isthmus.md)."""
 
@@ -96,10 +106,6 @@ def _table(path: str, schema: Json, elsewhere: dict[str, str]) -> list[str]:
     rows = list(_rows(path, schema, elsewhere))
     head = "| field | type | default | description |\n|---|---|---|---|"
     return [head, "\n".join(rows) + "\n"] if rows else []
-
-
-def _labels(metric: MetricWrapperBase) -> str:
-    return ", ".join(f"`{label}`" for label in metric._labelnames)
 
 
 def _column(column: Json) -> str:

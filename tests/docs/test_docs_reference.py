@@ -7,7 +7,7 @@ import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
 
-from isthmus.app import home
+from isthmus.apiserver.metrics import METRICS
 from isthmus.app.commands import command
 from isthmus.runtime import telemetry
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
@@ -24,8 +24,8 @@ def cli_page() -> str:
 
 
 def metrics_page() -> str:
-    found = [*vars(telemetry).values(), *vars(home).values()]
-    return reference.metrics_page(m for m in found if isinstance(m, MetricWrapperBase))
+    found = vars(telemetry).values()
+    return reference.metrics_page((m for m in found if isinstance(m, MetricWrapperBase)), METRICS)
 
 
 PAGES: dict[str, Callable[[], str]] = {

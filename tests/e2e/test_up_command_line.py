@@ -158,7 +158,7 @@ def test_metrics_and_logs(home: Installation, database: str):
         verify=ssl.create_default_context(cadata=target.ca_pem),
     )
     assert "isthmus_reconcile_seconds" in answer.text
-    assert "isthmus_api_request_seconds" in answer.text
+    assert "apiserver_request_duration_seconds_bucket" in answer.text
     opened = next(line for line in home.log.read_text().splitlines() if "provider opened" in line)
     assert "reconcile=" in opened, "one id for all lines of a reconcile"
 

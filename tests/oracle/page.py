@@ -8,7 +8,7 @@ _HEAD = """\
 
 A script of {count} steps, good and bad, is played against the embedded API and against a real
 kube-apiserver {release} on etcd with its controllers: commands of kubectl, and requests as clients
-send them. Exit codes, status codes, outputs, bodies and warnings are compared. `make test-clouds`
+send them. Exit codes, status codes, outputs, bodies and warnings are compared. `make test-labs`
 does so wherever the real one can be built; `tests/oracle/chapters` has the script.
 
 What differs by nature is not compared: uids, resourceVersions, times and ages, addresses, tokens,

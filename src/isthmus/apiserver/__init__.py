@@ -16,7 +16,8 @@ Where to look, from the disk to the network:
 - who and what: `authentication` by `authn`, `service_accounts`, `oidc` and
   `client_certificates`; `rbac`, `reviews`; what happened: `audit`;
 - the face: `targets` and `handlers` (from a path to its meaning), `http`, `protobuf`, `discovery`,
-  `openapi` (v3; `openapi_v2`, `openapi_protobuf`), `tls`, `connections`, `listening`, `server`.
+  `openapi` (by `openapi_paths` and `openapi_schemas`; `openapi_v2`, `openapi_protobuf`), `metrics`,
+  `tls`, `connections`, `listening`, `server`.
 
 It knows no kind beyond Kubernetes' own and whatever CustomResourceDefinitions declare, and imports
 nothing else of this project.

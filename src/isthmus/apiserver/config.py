@@ -95,7 +95,7 @@ class ServerConfig:
         audit: The audit log; None: there is none.
         extra_routes: ASGI applications by path prefix. They are called for authenticated users
             only, and find the `User` in `scope["isthmus.user"]`.
-        metrics: Makes the body of `/metrics` in Prometheus' text format.
+        metrics: What `/metrics` says besides the API's own, in Prometheus' text format.
         observer: Called once for every answered request.
         limits: Bounds on requests and history.
     """

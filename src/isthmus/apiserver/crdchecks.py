@@ -3,6 +3,7 @@
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -278,7 +279,8 @@ def _check_default(raw: Json, field: str) -> Iterator[Cause]:
         schema = Schema({"type": "object", "properties": {"default": own}}, whole=False)
     except ValueError:
         return  # it is refused for what is wrong with the schema itself
-    unknown, causes = schema.admit({"default": raw["default"]})
+    # A copy, for what is checked is completed, and the definition stays as it was written.
+    unknown, causes = schema.admit({"default": copy.deepcopy(raw["default"])})
     for cause in causes:
         yield Cause(f"{field}.{cause.field}", cause.message, cause.reason)
     for name in unknown:

@@ -91,6 +91,11 @@ class History:
         self._watchers.add(flag)
         return flag
 
+    @property
+    def watchers(self) -> int:
+        """How many are watching."""
+        return len(self._watchers)
+
     def unsubscribe(self, flag: asyncio.Event) -> None:
         """Forget the flag."""
         self._watchers.discard(flag)

@@ -235,7 +235,9 @@ def _core() -> list[Resource]:
         Resource(
             "", "v1", "serviceaccounts", "ServiceAccount",
             Schema(_about("ServiceAccount is an identity for programs.", _object(
-                secrets=_list(_REFERENCE), imagePullSecrets=_list(_object(name=STRING)),
+                secrets={**_list(_REFERENCE), "x-kubernetes-list-type": "map",
+                         "x-kubernetes-list-map-keys": ["name"]},
+                imagePullSecrets=_list(_object(name=STRING)),
                 automountServiceAccountToken={**BOOLEAN, "nullable": True}))),
             short_names=("sa",), subresources=frozenset(("token",)),
             columns=(Column("Secrets", "integer", "#.secrets"), AGE),

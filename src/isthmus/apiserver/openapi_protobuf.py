@@ -24,18 +24,18 @@ Message = dict[str, tuple[int, str]]
 MESSAGES: dict[str, Message] = {
     "Document": {
         "swagger": (1, "string"), "info": (2, "Info"), "paths": (8, "{2}PathItem"),
-        "definitions": (9, "{1}Schema"),
+        "definitions": (9, "{1}Schema"), "parameters": (10, "{1}parameter"),
     },
     "Info": {"title": (1, "string"), "version": (2, "string")},
     "PathItem": {
         "get": (2, "Operation"), "put": (3, "Operation"), "post": (4, "Operation"),
         "delete": (5, "Operation"), "patch": (8, "Operation"),
-        "parameters": (9, "[]1>parameter"),
+        "parameters": (9, "[]given"),
     },
     "Operation": {
         "tags": (1, "[]string"), "description": (3, "string"), "operationId": (5, "string"),
         "produces": (6, "[]string"), "consumes": (7, "[]string"),
-        "parameters": (8, "[]1>parameter"), "responses": (9, "{1}1>Response"),
+        "parameters": (8, "[]given"), "responses": (9, "{1}1>Response"),
         "schemes": (10, "[]string"), "x-": (13, _ANY),
     },
     "BodyParameter": {
@@ -50,6 +50,7 @@ MESSAGES: dict[str, Message] = {
         "required": (1, "bool"), "in": (2, "string"), "description": (3, "string"),
         "name": (4, "string"), "type": (5, "string"), "uniqueItems": (19, "bool"),
     },
+    "JsonReference": {"$ref": (1, "string")},
     "Response": {"description": (1, "string"), "schema": (2, "1>Schema")},
     "Schema": {
         "$ref": (1, "string"), "format": (2, "string"), "title": (3, "string"),
@@ -116,6 +117,9 @@ def _field(number: int, kind: str, value: Any) -> bytes:
         return _chunk(number, b"".join(pairs))
     if kind[1:2] == ">":
         return _chunk(number, _field(int(kind[0]), kind[2:], value))
+    if kind == "given":
+        form = "2>JsonReference" if "$ref" in value else "1>parameter"
+        return _chunk(number, _field(int(form[0]), form[2:], value))
     if kind == "parameter":
         return _field(number, _PARAMETERS[value["in"]], value)
     if kind == "additional":

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
-_UNSAID = frozenset(("allOf", "anyOf", "oneOf", "not", "nullable", "writeOnly"))
+_UNSAID = frozenset(("allOf", "anyOf", "oneOf", "not", "nullable", "writeOnly", "default"))
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_ROOT = "x-kubernetes-group-version-kind"
 
 
 def reference(v3: str) -> str:
@@ -25,15 +26,13 @@ def definition(schema: Json, *, custom: bool) -> Json:
     Args:
         schema: The one of v3.
         custom: Whether it is that of a CustomResourceDefinition, for which Kubernetes leaves out
-            the type of what may be null, and every default.
+            the type of what may be null.
     """
     out = {name: value for name, value in schema.items() if name not in _UNSAID}
-    for part in as_list(schema.get("allOf")):
-        if "$ref" in part:  # How v3 says a description beside a reference.
+    for part in (schema, *as_list(schema.get("allOf"))):
+        if "$ref" in part:  # In v3 a description beside a reference needs `allOf`.
             out |= {"$ref": reference(part["$ref"])}
-    if custom or "$ref" in out:
-        out.pop("default", None)
-    _untype(schema, out, nullable=custom and bool(schema.get("nullable")))
+    _untype(schema, out, custom=custom)
     parts = as_map(out.get("properties"))
     if parts:
         out["properties"] = {n: definition(part, custom=custom) for n, part in parts.items()}
@@ -47,23 +46,31 @@ def definition(schema: Json, *, custom: bool) -> Json:
     return out
 
 
-def _untype(schema: Json, out: Json, *, nullable: bool) -> None:
-    """Leave out types that readers would hold against what is valid."""
+def _untype(schema: Json, out: Json, *, custom: bool) -> None:
+    """Leave out what readers would hold against what is valid."""
+    nullable = custom and bool(schema.get("nullable"))
     if nullable or schema.get(_PRESERVE):
-        out.pop("items", None)
-        out.pop("properties", None)
+        for name in ("items", "properties", "required"):
+            out.pop(name, None)
         if nullable or out.get("type") == "object":
             out.pop("type", None)
     if out.get("type") == "array" and "items" not in out:
         del out["type"]
+    if "oneOf" in schema and not custom:  # A quantity: a text, though a number is taken for one.
+        out["type"] = "string"
+    if custom and _ROOT in schema:
+        out["type"] = "object"
+        out.pop(_PRESERVE, None)
 
 
 def paths(v3: Mapping[str, Json]) -> Json:
     """The paths of v2."""
-    return {
-        path: {name: _part(part) for name, part in item.items() if part}
-        for path, item in v3.items()
-    }
+    return {path: {name: _part(part) for name, part in item.items()} for path, item in v3.items()}
+
+
+def parameters(v3: Mapping[str, Json]) -> Json:
+    """The parameters that operations refer to."""
+    return {name: _parameter(parameter) for name, parameter in v3.items()}
 
 
 def _part(part: Any) -> Any:
@@ -73,25 +80,32 @@ def _part(part: Any) -> Any:
 
 
 def _parameter(parameter: Json) -> Json:
+    if "$ref" in parameter:
+        return {"$ref": parameter["$ref"].replace("#/components/", "#/")}
     plain = {name: value for name, value in parameter.items() if name != "schema"}
     return plain | parameter["schema"]
 
 
 def _operation(operation: Json) -> Json:
     out = dict(operation)
-    parameters = [_parameter(p) for p in out.pop("parameters")]
+    given = [_parameter(p) for p in out.pop("parameters")]
     body = out.pop("requestBody", None)
     if body is not None:
-        given = {"name": "body", "in": "body", "required": True, "schema": _content(body)}
-        parameters.insert(0, given)
-    if parameters:
-        out["parameters"] = parameters
+        out["consumes"] = list(body["content"])
+        needed = {"required": True} if body.get("required") else {}
+        given.insert(0, {"name": "body", "in": "body", **needed, "schema": _schema(body)})
+    if given:
+        out["parameters"] = given
+    out["produces"] = list(operation["responses"]["200"]["content"])
     out["responses"] = {
-        code: {"description": answer["description"], "schema": _content(answer)}
+        code: {"description": answer["description"]}
+        | ({"schema": _schema(answer)} if "content" in answer else {})
         for code, answer in operation["responses"].items()
     }
     return out
 
 
-def _content(part: Json) -> Json:
-    return {"$ref": reference(part["content"]["application/json"]["schema"]["$ref"])}
+def _schema(part: Json) -> Json:
+    """The schema of a body, which is the same in every form."""
+    first = next(iter(part["content"].values()))
+    return {"$ref": reference(first["schema"]["$ref"])}

@@ -7,7 +7,16 @@ import time
 
 import orjson
 
-from isthmus.apiserver import crds, datafolder, defaults, health, key_rotation, kinds, maintenance
+from isthmus.apiserver import (
+    crds,
+    datafolder,
+    defaults,
+    health,
+    key_rotation,
+    kinds,
+    maintenance,
+    metrics,
+)
 from isthmus.apiserver.aggregation import Aggregation
 from isthmus.apiserver.audit import AuditLog, Seen
 from isthmus.apiserver.authentication import CALLER, Authentication
@@ -75,6 +84,7 @@ class ApiServer:
         self._health = health.Health(store)
         self._discovery = Discovery(self._registry)
         self._openapi = OpenApi(self._registry)
+        self._metrics = metrics.Metrics(store, self._registry)
         self._handlers = Handlers(
             store, self._registry, self._objects, self._authorizer,
             Reviews(self._authorizer, self._authentication.holder), accounts, config.limits,
@@ -184,8 +194,10 @@ class ApiServer:
             _LOG.exception("unexpected error while answering a request")
             await exchange.refuse(ApiError(500, "InternalError", "Internal error occurred"))
         finally:
+            seconds = exchange.seconds()
+            self._metrics.observe(exchange.verb, exchange.target, exchange.code, seconds)
             if self._config.observer is not None:
-                self._config.observer(exchange.record())
+                self._config.observer(exchange.record(seconds))
             if self._audit is not None:
                 self._audit.record(exchange.seen("ResponseComplete"))
 
@@ -243,9 +255,10 @@ class ApiServer:
             return self._openapi.answer(request, parts)
         if root == maintenance.PREFIX:
             return await self._maintenance.answer(request, exchange.path)
-        if root == "metrics" and self._config.metrics is not None:
+        if exchange.path == "/metrics":
             self._authorizer.require(request.user, Action("get", path="/metrics"))
-            return Response(self._config.metrics(), content_type=b"text/plain; version=0.0.4")
+            more = self._config.metrics() if self._config.metrics is not None else b""
+            return Response(self._metrics.text() + more, content_type=metrics.CONTENT_TYPE)
         verb = request.method.lower()
         self._authorizer.require(request.user, Action(verb, path=exchange.path))
         raise unknown_path()
@@ -328,8 +341,10 @@ class _Exchange:
         if not self.code:
             await Response.json(error.status(), error.code).send(self.send)
 
-    def record(self) -> RequestRecord:
-        seconds = time.perf_counter() - self._started
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def record(self, seconds: float) -> RequestRecord:
         resource = self.target.qualified if self.target else ""
         return RequestRecord(self.verb, resource, self.code, seconds, self.user.name, self.path)
 

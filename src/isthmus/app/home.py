@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from prometheus_client import Histogram, generate_latest
+from prometheus_client import generate_latest
 
 from isthmus import controllers, drivers
 from isthmus.apiserver import (
     ApiServer,
-    RequestRecord,
     ServerConfig,
     audit_policy,
     authentication_config,
@@ -48,12 +47,6 @@ DEFAULT_PORT = 7443
 _ADMIN = "admin"
 _CONTROLLERS = "isthmus:controllers"
 """The user that ``deploy/rbac/controllers.yaml`` gives its rights to."""
-_REQUESTS = Histogram(
-    "isthmus_api_request_seconds",
-    "Time of one request to the API.",
-    ["verb", "resource", "code"],
-    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2.0),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +137,6 @@ async def _open(settings: Settings, routes: PlanRoutes) -> ApiServer:
         audit=_audit(settings),
         extra_routes={PREFIX: routes},
         metrics=generate_latest,
-        observer=_observe,
     )
     try:
         server = await ApiServer.open(config)
@@ -190,12 +182,6 @@ def _audit(settings: Settings) -> AuditConfig | None:
             Exit.USAGE,
         ) from exc
     return AuditConfig(settings.audit_log, policy)
-
-
-def _observe(record: RequestRecord) -> None:
-    if record.verb and record.verb != "watch":
-        code = str(record.code)
-        _REQUESTS.labels(record.verb, record.resource, code).observe(record.seconds)
 
 
 def _token(server: ApiServer, user: str) -> str:
