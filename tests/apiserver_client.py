@@ -223,13 +223,22 @@ async def running(folder: Path, **config: Any) -> AsyncGenerator[tuple[ApiServer
 async def entitle(
     admin: Client, kind: str, name: str, rules: list[Any], *, namespace: str = ""
 ) -> None:
-    """Give a User or a Group rules in one namespace, or everywhere; once each."""
+    """Give a subject rules in one namespace, or everywhere; once each.
+
+    Args:
+        admin: Who gives.
+        kind: `User`, `Group` or `ServiceAccount`; the latter is one of the namespace `default`.
+        name: Of the subject, and of its role and binding.
+        rules: What it may do then.
+        namespace: Where; empty: everywhere.
+    """
     group = "rbac.authorization.k8s.io"
     where = f"/apis/{group}/v1" + (f"/namespaces/{namespace}" if namespace else "")
+    whose = {"namespace": "default"} if kind == "ServiceAccount" else {"apiGroup": group}
     role, prefix = ("Role", "") if namespace else ("ClusterRole", "cluster")
     binding = {
         "metadata": {"name": name},
-        "subjects": [{"kind": kind, "apiGroup": group, "name": name}],
+        "subjects": [{"kind": kind, "name": name, **whose}],
         "roleRef": {"apiGroup": group, "kind": role, "name": name},
     }
     for plural, body in (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from isthmus.apiserver import RequestRecord
 from isthmus.apiserver.config import Limits
@@ -231,13 +232,46 @@ async def test_too_deep_a_body(api: Client) -> None:
         ("PUT", CONFIG_MAPS, 405),
         ("OPTIONS", CONFIG_MAPS, 405),
         ("GET", "/nothing", 404),
-        ("GET", "/", 404),
+        ("POST", "/", 404),
+        ("GET", "/openid/v1/jwks", 404),
     ],
 )
 async def test_paths_that_are_not_served(api: Client, method: str, path: str, code: int) -> None:
     answer = await api(method, path, {})
 
     assert (answer.code, answer.json["kind"]) == (code, "Status")
+
+
+@pytest.mark.parametrize(
+    "path", ["/version", "/api", "/apis", "/apis/apiextensions.k8s.io/v1", CONFIG_MAPS]
+)
+async def test_who_asks_for_heads_only_is_refused(api: Client, path: str) -> None:
+    assert (await api("HEAD", path)).code == 405
+
+
+async def test_heads_of_custom_objects(api: Client) -> None:
+    await api("POST", DEFINITIONS, widget_definition())
+    await api("POST", WIDGETS, widget("a"))
+
+    assert [(await api("HEAD", WIDGETS + path)).code for path in ("", "/a", "/b")] == [
+        200, 200, 404,
+    ]  # fmt: skip
+    assert (await api("HEAD", f"{WIDGETS}?watch=1")).code == 405
+
+
+async def test_the_root_lists_what_there_is(api: Client) -> None:
+    paths = (await api("GET", "/")).json["paths"]
+
+    assert {"/api/v1", "/apis/rbac.authorization.k8s.io/v1", "/metrics", "/version"} <= set(paths)
+    for path in paths:
+        assert (await api("GET", path)).code == 200, path
+
+
+async def test_refusals_are_in_the_form_that_is_taken(api: Client) -> None:
+    refused = await api("GET", f"{CONFIG_MAPS}/none", accept="application/yaml")
+
+    assert refused.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(refused.body)["reason"] == "NotFound"
 
 
 async def test_observer_extra_routes_and_metrics(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ async def names(api: Client, query: str) -> list[str]:
         ("fieldSelector=" + quote("metadata.name!=b,spec.color=green"), ["d"]),
         ("fieldSelector=" + quote("metadata.namespace=other"), []),
         ("fieldSelector=" + quote("metadata.name=zz"), []),
+        ("labelSelector=&fieldSelector=&continue=", ["a", "b", "c", "d"]),
+        ("watch=False", ["a", "b", "c", "d"]),
     ],
 )
 async def test_selection(api: Client, query: str, expected: list[str]) -> None:
@@ -48,10 +50,69 @@ async def test_selection(api: Client, query: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     "query",
     ["labelSelector=a%3D%3D%3Db", "fieldSelector=spec.text%3Dx", "fieldSelector=x", "limit=many",
-     "continue=nonsense", "resourceVersion=x", "watch=1&resourceVersion=x"],
+     "limit=", "continue=nonsense", "resourceVersion=x", "watch=1&resourceVersion=x"],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_refused(api: Client, query: str) -> None:
     assert (await api("GET", f"{WIDGETS}?{query}")).code == 400
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [("x>1", ["ten"]), ("x<10", ["one"]), ("x > 0 , x<100", ["one", "ten"]), ("x>10", list[str]())],
+)
+async def test_labels_are_compared_as_whole_numbers(
+    api: Client, selector: str, expected: list[str]
+) -> None:
+    for name, value in (("one", "1"), ("ten", "10"), ("word", "9a"), ("huge", "9" * 20)):
+        body = widget(name)
+        body["metadata"]["labels"] = {"x": value}
+        await api("POST", WIDGETS, body)
+
+    assert await names(api, f"labelSelector={quote(selector)}") == expected
+
+
+@pytest.mark.parametrize("bound", ["a", "", "1.5", "9" * 20])
+async def test_labels_are_compared_with_whole_numbers(api: Client, bound: str) -> None:
+    refused = await api("GET", f"{WIDGETS}?labelSelector={quote(f'x>{bound}')}")
+
+    assert refused.code == 400
+    assert "the value must be an integer" in refused.json["message"]
+
+
+META = "g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "code"),
+    [
+        ("", f"application/json;as=Foo;v=v1;{META}", 406),
+        ("", f"application/json;as=Table;v=v2;{META}", 406),
+        ("", "application/json;as=Table;v=v1;g=nowhere", 406),
+        ("", f"application/json;as=Foo;v=v1;{META},application/json", 200),
+        ("", f"application/json;as=PartialObjectMetadata;v=v1;{META}", 406),
+        ("/a", f"application/json;as=PartialObjectMetadataList;v=v1;{META}", 406),
+        ("?includeObject=Foo", f"application/json;as=Table;v=v1;{META}", 400),
+        ("?includeObject=Foo", "application/json", 200),
+        ("?watch=1&includeObject=Foo", f"application/json;as=Table;v=v1;{META}", 400),
+        ("?watch=1", f"application/json;as=Foo;v=v1;{META}", 406),
+        ("?watch=1", "application/yaml", 406),
+    ],
+)
+async def test_forms_that_are_not_served(api: Client, path: str, accept: str, code: int) -> None:
+    answer = await api("GET", WIDGETS + path, accept=accept)
+
+    assert answer.code == code
+    if accept == "application/yaml":
+        assert answer.headers["content-type"] == "application/yaml"
+        assert b"application/json;stream=watch" in answer.body
+
+
+@pytest.mark.parametrize("form", ["Table", "PartialObjectMetadataList"])
+async def test_a_form_is_answered_in_the_version_that_was_asked_for(api: Client, form: str) -> None:
+    for version in ("v1", "v1beta1"):
+        accept = f"application/json;as={form};v={version};{META}"
+        answer = await api("GET", WIDGETS, accept=accept)
+        assert (answer.json["kind"], answer.json["apiVersion"]) == (form, f"meta.k8s.io/{version}")
 
 
 async def test_every_page_shows_the_moment_of_the_first(api: Client) -> None:

@@ -29,6 +29,8 @@ METHODS = {
 }  # fmt: skip
 ON_COLLECTIONS = frozenset(("list", "watch", "create", "deletecollection"))
 MINE, OTHERS, EVERYWHERE = "mine", "others", ""
+SUBJECTS = {"User": "", "ServiceAccount": "system:serviceaccount:default:"}
+"""Who is given rights, and what their names begin with when somebody acts as them."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ class Grant:
         return self.namespace == EVERYWHERE or (kind.namespaced and place == self.namespace)
 
 
-async def give(admin: Client, grant: Grant, user: str) -> None:
+async def give(admin: Client, grant: Grant, subject: str, name: str) -> None:
     rule = {
         "apiGroups": [grant.kind.group], "resources": [grant.kind.full], "verbs": [grant.verb]
     }  # fmt: skip
-    await entitle(admin, "User", user, [rule], namespace=grant.namespace)
+    await entitle(admin, subject, name, [rule], namespace=grant.namespace)
 
 
 def attempts(grant: Grant) -> Iterator[tuple[Kind, str, str]]:
@@ -112,8 +114,11 @@ def lacks(answer: Answer, user: str, verb: str) -> bool:
     return answer.code == 403 and f'User "{user}" cannot {verb} ' in answer.json["message"]
 
 
+@pytest.mark.parametrize(("subject", "prefix"), SUBJECTS.items(), ids=SUBJECTS)
 @pytest.mark.parametrize("namespace", [EVERYWHERE, MINE], ids=["cluster", "namespace"])
-async def test_a_right_is_that_right_and_no_other(tmp_path: Path, namespace: str) -> None:
+async def test_a_right_is_that_right_and_no_other(
+    tmp_path: Path, namespace: str, subject: str, prefix: str
+) -> None:
     async with running(tmp_path) as (server, admin):
         await admin("POST", DEFINITIONS, widget_definition())
         for name in (MINE, OTHERS):
@@ -122,15 +127,15 @@ async def test_a_right_is_that_right_and_no_other(tmp_path: Path, namespace: str
         grants = [Grant(kind, verb, namespace) for kind in KINDS for verb in kind.verbs]
         users = [f"u{number}" for number in range(len(grants))]
         for grant, user in zip(grants, users, strict=True):
-            await give(admin, grant, user)
+            await give(admin, grant, subject, user)
         wrong: list[str] = []
         for grant, user in zip(grants, users, strict=True):
             someone = Client(server, "admin")
-            someone.headers.append((b"impersonate-user", user.encode()))
+            someone.headers.append((b"impersonate-user", (prefix + user).encode()))
             for kind, verb, place in attempts(grant):
                 path = kind.path(verb, place)
                 answer = await someone(METHODS[verb], path, {"metadata": {"name": "a"}})
-                if lacks(answer, user, verb) is grant.allows(kind, verb, place):
+                if lacks(answer, prefix + user, verb) is grant.allows(kind, verb, place):
                     wrong.append(f"{grant} and {METHODS[verb]} {path}: {answer.code}")
         assert not wrong, "\n".join(wrong[:20])
 

@@ -45,6 +45,31 @@ async def test_watch_follows_a_list_without_gap_or_repetition(api: Client) -> No
     assert versions == sorted(set(versions))
 
 
+@pytest.mark.parametrize("flag", ["watch", "watch=", "watch=maybe", "watch=TRUE"])
+async def test_a_watch_is_what_does_not_say_no(api: Client, flag: str) -> None:
+    async with api.watch(f"{WIDGETS}?{flag}") as stream:
+        await api("POST", WIDGETS, widget("a"))
+        assert seen(await stream.next()) == ("ADDED", "a")
+
+
+async def test_one_object_is_read_whatever_is_said_of_watching(api: Client) -> None:
+    await api("POST", WIDGETS, widget("a"))
+
+    assert (await api("GET", f"{WIDGETS}/a?watch=true")).json["kind"] == "Widget"
+    older = WIDGETS.replace("/v1/", "/v1/watch/") + "/a"
+    async with api.watch(older) as stream:
+        assert seen(await stream.next()) == ("ADDED", "a")
+
+
+async def test_a_version_that_is_yet_to_come_sends_the_watcher_to_list(api: Client) -> None:
+    """As after a backup was restored, when clients know versions that the server does not."""
+    async with api.watch(f"{WIDGETS}?watch=1&resourceVersion=999999") as stream:
+        event = await stream.next()
+
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+    assert event["object"]["message"].startswith("too large resource version: 999999, current: ")
+
+
 async def test_watch_resumes_where_it_was(api: Client) -> None:
     start = await version(api)
     for name in ("a", "b", "c"):

@@ -76,6 +76,17 @@ class Discovery:
             "resources": self._legacy_entries(group, version),
         })  # fmt: skip
 
+    def paths(self) -> list[str]:
+        """Every path that is answered here."""
+        groups = self._groups()
+        below = [f"/apis/{group}" for group in groups if group]
+        below += [
+            f"/apis/{group}/{version}" if group else f"/api/{version}"
+            for group, versions in groups.items()
+            for version in versions
+        ]
+        return ["/api", "/apis", *below]
+
     def _groups(self) -> dict[str, list[str]]:
         groups = self._registry.groups()
         for review in REVIEWS:

@@ -180,8 +180,6 @@ def invalid(resource: Named, name: str, causes: Sequence[Cause], *, named: str =
         causes: What is wrong.
         named: What is said to be invalid, where that is not the kind.
     """
-    sentences = [cause.sentence() for cause in causes]
-    listed = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
     kind = named or (f"{resource.kind}.{resource.group}" if resource.group else resource.kind)
     details: Json = {
         "name": name,
@@ -189,12 +187,30 @@ def invalid(resource: Named, name: str, causes: Sequence[Cause], *, named: str =
         "kind": resource.plural if named else resource.kind,
         "causes": [cause.shown() for cause in causes],
     }
-    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details)
+    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {_listed(causes)}', details)
+
+
+def invalid_request(group: str, kind: str, causes: Sequence[Cause]) -> ApiError:
+    """The same of what is no object: options, a question, a request for a token."""
+    details: Json = {"group": group, "kind": kind, "causes": [cause.shown() for cause in causes]}
+    said = f'{kind}.{group} "" is invalid: {_listed(causes)}'
+    return ApiError(422, "Invalid", said, details)
+
+
+def _listed(causes: Sequence[Cause]) -> str:
+    sentences = [cause.sentence() for cause in causes]
+    return sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
 
 
 def expired(asked: int, oldest: int) -> ApiError:
     """History before `oldest` is gone; the caller must list again."""
     return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
+
+
+def not_yet(asked: int, newest: int) -> ApiError:
+    """A watch is to begin at a version that was not given out; the caller must list again."""
+    why = f"too large resource version: {asked}, current: {newest}"
+    return ApiError(410, "Expired", why)
 
 
 def unprocessable(message: str) -> ApiError:

@@ -95,7 +95,11 @@ class Handlers:
         self._authorizer.require(request.user, action)
         resource = self._registry.get(target.group, target.version, target.plural)
         self._check_target(resource, target, verb)
+        if request.method == "HEAD" and not (resource.custom and verb in ("get", "list")):
+            raise method_not_allowed()  # Only of custom kinds Kubernetes tells the head alone.
         form = http.form_of(request.header(b"accept"))
+        if form and verb == "watch":
+            raise http.not_acceptable(";stream=watch")
         response = await self._carry_out(request, resource, target, verb)
         if form and isinstance(response, Response):
             response = response.in_yaml()
@@ -149,8 +153,9 @@ class Handlers:
 
     # --- reads ---------------------------------------------------------------------------------
 
-    def _view(self, request: Request) -> View:
-        return view_of(request.header(b"accept"), request.query.get("includeObject", ""))
+    def _view(self, request: Request, *, many: bool | None = False) -> View:
+        include = request.query.get("includeObject", "")
+        return view_of(request.header(b"accept"), include, many=many)
 
     def _record(self, resource: Resource, target: Target) -> Record:
         """The committed object.
@@ -175,18 +180,19 @@ class Handlers:
             return Response.json(scale.read(resource, orjson.loads(record.body)))
         return Response(self._view(request).one(resource, record.body))
 
-    def _wanted(self, request: Request, resource: Resource, target: Target) -> Wanted:
+    def _wanted(self, request: Request, resource: Resource, target: Target, view: View) -> Wanted:
         query = request.query
         fields = query.get("fieldSelector", "")
         if target.name:
             fields = f"metadata.name={target.name}"
         selection = selectors.parse(resource, query.get("labelSelector", ""), fields)
-        return Wanted(resource, target.namespace or None, selection, self._view(request))
+        return Wanted(resource, target.namespace or None, selection, view)
 
     def _list(
         self, request: Request, resource: Resource, target: Target, *, watch: bool
     ) -> Response | Watch:
-        wanted = self._wanted(request, resource, target)
+        view = self._view(request, many=None if watch else True)
+        wanted = self._wanted(request, resource, target, view)
         parameters.check_read(request.query, watch=watch)
         if watch:
             return Watch(self._store, wanted, request, self._limits.bookmark_seconds)
@@ -353,7 +359,7 @@ class Handlers:
     async def _delete_collection(
         self, request: Request, resource: Resource, target: Target, options: DeleteOptions
     ) -> Response:
-        wanted = self._wanted(request, resource, target)
+        wanted = self._wanted(request, resource, target, View())
         found = listing.page(self._store, wanted, request.query, request.number("limit"))
         collection = self._store.collection(resource.collection)
         leaving = [r for r in map(collection.current, (r.key for r in found.records)) if r]

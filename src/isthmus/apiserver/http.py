@@ -17,7 +17,7 @@ from isthmus.apiserver.jsonvalues import Json
 
 JSON = b"application/json"
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
-_TRUE = frozenset(("true", "1", "True", "TRUE", "t", "T"))
+_FALSE = frozenset(("false", "0"))
 
 
 class Disconnected(Exception):
@@ -43,7 +43,9 @@ class Request:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         query: bytes = scope["query_string"]
-        self.query: dict[str, str] = dict(parse_qsl(query.decode("latin-1"))) if query else {}
+        self.query: dict[str, str] = (
+            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
+        )
         self.receive = receive
         self.sent = b""
         """The body, once it has been read."""
@@ -57,16 +59,16 @@ class Request:
         return self.headers.get(name, b"").decode("latin-1")
 
     def flag(self, name: str) -> bool:
-        """A query parameter that is true or absent."""
-        return self.query.get(name) in _TRUE
+        """Whether a query parameter is there and does not say no, as Kubernetes reads it."""
+        return self.query.get(name, "0").lower() not in _FALSE
 
     def number(self, name: str) -> int:
-        """A query parameter that is a number, 0 when absent or negative.
+        """A query parameter that is a number; 0 when it is absent or negative.
 
         Raises:
             ApiError: 400, it is none.
         """
-        text = self.query.get(name) or "0"
+        text = self.query.get(name, "0")
         if not text.removeprefix("-").isdecimal() or len(text) > 18:
             raise bad_request(f'strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
         return max(0, int(text))
@@ -141,9 +143,21 @@ def form_of(accept: str) -> str:
         return ""
     if "yaml" in accept:
         return "yaml"
-    listed = ", ".join(_MEDIA_TYPES)
+    raise not_acceptable()
+
+
+def takes_yaml_only(accept: str) -> bool:
+    """Whether a refusal is to be in YAML; who takes neither gets JSON."""
+    return "yaml" in accept and "json" not in accept and "*" not in accept
+
+
+def not_acceptable(parameters: str = "") -> ApiError:
+    """406: nothing can be answered in a form that the caller takes."""
+    listed = ", ".join(
+        kind + parameters for kind in _MEDIA_TYPES if not (parameters and "yaml" in kind)
+    )
     why = f"only the following media types are accepted: {listed}"
-    raise ApiError(406, "NotAcceptable", why)
+    return ApiError(406, "NotAcceptable", why)
 
 
 def load(body: bytes, deepest: int, *, yaml: bool = False) -> Any:

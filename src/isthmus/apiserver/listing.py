@@ -3,7 +3,7 @@
 import base64
 import binascii
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,12 +12,13 @@ import orjson
 
 from isthmus.apiserver.errors import ApiError, bad_request
 from isthmus.apiserver.history import Key, Record
+from isthmus.apiserver.http import not_acceptable
 from isthmus.apiserver.joined import Joined
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.selectors import Selection
 from isthmus.apiserver.store import Collection, Store
-from isthmus.apiserver.tables import partial, table
+from isthmus.apiserver.tables import META_V1, partial, table
 
 _OLD_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can start"
@@ -46,10 +47,12 @@ class View:
     Attributes:
         form: Empty for plain objects, `Table` or `Partial`.
         include: What the rows of a table carry.
+        version: The `apiVersion` of the form.
     """
 
     form: str = ""
     include: str = "Metadata"
+    version: str = META_V1
 
     def one(self, resource: Resource, body: bytes) -> bytes:
         """One object in this form."""
@@ -58,9 +61,20 @@ class View:
             return body
         obj: Json = orjson.loads(body)
         if self.form == "Partial":
-            return orjson.dumps(partial(obj))
+            return orjson.dumps(partial(obj, self.version))
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return orjson.dumps(table(resource, [obj], metadata, self.include))
+        return orjson.dumps(self.table(resource, [obj], metadata))
+
+    def table(
+        self, resource: Resource, objects: Iterable[Json], metadata: Json, *, heads: bool = True
+    ) -> Json:
+        """Objects as a table."""
+        found = table(resource, objects, metadata, self.include, heads=heads)
+        if self.version != META_V1:
+            found["apiVersion"] = self.version
+            for row in found["rows"] if self.include == "Metadata" else ():
+                row["object"]["apiVersion"] = self.version
+        return found
 
     def many(self, resource: Resource, found: Page) -> bytes | Joined:
         """A list in this form."""
@@ -73,10 +87,10 @@ class View:
         ]
         if self.form == "Table":
             objects = (orjson.loads(body) for body in bodies)
-            return orjson.dumps(table(resource, objects, metadata, self.include))
+            return orjson.dumps(self.table(resource, objects, metadata))
         if self.form == "Partial":
-            kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
-            bodies = [orjson.dumps(partial(orjson.loads(body))) for body in bodies]
+            kind, api_version = "PartialObjectMetadataList", self.version
+            bodies = [orjson.dumps(partial(orjson.loads(body), api_version)) for body in bodies]
         else:
             if resource.custom:
                 metadata = {"continue": "", **metadata}
@@ -91,22 +105,56 @@ class View:
 
 
 _PLAIN = View()
+_PARTIAL = "PartialObjectMetadata"
+_VERSIONS = ("v1", "v1beta1")
+_INCLUDED = ("", "Metadata", "Object", "None")
 
 
-def view_of(accept: str, include: str) -> View:
-    """The form that an Accept header asks for; the first one that is served wins."""
+def view_of(accept: str, include: str, *, many: bool | None = None) -> View:
+    """The form that an Accept header asks for; the first one that is served wins.
+
+    Args:
+        accept: The header.
+        include: What the rows of a table are to carry.
+        many: Whether a list is asked for, or one object; None for a watch.
+
+    Raises:
+        ApiError: 406, none is served; 400, the rows of a table cannot carry that.
+    """
     if "as=" not in accept:
         return _PLAIN
     for part in accept.split(","):
-        if "protobuf" in part:
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        if "json" not in kind and "yaml" not in kind and "*" not in kind:
             continue
-        if "as=Table" in part and "v=v1" in part:
-            return View("Table", include or "Metadata")
-        if "as=PartialObjectMetadata" in part and "v=v1" in part:
-            return View("Partial")
-        if "application/json" in part or "*/*" in part:
-            return View()
-    return View()
+        said = dict(word.split("=", 1) for word in parameters if "=" in word)
+        form, version = said.get("as", ""), said.get("v", "")
+        if not form:
+            return _PLAIN
+        if said.get("g") != "meta.k8s.io" or version not in _VERSIONS:
+            continue
+        if form == "Table":
+            _check_included(include)
+            return View("Table", include or "Metadata", f"meta.k8s.io/{version}")
+        if form in (_PARTIAL, f"{_PARTIAL}List"):
+            _check_number(form, many=many)
+            return View("Partial", version=f"meta.k8s.io/{version}")
+    raise not_acceptable()
+
+
+def _check_included(include: str) -> None:
+    if include not in _INCLUDED:
+        raise bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}":'
+            " must be 'Metadata', 'Object', 'None', or empty"
+        )
+
+
+def _check_number(form: str, *, many: bool | None) -> None:
+    if many is not None and (form != _PARTIAL) is not many:
+        found = "a list" if many else "not a list"
+        why = f"you requested {form}, but the requested object is {found}"
+        raise ApiError(406, "NotAcceptable", why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from isthmus.apiserver.errors import ApiError, Cause, bad_request
+from isthmus.apiserver.errors import Cause, bad_request, invalid_request
 from isthmus.apiserver.jsonvalues import Json, as_map
 
 _EXACT, _NEWER = "Exact", "NotOlderThan"
@@ -24,13 +24,8 @@ _DELETE_FIELDS = (
 
 
 def _refuse(kind: str, causes: list[Cause]) -> None:
-    if not causes:
-        return
-    listed = ", ".join(cause.sentence() for cause in causes)
-    listed = listed if len(causes) == 1 else f"[{listed}]"
-    shown = [cause.shown() for cause in causes]
-    details: Json = {"group": "meta.k8s.io", "kind": kind, "causes": shown}
-    raise ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {listed}', details)
+    if causes:
+        raise invalid_request("meta.k8s.io", kind, causes)
 
 
 def check_write(query: dict[str, str], kind: str) -> None:

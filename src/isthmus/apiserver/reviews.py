@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
-from isthmus.apiserver.errors import ApiError, Cause, bad_request
+from isthmus.apiserver.errors import Cause, bad_request, invalid_request
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.rbac import Action, Authorizer
@@ -207,5 +207,4 @@ def _check_access(review: Review, spec: Json, namespace: str) -> None:
         field = "spec.resourceAttributes.namespace"
         cause = Cause(field, f'"{asked}": must match metadata.namespace')
     if cause is not None:
-        message = f'.{review.group} "" is invalid: {cause.sentence()}'
-        raise ApiError(422, "Invalid", message, {"group": review.group, "causes": [cause.shown()]})
+        raise invalid_request(review.group, "", [cause])  # Kubernetes does not name the kind.

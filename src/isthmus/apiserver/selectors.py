@@ -21,6 +21,7 @@ _REQUIREMENT = re.compile(
         (?P<absent>!)\s*(?P<name1>[^\s!=,()<>]+)
       | (?P<name2>[^\s!=,()<>]+)\s*(?P<equality>==|=|!=)\s*(?P<value>[^\s,()=!<>]*)
       | (?P<name3>[^\s!=,()<>]+)\s+(?P<membership>in|notin)\s*\((?P<values>[^()]*)\)
+      | (?P<name5>[^\s!=,()<>]+)\s*(?P<order>[<>])\s*(?P<bound>[^\s,()=!<>]*)
       | (?P<name4>[^\s!=,()<>]+)
     )\s*""",
     re.VERBOSE,
@@ -53,7 +54,31 @@ def _requirement(text: str) -> LabelTest:
     if match["membership"]:
         values = (value.strip() for value in match["values"].split(","))
         return _member(name, values, negative=match["membership"] == "notin")
+    if match["order"]:
+        return _beyond(match["name5"], match["order"], match["bound"])
     return _present(name, wanted=not match["absent"])
+
+
+def _beyond(name: str, order: str, bound: str) -> LabelTest:
+    """Whether a label is a whole number above or below another."""
+    limit = _whole(bound)
+    if limit is None:
+        raise bad_request(
+            f"unable to parse requirement: values[0]: Invalid value: \"{bound}\": for 'Gt', 'Lt'"
+            " operators, the value must be an integer"
+        )
+
+    def test(labels: Mapping[str, str]) -> bool:
+        value = _whole(labels.get(name, ""))
+        return value is not None and (value > limit if order == ">" else value < limit)
+
+    return test
+
+
+def _whole(text: str) -> int | None:
+    """A whole number of 64 bits as a label may have it, without a sign; None: it is none."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+    return value if value is not None and value < 2**63 else None
 
 
 def test_of(selector: Json) -> LabelTest:

@@ -31,12 +31,12 @@ from isthmus.apiserver.config import (
     ServerConfig,
 )
 from isthmus.apiserver.discovery import VERSION, Discovery
-from isthmus.apiserver.errors import ApiError, unknown_path
+from isthmus.apiserver.errors import ApiError, method_not_allowed
 from isthmus.apiserver.expiry import Expiry
 from isthmus.apiserver.garbage import Collector
 from isthmus.apiserver.handlers import Handlers
 from isthmus.apiserver.history import Event
-from isthmus.apiserver.http import Disconnected, Request, Response
+from isthmus.apiserver.http import Disconnected, Request, Response, takes_yaml_only
 from isthmus.apiserver.joined import PIECES
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listening import Listener
@@ -52,12 +52,14 @@ from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 from isthmus.apiserver.targets import Target, parse_path, verb_of
+from isthmus.apiserver.unserved import unserved_path
 from isthmus.apiserver.watching import Watch
 
 _LOG = logging.getLogger(__name__)
 _COLLECT_AFTER = (20_000, 20, 50)
 """How many new objects, and younger collections, bring a collection of garbage about."""
 _NOBODY = User("", frozenset())
+_PATHS = (*health.PATHS, "/metrics", "/openapi/v2", "/openapi/v3", "/version")
 
 
 class ApiServer:
@@ -213,6 +215,7 @@ class ApiServer:
         if not public or Authentication.is_tried(exchange.scope):
             exchange.user = await self._authentication.user(exchange.scope)
         if public:
+            _check_method(exchange.scope)
             await Response.json(VERSION).send(exchange.send)
             return
         user = exchange.user
@@ -241,14 +244,16 @@ class ApiServer:
         parts = exchange.path[1:].split("/")
         root = parts[0]
         if root in ("api", "apis") and len(parts) <= (2 if root == "api" else 3):
+            _check_method(exchange.scope)
             return self._discovery.answer(request, parts)
         if root in ("api", "apis"):
             place = 2 if root == "api" else 3
-            if parts[place] == "watch" and len(parts) > place + 1:  # the older way to ask for one
+            older = parts[place] == "watch" and len(parts) > place + 1
+            if older:  # the older way to ask for a watch
                 del parts[place]
-                request.query["watch"] = "true"
             target = parse_path(parts)
-            verb = verb_of(request.method, target, watch=request.flag("watch"))
+            watch = older or (request.flag("watch") and not target.name)
+            verb = verb_of(request.method, target, watch=watch)
             exchange.verb, exchange.target = verb, target
             return await self._handlers.answer(request, target, verb)
         if root == "openapi":
@@ -261,7 +266,13 @@ class ApiServer:
             return Response(self._metrics.text() + more, content_type=metrics.CONTENT_TYPE)
         verb = request.method.lower()
         self._authorizer.require(request.user, Action(verb, path=exchange.path))
-        raise unknown_path()
+        if exchange.path == "/" and verb == "get":
+            return Response.json({"paths": self._paths()})
+        raise unserved_path(exchange.path)
+
+    def _paths(self) -> list[str]:
+        """Where there is something to be read, as somebody lost may ask."""
+        return sorted((*self._discovery.paths(), *_PATHS, *self._config.extra_routes))
 
     # --- listening -----------------------------------------------------------------------------
 
@@ -303,6 +314,16 @@ class ApiServer:
         gc.unfreeze()
 
 
+def _check_method(scope: Scope) -> None:
+    """Refuse whatever does not read.
+
+    Raises:
+        ApiError: 405.
+    """
+    if scope["method"] != "GET":
+        raise method_not_allowed()
+
+
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
@@ -339,7 +360,9 @@ class _Exchange:
 
     async def refuse(self, error: ApiError) -> None:
         if not self.code:
-            await Response.json(error.status(), error.code).send(self.send)
+            answer = Response.json(error.status(), error.code)
+            accept = dict(self.scope["headers"]).get(b"accept", b"").decode("latin-1")
+            await (answer.in_yaml() if takes_yaml_only(accept) else answer).send(self.send)
 
     def seconds(self) -> float:
         return time.perf_counter() - self._started

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import orjson
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
-from isthmus.apiserver.errors import ApiError, Cause, bad_request
+from isthmus.apiserver.errors import ApiError, Cause, bad_request, invalid_request
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.metadata import timestamp
@@ -145,9 +145,7 @@ def _seconds(spec: Json) -> int:
         return seconds
     bound = "less than 10 minutes" if seconds < _SHORTEST else "larger than 2^32 seconds"
     cause = Cause("spec.expirationSeconds", f"{seconds}: may not specify a duration {bound}")
-    named = {"group": "authentication.k8s.io", "kind": "TokenRequest", "causes": [cause.shown()]}
-    said = f'TokenRequest.authentication.k8s.io "" is invalid: {cause.sentence()}'
-    raise ApiError(422, "Invalid", said, named)
+    raise invalid_request("authentication.k8s.io", "TokenRequest", [cause])
 
 
 def _audiences(spec: Json) -> list[str]:

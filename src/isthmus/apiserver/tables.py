@@ -21,6 +21,7 @@ _NAME = (
     " updated. More info:"
     " https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
 )
+META_V1 = "meta.k8s.io/v1"
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 31536000
 
 
@@ -78,11 +79,11 @@ def _row(resource: Resource, obj: Json, include: str, now: datetime) -> Json:
     return row
 
 
-def partial(obj: Json) -> Json:
+def partial(obj: Json, version: str = META_V1) -> Json:
     """The `PartialObjectMetadata` of an object."""
     return {
         "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": obj["metadata"],
     }
 

@@ -68,7 +68,7 @@ def verb_of(method: str, target: Target, *, watch: bool) -> str:
     Raises:
         ApiError: 405.
     """
-    if method == "GET":
+    if method in ("GET", "HEAD"):
         return "watch" if watch else ("get" if target.name else "list")
     if method == "POST" and (not target.name or target.subresource == "token"):
         return "create"

@@ -25,6 +25,20 @@ CORE = frozenset((
 """Resources of the core group that have to do with running something."""
 
 
+_ISSUER = (
+    "OpenID discovery of the issuer of ServiceAccounts' tokens is not served; ask about a token"
+    " with a TokenReview"
+)
+_PATHS: dict[str, str] = dict.fromkeys(
+    ("/.well-known/openid-configuration", "/openid/v1/jwks"), _ISSUER
+)
+
+
+def unserved_path(path: str) -> ApiError:
+    """The same of a path that is that of no resource."""
+    return unknown_path(_PATHS.get(path, ""))
+
+
 def unserved(group: str, plural: str = "") -> ApiError:
     """The refusal of a path that nothing is served under, with the reason where it is known."""
     about = GROUPS.get(group) or (_RUNNING if not group and plural in CORE else "")

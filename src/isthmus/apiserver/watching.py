@@ -14,13 +14,13 @@ from collections.abc import Iterator
 import orjson
 
 from isthmus.apiserver.config import Receive, Send
-from isthmus.apiserver.errors import bad_request, expired
+from isthmus.apiserver.errors import bad_request, expired, not_yet
 from isthmus.apiserver.history import Event, Record
 from isthmus.apiserver.http import JSON, Request, warning
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listing import Wanted
 from isthmus.apiserver.store import Collection, Store
-from isthmus.apiserver.tables import partial, table
+from isthmus.apiserver.tables import partial
 
 _SHORTEST_SECONDS = 1800
 _AT_ONCE = 16
@@ -160,11 +160,11 @@ class Watch:
     def _encode(self, kind: str, record: Record) -> bytes:
         body = self._resource.serve(record.body)
         if self._view.form == "Partial":
-            body = orjson.dumps(partial(orjson.loads(body)))
+            body = orjson.dumps(partial(orjson.loads(body), self._view.version))
         elif self._view.form == "Table":
             metadata = {"resourceVersion": str(record.version)}
             obj: Json = orjson.loads(body)
-            rows = table(self._resource, [obj], metadata, self._view.include, heads=self._heads)
+            rows = self._view.table(self._resource, [obj], metadata, heads=self._heads)
             body = orjson.dumps(rows)
             self._heads = False
         return b'{"type":"' + kind.encode() + b'","object":' + body + b"}\n"
@@ -179,17 +179,24 @@ class Watch:
             "metadata": metadata,
         }
         if self._view.form == "Partial":
-            obj = partial(obj)
+            obj = partial(obj, self._view.version)
         elif self._view.form == "Table":
             row: Json = {"cells": [], "object": partial(obj)}
-            obj = table(
-                self._resource, [], {"resourceVersion": str(self._version)}, "None", heads=False
-            )
+            listed = {"resourceVersion": str(self._version)}
+            obj = self._view.table(self._resource, [], listed, heads=False)
             obj["rows"] = [row]
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
     def _expired(self) -> bytes:
-        error = expired(self._version, self._collection.history.trimmed)
+        """Whoever asks for a version that is gone, or yet to come, is to list again.
+
+        The latter is so after a backup was restored: a watch that waits would be silent for long.
+        """
+        newest = self._store.version
+        if self._version > newest:
+            error = not_yet(self._version, newest)
+        else:
+            error = expired(self._version, self._collection.history.trimmed)
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
 
 
