@@ -160,7 +160,10 @@ async def test_wrong_names(api: Client, name: str, path: str) -> None:
         ({"annotations": {"a": "x" * 70_000}}, None),
         ({"annotations": {"a": 1}}, "ObjectMeta.annotations"),
         ({"finalizers": "x"}, "ObjectMeta.finalizers"),
-        ({"ownerReferences": [{}]}, "metadata.ownerReferences[0].uid"),
+        ({"ownerReferences": [{}]}, "metadata.ownerReferences.uid"),
+        ({"finalizers": ["bare"]}, "metadata.finalizers[0]"),
+        ({"finalizers": ["example.com/a b"]}, "metadata.finalizers"),
+        ({"finalizers": ["orphan", "foregroundDeletion"]}, "metadata.finalizers"),
     ],
 )
 async def test_wrong_metadata(api: Client, metadata: Any, field: str | None) -> None:

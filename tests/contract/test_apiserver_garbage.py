@@ -142,6 +142,72 @@ async def test_namespace_goes_with_its_contents(api: Client) -> None:
     await eventually(api, f"{NAMESPACES}/team", gone)
 
 
+async def test_a_namespace_waits_for_finalizers_of_its_own(api: Client) -> None:
+    body = {"metadata": {"name": "team"}, "spec": {"finalizers": ["example.com/hold"]}}
+    made = (await api("POST", NAMESPACES, body)).json
+    assert made["spec"]["finalizers"] == ["example.com/hold", "kubernetes"]
+
+    await api("DELETE", f"{NAMESPACES}/team")
+
+    def empty(answer: Any) -> bool:
+        return answer.json["spec"] == {"finalizers": ["example.com/hold"]}
+
+    left = (await eventually(api, f"{NAMESPACES}/team", empty)).json
+    conditions = {c["type"]: c["reason"] for c in left["status"]["conditions"]}
+    assert conditions["NamespaceContentRemaining"] == "ContentRemoved"
+    assert conditions["NamespaceFinalizersRemaining"] == "ContentHasNoFinalizers"
+    again = await api("POST", NAMESPACES, {"metadata": {"name": "team"}})
+    assert again.json["message"].startswith("object is being deleted: ")
+
+    freed = {"metadata": {"name": "team"}, "spec": {}}
+    assert (await api("PUT", f"{NAMESPACES}/team/finalize", freed)).code == 200
+    assert (await api("GET", f"{NAMESPACES}/team")).code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "", {"metadata": {"name": "x"}, "spec": {"finalizers": ["bare"]}},
+         "spec.finalizers"),
+        ("PUT", "/default/finalize", {"metadata": {"name": "default"},
+         "spec": {"finalizers": ["kubernetes", "a b/c"]}}, "spec.finalizers[1]"),
+        ("PUT", "/default/status", {"metadata": {"name": "default"},
+         "status": {"phase": "Terminating"}}, "status.Phase"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_with_a_namespace_is_said(
+    api: Client, method: str, path: str, body: Any, field: str
+) -> None:
+    answer = await api(method, NAMESPACES + path, body)
+
+    assert answer.code == 422
+    assert {cause["field"] for cause in answer.json["details"]["causes"]} == {field}
+
+
+async def test_a_later_policy_takes_the_place_of_an_earlier_one(api: Client) -> None:
+    await owned(api, (await api("POST", WIDGETS, widget())).json, blocking=True)
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await api("PATCH", f"{CONFIG_MAPS}/c", held, kind=MERGE)
+    await api("DELETE", f"{WIDGETS}/a", {"propagationPolicy": "Foreground"})
+
+    told = await api("DELETE", f"{WIDGETS}/a?dryRun=All", {"propagationPolicy": "Background"})
+    assert told.json["status"] == "Success"
+    assert (await api("DELETE", f"{WIDGETS}/a")).json["kind"] == "Widget"
+    await api("DELETE", f"{WIDGETS}/a", {"propagationPolicy": "Background"})
+
+    assert (await api("GET", f"{WIDGETS}/a")).code == 404
+
+
+async def test_a_dry_deletion_shows_what_would_be_left(api: Client) -> None:
+    held = {"metadata": {"name": "c", "finalizers": ["example.com/hold"]}}
+    await api("POST", CONFIG_MAPS, held)
+
+    shown = await api("DELETE", f"{CONFIG_MAPS}/c?dryRun=All")
+
+    assert "deletionTimestamp" in shown.json["metadata"]
+    assert "deletionTimestamp" not in (await api("GET", f"{CONFIG_MAPS}/c")).json["metadata"]
+
+
 async def test_events_are_forgotten_after_their_time(tmp_path: Path) -> None:
     path = "/api/v1/namespaces/default/events"
     event = {

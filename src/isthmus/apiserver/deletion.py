@@ -10,12 +10,9 @@ import orjson
 from isthmus.apiserver.crds import CLEANUP_FINALIZER
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
-from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
+from isthmus.apiserver.kinds import CRD_COLLECTION, FOREGROUND, NAMESPACE_COLLECTION, ORPHAN
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.resources import Resource
-
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 
 
 def is_leaving(record: Record) -> bool:
@@ -32,11 +29,18 @@ def _may_leave(body: bytes) -> bool:
 
 
 def finalizers_for_deletion(resource: Resource, metadata: Json, policy: str) -> list[str]:
-    """The finalizers of an object together with those that its deletion adds."""
+    """The finalizers of an object together with those that its deletion adds.
+
+    A policy takes the place of that of an earlier deletion; no policy (empty) leaves it.
+    """
     finalizers: list[str] = list(as_list(metadata.get("finalizers")))
-    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
-    if wanted and wanted not in finalizers:
-        finalizers.append(wanted)
+    if resource.collection == NAMESPACE_COLLECTION and "deletionTimestamp" in metadata:
+        return finalizers
+    if policy:
+        wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+        finalizers = [f for f in finalizers if f == wanted or f not in (FOREGROUND, ORPHAN)]
+        if wanted and wanted not in finalizers:
+            finalizers.append(wanted)
     if resource.collection == CRD_COLLECTION and "deletionTimestamp" not in metadata:
         finalizers.append(CLEANUP_FINALIZER)  # its objects go first
     return finalizers

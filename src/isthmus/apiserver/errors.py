@@ -149,9 +149,11 @@ def not_found(resource: Named, name: str) -> ApiError:
     return ApiError(404, "NotFound", message, _details(resource, name))
 
 
-def already_exists(resource: Named, name: str) -> ApiError:
-    """An object of this name exists."""
+def already_exists(resource: Named, name: str, *, leaving: bool = False) -> ApiError:
+    """An object of this name exists; it may be `leaving`."""
     message = f'{resource.qualified} "{name}" already exists'
+    if leaving:
+        message = f"object is being deleted: {message}"
     return ApiError(409, "AlreadyExists", message, _details(resource, name))
 
 

@@ -19,10 +19,10 @@ from isthmus.apiserver.authn import User
 from isthmus.apiserver.deletion import FOREGROUND, ORPHAN, is_leaving
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.history import Event, Record
-from isthmus.apiserver.jsonvalues import Json, as_list
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
-from isthmus.apiserver.namespaces import tell_what_is_left
+from isthmus.apiserver.namespaces import OWN_FINALIZER, release, tell_what_is_left
 from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.owners import complaint, misplaced, standing
 from isthmus.apiserver.store import Collection, StorageFailed, Store
@@ -149,7 +149,7 @@ class Collector:
         if FOREGROUND in finalizers:
             return self._foreground(collection, record)
         if collection.name == NAMESPACE_COLLECTION:
-            return self._empty_namespace(collection, record)
+            return self._empty_namespace(collection, record, obj)
         if collection.name == CRD_COLLECTION and crds.CLEANUP_FINALIZER in finalizers:
             return self._empty_kind(collection, record, obj)
         return False
@@ -219,7 +219,7 @@ class Collector:
             self._drop_finalizer(collection, record, FOREGROUND)
         return False
 
-    def _empty_namespace(self, collection: Collection, record: Record) -> bool:
+    def _empty_namespace(self, collection: Collection, record: Record, obj: Json) -> bool:
         name, left = record.key[1], dict[str, list[Record]]()
         for home in self._store.collections():
             for key in list(home.within(name))[:_AT_ONCE]:
@@ -227,29 +227,27 @@ class Collector:
                 left.setdefault(home.name, []).append(found)
                 if b'"deletionTimestamp":' not in found.body:
                     self._delete(home, found, "Background")
-        if not left:
-            self._finish_namespace(collection, record)
-        else:
+        finalizers = as_list(as_map(obj.get("spec")).get("finalizers"))
+        if left:
             held = {
                 home: [r for r in found if b'"finalizers":' in r.body]
                 for home, found in left.items()
             }
             if any(held.values()):
-                self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, held))
+                self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, held), "status")
+            return False
+        if obj["metadata"].get("finalizers") or any(n != OWN_FINALIZER for n in finalizers):
+            self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, {}), "status")
+        if OWN_FINALIZER in finalizers:
+            self._rewrite(collection, record, release, "finalize")
         return False
-
-    def _finish_namespace(self, collection: Collection, record: Record) -> None:
-        def finish(namespace: Json) -> None:
-            namespace["spec"] = {}
-
-        self._rewrite(collection, record, finish)
 
     def _empty_kind(self, collection: Collection, record: Record, definition: Json) -> bool:
         spec = definition["spec"]
         home = self._store.collection(f"{spec['group']}/{spec['names']['plural']}")
         pending = [r for r in home.records.values() if b'"deletionTimestamp":' not in r.body]
         for instance in pending[:_AT_ONCE]:
-            self._delete(home, instance, "Background")
+            self._delete(home, instance, "")
         if any(self._store.find(uid) is None for uid in self._dirty):
             return True  # dependents of what went are judged while the kind is still known
         if not home.records:
@@ -279,8 +277,12 @@ class Collector:
         self._rewrite(collection, record, drop)
 
     def _rewrite(
-        self, collection: Collection, record: Record, change: Callable[[Json], None]
+        self,
+        collection: Collection,
+        record: Record,
+        change: Callable[[Json], None],
+        part: str = "",
     ) -> None:
         resource = self._objects.registry.stored(collection.name)
         if resource is not None:
-            self._objects.rewrite(resource, record.key, change)
+            self._objects.rewrite(resource, record.key, change, part)

@@ -23,6 +23,8 @@ SECRET_COLLECTION = "/secrets"
 EVENT_COLLECTION = "/events"
 LEASE_COLLECTION = "coordination.k8s.io/leases"
 QUOTA_COLLECTION = "/resourcequotas"
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+"""Finalizers that say what becomes of dependents."""
 STATUS = frozenset(("status",))
 
 
@@ -39,6 +41,12 @@ def _list(items: Json) -> Json:
     return {"type": "array", "nullable": True, "items": items, "x-kubernetes-list-type": "atomic"}
 
 
+def _by(items: Json, key: str) -> Json:
+    """A list whose entries have their own owners, told apart by a key."""
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+    return {"type": "array", "nullable": True, "items": items, **keyed}
+
+
 def _about(text: str, schema: Json) -> Json:
     return {**schema, "description": text}
 
@@ -52,6 +60,9 @@ _REFERENCE: Json = {
     "x-kubernetes-map-type": "atomic",
 }  # fmt: skip
 _STRINGS = _list(STRING)
+_CONDITION = _object(
+    type=STRING, status=STRING, lastTransitionTime=TIME, reason=STRING, message=STRING
+)
 _RULE: Json = {
     **_object(
         apiGroups=_about("API groups of the resources; * is every group.", _STRINGS),
@@ -202,7 +213,7 @@ def _core() -> list[Resource]:
             "", "v1", "namespaces", "Namespace",
             Schema(_about("Namespace is a scope for names and rights.", _object(
                 spec=_object(finalizers=_STRINGS),
-                status={"type": "object", "x-kubernetes-preserve-unknown-fields": True}))),
+                status=_object(phase=STRING, conditions=_by(_CONDITION, "type"))))),
             namespaced=False, short_names=("ns",), subresources=frozenset(("status", "finalize")),
             columns=(Column("Status", "string", ".status.phase"), AGE),
             selectable=frozenset(("status.phase",)),
@@ -235,9 +246,7 @@ def _core() -> list[Resource]:
         Resource(
             "", "v1", "serviceaccounts", "ServiceAccount",
             Schema(_about("ServiceAccount is an identity for programs.", _object(
-                secrets={**_list(_REFERENCE), "x-kubernetes-list-type": "map",
-                         "x-kubernetes-list-map-keys": ["name"]},
-                imagePullSecrets=_list(_object(name=STRING)),
+                secrets=_by(_REFERENCE, "name"), imagePullSecrets=_list(_object(name=STRING)),
                 automountServiceAccountToken={**BOOLEAN, "nullable": True}))),
             short_names=("sa",), subresources=frozenset(("token",)),
             columns=(Column("Secrets", "integer", "#.secrets"), AGE),

@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
 from isthmus.apiserver import formats
 from isthmus.apiserver.errors import Cause, bad_request
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_map, type_name
-from isthmus.apiserver.kinds import NAMESPACE_COLLECTION, RBAC
+from isthmus.apiserver.kinds import EXTENSIONS, FOREGROUND, NAMESPACE_COLLECTION, ORPHAN, RBAC
+from isthmus.apiserver.ownerrefs import check_owners
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import Schema
 
@@ -35,6 +37,12 @@ _TWO_SLASHES = (
     " for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain"
     " prefix and '/' (e.g. 'example.com/MyName')"
 )
+_PREFIX_RULE = (
+    "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters,"
+    " '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex"
+    " used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_STANDARD_FINALIZERS = ("kubernetes", FOREGROUND, ORPHAN)
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 _STRING: Json = {"type": "string", "nullable": True}
@@ -64,7 +72,6 @@ SCHEMA = Schema(
                 "nullable": True,
                 "items": {
                     "type": "object",
-                    "required": ["apiVersion", "kind", "name", "uid"],
                     "properties": {
                         "apiVersion": {"type": "string"},
                         "kind": {"type": "string"},
@@ -193,9 +200,39 @@ def check(resource: Resource, metadata: Json) -> list[Cause]:
             why = f"may not be more than {_ANNOTATIONS_BYTES} bytes"
             causes.append(Cause("metadata.annotations", why, "FieldValueTooLong"))
     owners = metadata.get("ownerReferences")
-    if owners and sum(bool(owner.get("controller")) for owner in owners) > 1:
-        causes.append(Cause("metadata.ownerReferences", "only one reference can be the controller"))
+    return causes + check_owners(owners) if owners else causes
+
+
+def check_finalizer(field: str, name: str, place: str = "") -> list[Cause]:
+    """What is wrong with a finalizer of a built-in kind; `place` is the field of the one name."""
+    causes = check_key(field, name)
+    if "/" not in name and name not in _STANDARD_FINALIZERS:
+        why = "name is neither a standard finalizer name nor is it fully qualified"
+        causes.append(Cause(place or field, f'"{name}": {why}'))
     return causes
+
+
+def check_new_finalizers(
+    resource: Resource, finalizers: list[str], before: list[str]
+) -> tuple[list[Cause], list[str]]:
+    """What is wrong with the finalizers that a write adds, and what its caller should be told."""
+    causes, told = list[Cause](), list[str]()
+    for place, name in enumerate(finalizers):
+        if name in before:
+            continue
+        if not resource.custom and resource.group != EXTENSIONS:
+            causes += check_finalizer("metadata.finalizers", name, f"metadata.finalizers[{place}]")
+            continue
+        causes += check_key("metadata.finalizers", name)
+        if resource.custom and "/" not in name and name not in _STANDARD_FINALIZERS:
+            told.append(
+                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name to avoid'
+                " accidental conflicts with other finalizer writers"
+            )
+    if FOREGROUND in finalizers and ORPHAN in finalizers:
+        why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
+        causes.append(Cause("metadata.finalizers", f"{orjson.dumps(finalizers).decode()}: {why}"))
+    return causes, told
 
 
 def _check_name(resource: Resource, name: str) -> list[Cause]:
@@ -234,7 +271,7 @@ def check_key(field: str, key: str) -> list[Cause]:
     if "/" in prefix:
         return [Cause(field, f'"{key}": {_TWO_SLASHES}')]
     if slash and not _SUBDOMAIN.fullmatch(prefix):
-        return [Cause(field, f'"{key}": prefix part must be a lowercase RFC 1123 subdomain')]
+        return [Cause(field, f'"{key}": {_PREFIX_RULE}')]
     if len(name) > _LABEL_BYTES or not _LABEL_NAME.fullmatch(name):
         rule = (
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start"

@@ -1,4 +1,7 @@
-"""Why a namespace that is being deleted is still there, told in its status.
+"""What is particular to namespaces: their own finalizers, and why one that goes is still there.
+
+A namespace is held by `spec.finalizers`, which only its subresource `finalize` writes. `kubernetes`
+is always among them and goes once the namespace is empty; others are up to whoever named them.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/
 """
@@ -8,10 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from isthmus.apiserver.admission import Admission
+from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
-from isthmus.apiserver.metadata import timestamp
+from isthmus.apiserver.metadata import check_finalizer, timestamp
 
+OWN_FINALIZER = "kubernetes"
 _WELL = (
     ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered",
      "All resources successfully discovered"),
@@ -20,6 +26,53 @@ _WELL = (
     ("NamespaceDeletionContentFailure", "ContentDeleted",
      "All content successfully deleted, may be waiting on finalization"),
 )  # fmt: skip
+
+
+_EMPTY = ("NamespaceContentRemaining", "False", "ContentRemoved",
+          "All content successfully removed")  # fmt: skip
+_FREE = ("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers",
+         "All content-preserving finalizers finished")  # fmt: skip
+
+
+def check(admission: Admission) -> list[Cause]:
+    """Complete a Namespace, and say what is wrong with its finalizers or its phase."""
+    obj, old, part = admission.obj, admission.old, admission.options.subresource
+    labels = as_map(obj["metadata"].get("labels"))
+    labels["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+    obj["metadata"]["labels"] = labels
+    finalizers: list[str] = list(as_list(as_map(obj.get("spec")).get("finalizers")))
+    causes: list[Cause] = []
+    if old is None:
+        for name in finalizers:
+            causes += check_finalizer("spec.finalizers", name)
+        if OWN_FINALIZER not in finalizers:
+            finalizers.append(OWN_FINALIZER)
+        obj["status"] = {"phase": "Active"}
+    elif part == "finalize":
+        for place, name in enumerate(finalizers):
+            causes += check_finalizer(f"spec.finalizers[{place}]", name)
+    else:
+        finalizers = as_list(as_map(old.get("spec")).get("finalizers"))
+    obj["spec"] = {"finalizers": finalizers} if finalizers else {}
+    return [*causes, *_check_phase(obj)] if part == "status" else causes
+
+
+def _check_phase(obj: Json) -> list[Cause]:
+    going = bool(obj["metadata"].get("deletionTimestamp"))
+    right, when = ("Terminating", "is not") if going else ("Active", "is")
+    phase = as_map(obj.get("status")).get("phase") or ""
+    why = f"\"{phase}\": may only be '{right}' if `deletionTimestamp` {when} empty"
+    return [] if phase == right else [Cause("status.Phase", why)]
+
+
+def release(namespace: Json) -> None:
+    """Take off what held an empty namespace until all was gone; what others named stays."""
+    kept = [
+        name
+        for name in as_list(as_map(namespace.get("spec")).get("finalizers"))
+        if name != OWN_FINALIZER
+    ]
+    namespace["spec"] = {"finalizers": kept} if kept else {}
 
 
 def tell_what_is_left(namespace: Json, left: Mapping[str, Sequence[Record]]) -> None:
@@ -42,33 +95,31 @@ def tell_what_is_left(namespace: Json, left: Mapping[str, Sequence[Record]]) -> 
     finalizers = ", ".join(
         f"{name} in {n} resource instances" for name, n in sorted(holders.items())
     )
-    conditions = [_condition(kind, "False", reason, text) for kind, reason, text in _WELL]
-    conditions.append(
-        _condition(
-            "NamespaceContentRemaining", "True", "SomeResourcesRemain",
-            f"Some resources are remaining: {resources}",
-        )
+    found = [(kind, "False", reason, text) for kind, reason, text in _WELL]
+    found.append(
+        ("NamespaceContentRemaining", "True", "SomeResourcesRemain",
+         f"Some resources are remaining: {resources}") if resources else _EMPTY
     )  # fmt: skip
-    conditions.append(
-        _condition(
-            "NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
-            f"Some content in the namespace has finalizers remaining: {finalizers}",
-        )
+    found.append(
+        ("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
+         f"Some content in the namespace has finalizers remaining: {finalizers}")
+        if finalizers else _FREE
     )  # fmt: skip
     status = as_map(namespace.get("status"))
     before = {c["type"]: c for c in as_list(status.get("conditions"))}
-    for condition in conditions:
-        old = before.get(condition["type"], {})
-        if old.get("status") == condition["status"]:
-            condition["lastTransitionTime"] = old["lastTransitionTime"]
-    namespace["status"] = {**status, "conditions": conditions}
+    namespace["status"] = {
+        **status,
+        "conditions": [_condition(before.pop(kind, {}), kind, *said) for kind, *said in found]
+        + list(before.values()),
+    }
 
 
-def _condition(kind: str, status: str, reason: str, message: str) -> Json:
+def _condition(old: Json, kind: str, status: str, reason: str, message: str) -> Json:
+    since = old["lastTransitionTime"] if old.get("status") == status else timestamp()
     return {
         "type": kind,
         "status": status,
-        "lastTransitionTime": timestamp(),
+        "lastTransitionTime": since,
         "reason": reason,
         "message": message,
     }

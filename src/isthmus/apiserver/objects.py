@@ -4,6 +4,7 @@ Everything here happens between reading the staged state and staging the change 
 no other write can come between. The caller awaits `Store.commit` before it answers.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -26,23 +27,28 @@ from isthmus.apiserver.history import Key, Record
 from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
+from isthmus.apiserver.ownerrefs import without_repeats
 from isthmus.apiserver.ownership import Writer
 from isthmus.apiserver.preconditions import (
     check_finalizers,
     check_identity,
+    check_times,
     check_type,
     unknown_fields,
 )
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Store
+from isthmus.apiserver.subresources import is_only_status, spec_as_sent, with_spec, with_status
 
 _LASTING_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
 _OMITTED_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 _SERVER_METADATA = (
     "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "generateName", "selfLink",
+    "deletionGracePeriodSeconds", "selfLink",
 )  # fmt: skip
 _SYSTEM = User("system:apiserver", frozenset())
+_CONTROLLERS = "kube-controller-manager"
+"""As whom the server's own tasks own fields: tools know to leave alone what this manager has."""
 _LARGEST_BYTES = 1536 * 1024
 """Of a stored object, as etcd has it; many patches must not make what no request could."""
 
@@ -99,17 +105,19 @@ class Objects:
         if resource.has_status and resource.custom:
             obj.pop("status", None)
         given = metadata.pop("managedFields", None)
+        spec = spec_as_sent(resource, obj)
         warnings = self._admit(resource, obj, None, options)
         collection = self.store.collection(resource.collection)
         key = (metadata.get("namespace", ""), metadata["name"])
-        if collection.current(key) is not None:
-            raise already_exists(resource, metadata["name"])
+        if (present := collection.current(key)) is not None:
+            raise already_exists(resource, metadata["name"], leaving=is_leaving(present))
         if self.limit is not None and key[0]:
             self.limit(resource, *key)
         if managers is None:
             writer = self.writer(resource, options)
             managers = ownership.accepted(given)
-            managers = ownership.record_update({}, obj, resource.schema.merging, managers, writer)
+            sent = with_spec(obj, spec)
+            managers = ownership.record_update({}, sent, resource.schema.merging, managers, writer)
         if managers:
             metadata["managedFields"] = managers
         version = self.store.version if options.dry_run else self.store.allocate()
@@ -137,9 +145,9 @@ class Objects:
             raise bad_request("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and isinstance(metadata.get("generateName"), str):
             metadata["name"] = metadata["generateName"] + meta.random_suffix()
+        check_times(resource, metadata)
         for name in _SERVER_METADATA[4:]:
-            if name != "generateName":
-                metadata.pop(name, None)
+            metadata.pop(name, None)
         metadata["uid"] = meta.new_uid()
         metadata["creationTimestamp"] = timestamp()
         if resource.custom or resource.collection == CRD_COLLECTION:
@@ -195,9 +203,15 @@ class Objects:
         told += [f'unknown field "{field}"' for field in unknown]
         if told and options.validation == "Strict":
             raise unknown_fields(resource, told, patched=options.patched)
-        causes = causes or meta.check(resource, metadata)
-        causes += wrong
         admission = Admission(resource, obj, old, options)
+        admission.warnings.extend(without_repeats(metadata))
+        causes = causes or meta.check(resource, metadata)
+        if finalizers := metadata.get("finalizers"):
+            before = as_list(old["metadata"].get("finalizers")) if old else []
+            bad, doubtful = meta.check_new_finalizers(resource, finalizers, before)
+            causes += bad
+            admission.warnings.extend(doubtful)
+        causes += wrong
         rule = self._rules.get(resource.collection)
         if rule is not None and not causes:
             causes += rule(admission)
@@ -210,16 +224,15 @@ class Objects:
 
     def writer(self, resource: Resource, options: Options) -> Writer:
         """Who owns what a write with these options changes."""
-        without: tuple[str, ...] = ("status",) if resource.has_status else ()
-        if resource.collection == NAMESPACE_COLLECTION and not options.subresource:
-            without = ("spec", "status")  # which the server fills in
+        to_status = options.subresource == "status"
+        without: tuple[str, ...] = ("status",) if resource.has_status and not to_status else ()
         return Writer(
             options.manager,
             resource.group_version,
             timestamp(),
             options.subresource,
-            without=without,
-            only="status" if options.subresource == "status" else "",
+            without=("spec",) if to_status else without,
+            only="status" if to_status and is_only_status(resource) else "",
         )
 
     def update(
@@ -246,21 +259,23 @@ class Objects:
         old = resource.opened(record.body)
         given = check_identity(resource, old["metadata"], new["metadata"], patched=options.patched)
         if options.subresource == "status":
-            new = _with_status(old, new)
+            new = with_status(resource, old, new)
         else:
             self._keep_server_fields(resource, old, new)
         new["apiVersion"] = resource.group_version
         metadata = new["metadata"]
         check_finalizers(resource, old["metadata"], metadata)
         metadata.pop("managedFields", None)
+        spec = spec_as_sent(resource, new)
         warnings = self._admit(resource, new, old, options)
         if managers is None:
             before = as_list(old["metadata"].get("managedFields"))
-            managers = resource.known(before)
+            managers = resource.known(before if spec is None else copy.deepcopy(before))
             if given is not None and given != before:
                 managers = ownership.accepted(given)
             writer = self.writer(resource, options)
-            managers = ownership.record_update(old, new, resource.schema.merging, managers, writer)
+            sent = with_spec(new, spec)
+            managers = ownership.record_update(old, sent, resource.schema.merging, managers, writer)
         if managers:
             metadata["managedFields"] = managers
         self._count_generation(resource, old, new)
@@ -311,7 +326,7 @@ class Objects:
         self,
         resource: Resource,
         record: Record,
-        policy: str = "Background",
+        policy: str = "",
         *,
         dry_run: bool = False,
     ) -> Result:
@@ -320,7 +335,8 @@ class Objects:
         Args:
             resource: Its kind.
             record: The object as writers see it now.
-            policy: `Background`, `Foreground` or `Orphan`: what happens to its dependents.
+            policy: `Background`, `Foreground` or `Orphan`: what happens to its dependents; empty
+                to leave that to an earlier deletion.
             dry_run: Change nothing.
 
         Raises:
@@ -330,24 +346,29 @@ class Objects:
             raise forbidden(resource, record.key[1], "this namespace may not be deleted")
         obj: Json = orjson.loads(record.body)
         metadata = obj["metadata"]
+        before = as_list(metadata.get("finalizers"))
         finalizers = finalizers_for_deletion(resource, metadata, policy)
-        already = "deletionTimestamp" in metadata and finalizers == metadata.get("finalizers", [])
-        if finalizers:
-            metadata["finalizers"] = finalizers
+        metadata["finalizers"] = finalizers
+        if not finalizers:
+            del metadata["finalizers"]
         stays = held(resource, obj)
-        if dry_run or (already and stays):
-            return Result(record.body, record.version, deleted=not stays)
-        version = self.store.allocate()
-        metadata["resourceVersion"] = str(version)
+        if stays and "deletionTimestamp" in metadata and finalizers == before:
+            return Result(record.body, record.version)
         if stays and "deletionTimestamp" not in metadata:
             mark_leaving(resource, obj)
+        if dry_run:
+            return Result(encode(obj), record.version, deleted=not stays)
+        version = self.store.allocate()
+        metadata["resourceVersion"] = str(version)
         collection = self.store.collection(resource.collection)
         body = encode(obj)
         self.store.stage(collection, meta.record_of(obj, version, body), delete=not stays)
         return Result(body, version, deleted=not stays)
 
-    def rewrite(self, resource: Resource, key: Key, change: Callable[[Json], Any]) -> Result | None:
-        """Change an object on the server's own behalf, without validation."""
+    def rewrite(
+        self, resource: Resource, key: Key, change: Callable[[Json], Any], part: str = ""
+    ) -> Result | None:
+        """Change an object, or its subresource `part`, as controllers do, without validation."""
         record = self.store.collection(resource.collection).current(key)
         if record is None:
             return None
@@ -359,22 +380,12 @@ class Objects:
         for name in _OMITTED_EMPTY:
             if name in metadata and not metadata[name]:
                 del metadata[name]
-        system = Options(_SYSTEM, "apiserver")
+        system = Options(_SYSTEM, _CONTROLLERS)
         old: Json = orjson.loads(record.body)
         managers = as_list(metadata.get("managedFields"))
-        writer = Writer(system.manager, resource.group_version, timestamp())
+        writer = Writer(system.manager, resource.group_version, timestamp(), part)
         managers = ownership.record_update(old, obj, resource.schema.merging, managers, writer)
         metadata["managedFields"] = managers
         if not managers:
             del metadata["managedFields"]
         return self._put(resource, record, obj, system, [])
-
-
-def _with_status(old: Json, new: Json) -> Json:
-    """The old object with the new status."""
-    out = {**old, "metadata": dict(old["metadata"])}
-    if "status" in new:
-        out["status"] = new["status"]
-    else:
-        out.pop("status", None)
-    return out

@@ -65,7 +65,7 @@ class DeleteOptions(NamedTuple):
     """How something is deleted.
 
     Attributes:
-        policy: `Background`, `Foreground` or `Orphan`.
+        policy: `Background`, `Foreground`, `Orphan` or nothing.
         dry_run: Whether nothing is to change.
         preconditions: `uid` and `resourceVersion` that objects must have.
     """
@@ -105,7 +105,9 @@ def _policy_of(asked: Json, query: dict[str, str]) -> str:
         why = f'"{policy}": supported values: {known}'
         causes.append(Cause("propagationPolicy", why, "FieldValueNotSupported"))
     _refuse("DeleteOptions", causes)
-    return policy or ("Orphan" if asked.get("orphanDependents") else "Background")
+    if asked.get("orphanDependents") is not None:
+        return "Orphan" if asked["orphanDependents"] else "Background"
+    return policy or ""
 
 
 def need_manager(query: dict[str, str]) -> None:

@@ -1,12 +1,17 @@
 """What must be true before an object is written over another."""
 
+import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map, type_name
 from isthmus.apiserver.resources import Resource
+
+_TIMES = ("creationTimestamp", "deletionTimestamp")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def check_type(resource: Resource, obj: Json) -> None:
@@ -49,6 +54,66 @@ def undecodable(resource: Resource, value: Any, wanted: str) -> ApiError:
     )
 
 
+def _is_time(text: str) -> bool:
+    """Whether it is a time as RFC 3339 writes it."""
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:19])
+    except ValueError:
+        return False
+    return True
+
+
+def check_times(
+    resource: Resource, metadata: Json, old: Json | None = None, *, patched: bool = False
+) -> None:
+    """Refuse times of an object's life that are no times, though nobody but the server sets them.
+
+    Raises:
+        ApiError: 400; of a patch 422.
+    """
+    for name in _TIMES:
+        told = metadata.get(name)
+        if not isinstance(told, str) or told == as_map(old).get(name) or _is_time(told):
+            continue
+        layout = '"2006-01-02T15:04:05Z07:00"'
+        why = f'parsing time "{told}" as {layout}: cannot parse "{told}" as "2006"'
+        if patched:
+            raise ApiError(422, "Invalid", f' "" is invalid: patch: {why}')
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
+            f" {resource.kind}: {why}"
+        )
+
+
+def _check_immutable(resource: Resource, old: Json, new: Json) -> None:
+    """Refuse to mark an object as leaving, or to change how long it has; only deletion does.
+
+    Raises:
+        ApiError: 422.
+    """
+    causes: list[Cause] = []
+    if "deletionTimestamp" not in old and new.get("deletionTimestamp"):
+        causes.append(_immutable("deletionTimestamp", f'"{new["deletionTimestamp"]}"'))
+    grace = new.get("deletionGracePeriodSeconds")
+    if grace is not None and grace != old.get("deletionGracePeriodSeconds"):
+        causes.append(_immutable("deletionGracePeriodSeconds", grace))
+    if causes:
+        raise _twice(resource, old["name"], causes)
+
+
+def _immutable(field: str, value: Any) -> Cause:
+    return Cause(f"metadata.{field}", f"{value}: field is immutable")
+
+
+def _twice(resource: Resource, name: str, causes: list[Cause]) -> ApiError:
+    """A refusal whose causes are listed twice, since Kubernetes looks twice at these fields."""
+    error = invalid(resource, name, causes)
+    error.details["causes"] *= 2
+    return error
+
+
 def check_identity(
     resource: Resource, old: Json, new: Json, *, patched: bool = False
 ) -> list[Json] | None:
@@ -61,7 +126,13 @@ def check_identity(
         ApiError: 409 or 400.
     """
     name = old["name"]
-    if new.get("name", name) != name:
+    check_times(resource, new, old, patched=patched)
+    if not new.get("name"):
+        raise bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be"
+            " provided"
+        )
+    if new["name"] != name:
         raise bad_request(
             f"the name of the object ({new['name']}) does not match the name on the URL ({name})"
         )
@@ -75,8 +146,7 @@ def check_identity(
     if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
         raise conflict(resource, name)
     if patched and new.get("uid") != old["uid"]:
-        cause = Cause("metadata.uid", f'"{new.get("uid", "")}": field is immutable')
-        raise invalid(resource, name, [cause])
+        raise _twice(resource, name, [_immutable("uid", f'"{new.get("uid", "")}"')])
     if new.get("uid") and new["uid"] != old["uid"]:
         raise conflict(
             resource,
@@ -84,6 +154,7 @@ def check_identity(
             f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta:"
             f" {old['uid']}",
         )
+    _check_immutable(resource, old, new)
     return new.get("managedFields")
 
 

@@ -97,7 +97,7 @@ class Quotas:
             def write(quota: Json, status: Json = {"hard": hard, "used": used}) -> None:  # noqa: B006
                 quota["status"] = status
 
-            self._objects.rewrite(resource, (namespace, name), write)
+            self._objects.rewrite(resource, (namespace, name), write, "status")
 
     def _used(self, namespace: str, what: str) -> int:
         plural, _, group = what.removeprefix(_PREFIX).partition(".")

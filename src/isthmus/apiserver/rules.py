@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from isthmus.apiserver import crdchecks, crds, events, quotas, rbacrules, secretrules
+from isthmus.apiserver import crdchecks, crds, events, namespaces, quotas, rbacrules, secretrules
 from isthmus.apiserver.admission import Admission, Rule
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import as_map
@@ -16,19 +16,6 @@ from isthmus.apiserver.kinds import (
     SECRET_COLLECTION,
 )
 from isthmus.apiserver.metadata import timestamp
-
-
-def _namespace(admission: Admission) -> list[Cause]:
-    obj, old = admission.obj, admission.old
-    if old is None:
-        obj["spec"] = {"finalizers": ["kubernetes"]}
-        obj["status"] = {"phase": "Active"}
-    elif admission.options.subresource != "finalize":
-        obj["spec"] = old.get("spec", {})
-    labels = as_map(obj["metadata"].get("labels"))
-    labels["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
-    obj["metadata"]["labels"] = labels
-    return []
 
 
 def _definition(admission: Admission) -> list[Cause]:
@@ -68,7 +55,7 @@ def builtin_rules(may_grant: Callable[[Admission], list[Cause]]) -> dict[str, Ru
         return rbacrules.check_binding(admission) or may_grant(admission)
 
     return {
-        NAMESPACE_COLLECTION: _namespace,
+        NAMESPACE_COLLECTION: namespaces.check,
         SECRET_COLLECTION: secretrules.check_secret,
         "/configmaps": secretrules.check_config_map,
         EVENT_COLLECTION: events.check,
