@@ -13,6 +13,7 @@ from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import Schema
 from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
 from tests.openapi_decoder import decode
+from tests.polling import eventually
 from tests.published import META, references
 
 JsonObject = dict[str, Any]
@@ -242,6 +243,27 @@ async def test_version_2_in_both_forms(api: Client) -> None:
     more["spec"]["group"], more["metadata"]["name"] = "m.example.com", "widgets.m.example.com"
     await api("POST", DEFINITIONS, more)
     assert b"com.example.m.v1.Widget" in (await api("GET", "/openapi/v2", accept=PROTOBUF_2)).body
+
+
+async def test_documents_change_with_their_kinds_alone(api: Client) -> None:
+    before = (await api("GET", "/openapi/v3")).json["paths"]
+    two = widget_definition()["spec"]["versions"]
+    two.append({**two[0], "name": "v2", "storage": False})
+    two[0]["schema"]["openAPIV3Schema"]["description"] = "Another one."
+    crd, kind = f"{DEFINITIONS}/widgets.example.com", "application/merge-patch+json"
+    assert (await api("PATCH", crd, {"spec": {"versions": two}}, kind=kind)).code == 200
+
+    after = (await api("GET", "/openapi/v3")).json["paths"]
+    await api("DELETE", crd)
+    without = {path: entry for path, entry in before.items() if path != EXAMPLE}
+
+    async def is_gone() -> bool:
+        return (await api("GET", "/openapi/v3")).json["paths"] == without
+
+    await eventually(is_gone)
+    assert after.keys() - before.keys() == {"apis/example.com/v2"}
+    assert {path for path in before if before[path] != after[path]} == {EXAMPLE}
+    assert (await api("GET", f"/openapi/v3/{EXAMPLE}")).code == 404
 
 
 async def test_documents_stay_small(api: Client) -> None:

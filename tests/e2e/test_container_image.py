@@ -55,7 +55,11 @@ def test_what_it_copies_makes_a_wheel_with_everything_in_it(tmp_path: Path) -> N
         for folder in DATA
         for file in (ROOT / folder).glob("*.yaml")
     }
-    code = {str(file.relative_to(ROOT / "src")) for file in (ROOT / "src").rglob("*.py")}
+    code = {
+        str(file.relative_to(ROOT / "src"))
+        for ending in ("py", "json")
+        for file in (ROOT / "src").rglob(f"*.{ending}")
+    }
     assert names >= data | code
 
 

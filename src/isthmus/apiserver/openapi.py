@@ -3,7 +3,9 @@
 Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
 """
 
+import asyncio
 import hashlib
+from typing import NamedTuple
 
 import orjson
 
@@ -13,11 +15,19 @@ from isthmus.apiserver.errors import ApiError, unknown_path
 from isthmus.apiserver.http import JSON, Request, Response
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.openapi_schemas import Schemas
-from isthmus.apiserver.resources import Registry
+from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.reviews import REVIEWS
 
 _PROTOBUF_V2 = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _INFO = {"title": "Kubernetes", "version": GIT_VERSION}
+
+
+class _Document(NamedTuple):
+    """A document of v3, and what it was made of."""
+
+    resources: tuple[Resource, ...]
+    body: bytes
+    digest: str
 
 
 class OpenApi:
@@ -29,15 +39,14 @@ class OpenApi:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._documents: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._documents: dict[tuple[str, str], _Document] = {}
         self._version2: dict[bytes, tuple[bytes, str]] = {}
         registry.listen(self._forget)
 
     def _forget(self) -> None:
-        self._documents.clear()
-        self._version2.clear()
+        self._version2 = {}
 
-    def answer(self, request: Request, parts: list[str]) -> Response:
+    async def answer(self, request: Request, parts: list[str]) -> Response:
         """Answer a path below `/openapi`.
 
         Raises:
@@ -45,7 +54,7 @@ class OpenApi:
         """
         accept = request.header(b"accept")
         if parts[1:] == ["v2"]:
-            return self._answer_version2(request, accept)
+            return await self._answer_version2(request, accept)
         if parts[1:2] != ["v3"]:
             raise unknown_path()
         if len(parts) == 2:
@@ -53,13 +62,14 @@ class OpenApi:
         if "openapi.v3" in accept and "json" not in accept:
             raise ApiError(406, "NotAcceptable", "OpenAPI v3 is served as application/json")
         group, version = _group_version(parts[2:])
-        return _tagged(request, *self._document(group, version))
+        found = self._document(group, version)
+        return _tagged(request, found.body, found.digest)
 
     def _index(self) -> Response:
         paths: Json = {}
         for group, version in self._group_versions():
             path = f"apis/{group}/{version}" if group else f"api/{version}"
-            digest = self._document(group, version)[1]
+            digest = self._document(group, version).digest
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
         return Response.json({"paths": paths})
 
@@ -69,15 +79,17 @@ class OpenApi:
             served.setdefault(review.group, ["v1"])
         return [(group, version) for group, versions in served.items() for version in versions]
 
-    def _answer_version2(self, request: Request, accept: str) -> Response:
+    async def _answer_version2(self, request: Request, accept: str) -> Response:
         """The whole API in one document; whoever takes protobuf gets that, as in Kubernetes."""
         form = _PROTOBUF_V2 if "proto-openapi.spec.v2" in accept else JSON
-        found = self._version2.get(form)
+        kept = self._version2  # Another one when kinds change meanwhile.
+        found = kept.get(form)
         if found is None:
             document = self._render_version2()
-            plain = orjson.dumps(document)
-            body = plain if form == JSON else openapi_protobuf.encode(document)
-            found = self._version2[form] = (body, _digest(plain))
+            plain = body = orjson.dumps(document)
+            if form != JSON:  # That takes so long that others would notice.
+                body = await asyncio.to_thread(openapi_protobuf.encode, document)
+            found = kept[form] = (body, _digest(plain))
         response = _tagged(request, *found)
         response.content_type = form
         response.headers.append((b"vary", b"Accept"))
@@ -99,18 +111,21 @@ class OpenApi:
             "parameters": openapi_v2.parameters(openapi_paths.SHARED),
         }
 
-    def _document(self, group: str, version: str) -> tuple[bytes, str]:
+    def _document(self, group: str, version: str) -> _Document:
+        resources = tuple(self._registry.of(group, version))
         found = self._documents.get((group, version))
-        if found is None:
+        if found is None or found.resources != resources:
             schemas = Schemas()
             paths = self._paths(group, version, schemas)
             if not paths:
+                self._documents.pop((group, version), None)
                 raise unknown_path()
             components = {"schemas": schemas.found, "parameters": openapi_paths.SHARED}
             body = orjson.dumps(
                 {"openapi": "3.0.0", "info": _INFO, "paths": paths, "components": components}
             )
-            found = self._documents[(group, version)] = (body, _digest(body))
+            found = _Document(resources, body, _digest(body))
+            self._documents[(group, version)] = found
         return found
 
     def _paths(self, group: str, version: str, schemas: Schemas) -> Json:

@@ -76,7 +76,12 @@ def encode(document: Json) -> bytes:
     return _message("Document", document)
 
 
+_SHORT = [bytes((value,)) for value in range(0x80)]
+
+
 def _varint(value: int) -> bytes:
+    if 0 <= value < 0x80:  # Nearly all are tags and short lengths.
+        return _SHORT[value]
     out = bytearray()
     value &= 0xFFFF_FFFF_FFFF_FFFF
     while value >= 0x80:

@@ -6,6 +6,7 @@ only describe, `kinds` validates. Those of custom kinds are made of their defini
 """
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from typing import Any, cast
 
@@ -64,17 +65,43 @@ _WITHIN: Json = {
 """What every embedded resource has."""
 
 
+class _Published:
+    """Kubernetes' definitions of built-in kinds, read once and never changed."""
+
+    def __init__(self) -> None:
+        file = resources.files("isthmus.apiserver") / "published.json"
+        self.definitions: dict[str, Json] = orjson.loads(file.read_bytes())
+        self.names = {
+            _place(gvk): name
+            for name, schema in self.definitions.items()
+            for gvk in as_list(schema.get(_GVK))
+        }
+        self._needed: dict[str, dict[str, Json]] = {}
+
+    def needed(self, name: str) -> dict[str, Json]:
+        """A definition, and those that it refers to."""
+        found = self._needed.get(name)
+        if found is None:
+            found, wanted = dict[str, Json](), [name]
+            while wanted:
+                each = wanted.pop()
+                if each not in found:
+                    found[each] = self.definitions[each]
+                    wanted += _references(found[each])
+            self._needed[name] = found
+        return found
+
+
+@cache
+def _published() -> _Published:
+    return _Published()
+
+
 class Schemas:
     """The definitions of one document, collected while its paths are described."""
 
     def __init__(self) -> None:
-        file = resources.files("isthmus.apiserver") / "published.json"
-        self._published: dict[str, Json] = orjson.loads(file.read_bytes())
-        self._names = {
-            _place(gvk): name
-            for name, schema in self._published.items()
-            for gvk in as_list(schema.get(_GVK))
-        }
+        self._published = _published()
         self.found: dict[str, Json] = {}
         """Definitions by name."""
         self.custom: set[str] = set()
@@ -82,16 +109,11 @@ class Schemas:
 
     def of_kind(self, group: str, kind: str) -> str:
         """The name of a built-in kind in version v1, such as `TokenRequest`."""
-        return self.known(self._names[(group, "v1", kind)])
+        return self.known(self._published.names[(group, "v1", kind)])
 
     def known(self, name: str) -> str:
         """The same name; its definition, and those that it refers to, are now found."""
-        wanted = [name]
-        while wanted:
-            each = wanted.pop()
-            if each not in self.found:
-                self.found[each] = self._published[each]
-                wanted += _references(self.found[each])
+        self.found |= self._published.needed(name)
         return name
 
     def of(self, resource: Resource) -> tuple[str, str]:

@@ -257,7 +257,7 @@ class ApiServer:
             exchange.verb, exchange.target = verb, target
             return await self._handlers.answer(request, target, verb)
         if root == "openapi":
-            return self._openapi.answer(request, parts)
+            return await self._openapi.answer(request, parts)
         if root == maintenance.PREFIX:
             return await self._maintenance.answer(request, exchange.path)
         if exchange.path == "/metrics":
