@@ -4,7 +4,7 @@ With ``looptime`` the clock is the loop's, so minutes of waiting take no time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import Offering, Operation, Provider, ServiceBinding, ServiceInstance
 from isthmus.controllers.rights import needed
 from isthmus.drivers.fake import FakeCloud, driver
-from isthmus.ports import Api, Store
+from isthmus.ports import Api, Driver, Store
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
 from isthmus.runtime.manager import Manager
@@ -144,9 +144,10 @@ async def scene(
     cloud: FakeCloud | None = None,
     outward: Outward | None = None,
     furnish: bool = True,
+    drivers: Mapping[str, Driver] | None = None,
     **options: Any,
 ) -> AsyncIterator[Scene]:
-    """Run all controllers against a fake cloud."""
+    """Run all controllers against a fake cloud, and others for the drivers that are named."""
     clock = LoopClock()
     store = store or MemoryStore(clock)
     cloud = cloud or FakeCloud(clock)
@@ -156,7 +157,10 @@ async def scene(
         fake, theirs = outward.driver(fake), outward.store(store)
     entitled = Entitled(theirs)
     manager = Manager(entitled, clock=clock)
-    built = controllers.build(manager, load=lambda _: fake, installation="test", **options)
+    others = drivers or {}
+    built = controllers.build(
+        manager, load=lambda name: others.get(name, fake), installation="test", **options
+    )
     entitled.rights = frozenset(needed(manager))
     here = Scene(store, cloud, manager, built.connections, built.planning)
     if furnish:

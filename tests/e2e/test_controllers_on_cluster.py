@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kubernetes_plane import MARKS
 from tests.on_cluster import ACCOUNT, SYSTEM, OnCluster, Plane, on_cluster
-from tests.sandboxed import ready
+from tests.sandboxed import condition, ready
 
 pytestmark = [*MARKS, pytest.mark.slow]
 LEASE = 10
@@ -152,8 +153,24 @@ def test_a_namespace_goes_when_its_clouds_are_free_again(home: OnCluster) -> Non
     home.until(
         lambda: ready(home.get("servicebindings", "queue", "leaving")), 120, "the binding is ready"
     )
+    # Left to itself, the controller of namespaces takes the kinds in an order of its own.
+    home.plane.kubectl("delete", "stacks,secrets", "--all", "-n", "leaving", "--wait=false")
+    home.until(lambda: kept(home.get("stacks", "queue", "leaving")), 60, "the Stack waits")
+    home.plane.kubectl("delete", "serviceinstances", "queue", "-n", "leaving", "--wait=false")
+    home.until(
+        lambda: "ServiceBindings use it: queue" in kept(home.get("stacks", "queue", "leaving")),
+        60,
+        "it says what for",
+    )
+    assert "AWS::IAM::Role" in census(home, before), "the credential is still good"
     home.plane.kubectl("delete", "namespace", "leaving", "--timeout=110s")
     assert home.left_in_lab(before) == {}
+
+
+def kept(stack: Any) -> str:
+    """Why a Stack that is being deleted stays."""
+    said = condition(stack)
+    return said.get("message", "") if said.get("reason") == "InUse" else ""
 
 
 def test_a_missing_right_is_named(home: OnCluster, plane_with_kinds: Plane, tmp_path: Path) -> None:

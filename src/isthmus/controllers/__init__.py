@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from isthmus.api.meta import Json, Resource
+from isthmus.api.meta import LET_GO, Json, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
@@ -133,7 +133,7 @@ def _world(manager: Manager, connections: Connections, open_cluster: OpenCluster
         clusters=claims[Cluster.names.kind],
         pools=claims[NodePool.names.kind],
         open_cluster=open_cluster,
-        bindings=manager.lister(ServiceBinding, instance=_in_namespace("instance")),
+        bindings=manager.lister(ServiceBinding, instance=_bound),
         stacks=manager.lister(
             Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
         ),
@@ -177,13 +177,18 @@ class _Triggers:
             yield Trigger(world.stacks.cache, _host, gone=True)
         if kind in (NodePool, StorageBackend):
             yield Trigger(world.clusters.cache, _by(claims, "cluster", _path), essence=_joinable)
+        if kind is NodePool:
+            yield Trigger(world.stacks.cache, _pools_of_host(claims), gone=True)
         yield Trigger(world.offerings.cache, _by(claims, "offering", _name), essence=_status)
         yield Trigger(world.providers.cache, _unready(world, kind, claims), essence=_usable)
         yield Trigger(world.namespaces, _by(claims, "namespace", _name), essence=_labels)
 
     def of_stacks(self) -> Iterable[Trigger]:
-        """Its provider and its Secrets."""
+        """Its provider, its Secrets, and who still needs it while it goes."""
         stacks = self._world.stacks.cache
+        for claims in self._world.claims.values():
+            yield Trigger(claims.cache, _kept(stacks), essence=_leaving)
+        yield Trigger(self._world.bindings.cache, _instance, gone=True)
         yield Trigger(self._world.providers.cache, _by(stacks, "provider", _name), essence=_usable)
         yield Trigger(self._world.secrets, _by(stacks, "secret", _path))
 
@@ -226,8 +231,29 @@ def _owner(kind: type[Resource[Any, Any]]) -> Callable[[Json], list[Key]]:
     return keys
 
 
+def _kept(stacks: Cache) -> Callable[[Json], list[Key]]:
+    """Find the Stacks of an object that are deleted, and that it has not let go."""
+
+    def keys(obj: Json) -> list[Key]:
+        found = stacks.keys_by("owner", obj["metadata"]["uid"])
+        return [key for key in found if _is_kept(stacks.get(*key))]
+
+    return keys
+
+
+def _is_kept(stack: Json | None) -> bool:
+    meta: Json = stack["metadata"] if stack is not None else {}
+    return "deletionTimestamp" in meta and LET_GO not in meta.get("annotations", {})
+
+
 def _instance(obj: Json) -> list[Key]:
-    return [(obj["metadata"]["namespace"], obj["spec"]["instance"])]
+    """Find the instance of a binding, and its Stack, which has the same name."""
+    return [(obj["metadata"]["namespace"], _used(obj))]
+
+
+def _used(obj: Json) -> str:
+    """Return the instance that a binding has a credential of, or wants one of."""
+    return obj.get("status", {}).get("instance") or obj["spec"]["instance"]
 
 
 def _cluster(obj: Json) -> list[Key]:
@@ -238,6 +264,13 @@ def _host(obj: Json) -> list[Key]:
     """Find the cluster that a stack lived in, by the name of its Provider."""
     namespace, dot, name = obj["spec"]["provider"].partition(".")
     return [(namespace, name)] if dot else []
+
+
+def _pools_of_host(pools: Cache) -> Callable[[Json], list[Key]]:
+    """Find the pools of the cluster that a stack lived in."""
+    return lambda obj: [
+        key for host in _host(obj) for key in pools.keys_by("cluster", "/".join(host))
+    ]
 
 
 def _cluster_of_provider(clusters: Cache) -> Callable[[Json], list[Key]]:
@@ -260,11 +293,16 @@ def _path(obj: Json) -> str:
     return "/".join(key_of(obj))
 
 
+def _leaving(obj: Json) -> object:
+    """What a Stack shows of its owner, which keeps it."""
+    return _mirrored(obj)[1:] if obj["metadata"].get("deletionTimestamp") else None
+
+
 def _status(obj: Json) -> object:
     return obj["metadata"].get("deletionTimestamp"), obj.get("status")
 
 
-def _mirrored(obj: Json) -> object:
+def _mirrored(obj: Json) -> tuple[object, ...]:
     """What an instance shows of its stack: not each of the engine's steps."""
     meta, status = obj["metadata"], obj.get("status", {})
     ready = [
@@ -308,6 +346,10 @@ def _offering(kind: type[AnyClaim]) -> Callable[[Json], list[str]]:
 
 def _in_namespace(name: str) -> Callable[[Json], list[str]]:
     return lambda obj: [f"{obj['metadata']['namespace']}/{obj['spec'].get(name, '')}"]
+
+
+def _bound(obj: Json) -> list[str]:
+    return [f"{obj['metadata']['namespace']}/{_used(obj)}"]
 
 
 def _namespace(obj: Json) -> list[str]:

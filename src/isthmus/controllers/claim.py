@@ -6,7 +6,7 @@ its own file.
 
 from typing import Any, Generic, TypeVar
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, PAUSED, RETRY, Condition, Json
+from isthmus.api.meta import APPROVE_REPLACEMENT, LET_GO, PAUSED, RETRY, Condition, Json
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
@@ -28,7 +28,7 @@ from isthmus.runtime.kinds import api_of
 from isthmus.runtime.outcome import Outcome, Progress, Waiting, done, waiting
 from isthmus.runtime.worker import Reconciler
 
-_OURS = (PAUSED, APPROVE_REPLACEMENT, RETRY, RENDERED_FROM)
+_OURS = (PAUSED, APPROVE_REPLACEMENT, RETRY, RENDERED_FROM, LET_GO)
 """Annotations of the Stack that follow the claim."""
 
 ClaimT = TypeVar("ClaimT", bound=Claim[Any, Any])
@@ -102,13 +102,11 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         stack = await self._world.look_up(Stack, meta.namespace, obj.stack_name)
         if stack is None or owner_uid(stack) != meta.uid:
             return done()
-        if not stack.deleting:
-            stack = await self._hand_over(obj, stack)
-            await self._world.store.delete(
-                api_of(Stack), meta.namespace, obj.stack_name, stack.metadata.uid
-            )
-            return waiting("Its stack is being deleted.")
-        return mirrored(stack.condition("Ready"), "Its stack is being deleted.")
+        free = await self._let_go(obj, stack)
+        if free is stack and stack.deleting:
+            return mirrored(stack.condition("Ready"), "Its stack is being deleted.")
+        await self._delete(free)
+        return waiting("Its stack is being deleted.")
 
     def _stack(self, claim: AnyClaim) -> Stack | None:
         meta = claim.metadata
@@ -190,7 +188,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         if former is None:
             return await self._create(wanted)
         if former.deleting:
-            raise NotYet("Its stack is being deleted; it is made again then.")
+            raise NotYet(_LEAVING if LET_GO in former.metadata.annotations else _DELETED)
         if former.spec == wanted.spec and _followers(former) == _followers(wanted):
             return former
         return await self._change(wanted, former)
@@ -213,13 +211,21 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         body = raw | {"metadata": metadata, "spec": wanted.dump()["spec"]}
         return Stack.parse(await self._world.replace(Stack, body))
 
-    async def _hand_over(self, claim: AnyClaim, stack: Stack) -> Stack:
-        """Let the Stack know a deletion policy that was changed just before the deletion."""
-        if stack.spec.deletion_policy is claim.spec.deletion_policy:
+    async def _let_go(self, claim: AnyClaim, stack: Stack) -> Stack:
+        """Say that nothing needs the Stack any more; with it goes the newest deletion policy."""
+        policy, notes = claim.spec.deletion_policy, stack.metadata.annotations
+        if LET_GO in notes and stack.spec.deletion_policy is policy:
             return stack
-        update = {"deletion_policy": claim.spec.deletion_policy}
-        spec = stack.spec.model_copy(update=update)
-        return await self._change(stack.model_copy(update={"spec": spec}), stack)
+        metadata = stack.metadata.model_copy(update={"annotations": notes | {LET_GO: "true"}})
+        spec = stack.spec.model_copy(update={"deletion_policy": policy})
+        wanted = stack.model_copy(update={"metadata": metadata, "spec": spec})
+        return await self._change(wanted, stack)
+
+    async def _delete(self, stack: Stack) -> None:
+        """Ask for the deletion of a Stack that was let go."""
+        if not stack.deleting:
+            meta = stack.metadata
+            await self._world.store.delete(api_of(Stack), meta.namespace, meta.name, meta.uid)
 
 
 def _decided(
@@ -282,6 +288,11 @@ def _verdict(stack: Stack) -> Outcome:
     return mirrored(ready, _IN_WORK)
 
 
+_LEAVING = "Its stack is being deleted; it is made again then."
+_DELETED = (
+    "Somebody deleted its Stack, which stays until this object goes and takes no changes any more. "
+    "To have it made again around what is there, set spec.deletionPolicy of the Stack to Retain."
+)
 _IN_WORK = "Its stack is not ready yet; the Stack of the same name shows how far it is."
 
 

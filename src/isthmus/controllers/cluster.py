@@ -100,8 +100,8 @@ class ClusterController(ClaimController[Cluster]):
         if retained and stack is not None:
             await secrets.leave(external_name(stack))
         outcome = await super().release(obj, progress)
-        if isinstance(outcome, Done) and not retained:
-            await secrets.delete()
+        if isinstance(outcome, Done):
+            await secrets.delete()  # But for those that were left: they are nobody's.
         return outcome
 
     async def _release_pools(self, obj: Cluster) -> str:
@@ -159,7 +159,7 @@ class ClusterController(ClaimController[Cluster]):
         if AUTHORITY not in keys and not issued_elsewhere(self._world, obj):
             return  # The blueprint has an authority of its own and brings the Secret itself.
         origin = digest(endpoint, keys.get(AUTHORITY, ""), rotation)[:20]
-        secret = OwnedSecret(self._world, obj, kubeconfig_name(obj.metadata.name))
+        secret = OwnedSecret(self._world, obj, kubeconfig_name(obj.metadata.name), held=True)
         found = await secret.read()
         notes = found[1] if found is not None else {}
         expires = _time(notes.get(EXPIRES, ""))

@@ -36,8 +36,8 @@ class Authorities:
         self._world = world
         self._cluster = cluster
         name = cluster.metadata.name
-        self._secret = OwnedSecret(world, cluster, secret_name(name))
-        self._kubeconfig = OwnedSecret(world, cluster, kubeconfig_name(name))
+        self._secret = OwnedSecret(world, cluster, secret_name(name), held=True)
+        self._kubeconfig = OwnedSecret(world, cluster, kubeconfig_name(name), held=True)
 
     async def known(self) -> Values:
         """Return what there is; nothing where the blueprint has an authority of its own.

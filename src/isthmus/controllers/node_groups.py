@@ -32,7 +32,6 @@ from isthmus.errors import (
     NotFound,
     StackFailed,
 )
-from isthmus.runtime.kinds import api_of
 
 _REFUSALS = frozenset(
     error.reason
@@ -106,12 +105,8 @@ class NodeGroups(ClaimController[NodeGroup]):
             await self.write(Target(group, definition), size)
 
     async def remove(self, pool: NodePool, stack: Stack) -> None:
-        """Ask for the deletion of a Stack."""
-        if stack.deleting:
-            return
-        stack = await self._hand_over(pool, stack)
-        meta = stack.metadata
-        await self._world.store.delete(api_of(Stack), meta.namespace, meta.name, meta.uid)
+        """Have a Stack go."""
+        await self._delete(await self._let_go(pool, stack))
 
     def _revision_of(self, pool: NodePool, cluster: Cluster) -> str:
         """Pick the revision: the one asked for, the one in use, or the newest."""

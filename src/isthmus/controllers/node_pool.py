@@ -21,6 +21,7 @@ from isthmus.api.v1alpha1 import (
 )
 from isthmus.controllers.claim import ClaimController, mirrored
 from isthmus.controllers.cluster_access import opened
+from isthmus.controllers.cluster_provider import ClusterProvider
 from isthmus.controllers.node_drain import Drained, drain
 from isthmus.controllers.node_groups import NodeGroups, Target, group_view, settled
 from isthmus.controllers.node_look import NOW, Key, Look, key, mark, show, with_message
@@ -90,13 +91,17 @@ class NodePoolController(ClaimController[NodePool]):
         return self._groups.rendering(target, size)
 
     async def release(self, obj: NodePool, progress: Progress[NodePoolStatus]) -> Outcome:
-        """Empty the nodes while the cluster lives, then take down the servers, unless retained."""
-        cluster = self._known_cluster(obj)
+        """Empty the nodes while the cluster lives, then take down the servers, unless retained.
+
+        In a cluster that goes itself there is nowhere to move; but what others have in it needs
+        nodes until it is gone.
+        """
+        cluster = await self._lasting_cluster(obj)
         stacks = self._groups.of(obj)
         retained = obj.spec.deletion_policy is DeletionPolicy.RETAIN
         async with AsyncExitStack() as context:
             nodes: ClusterNodes | None = None
-            if cluster is not None and not cluster.deleting:
+            if cluster is not None:
                 look = await self._look(obj, cluster, None, context, progress)
                 nodes = look.nodes
                 if look.seen and nodes is not None and not retained:
@@ -112,11 +117,25 @@ class NodePoolController(ClaimController[NodePool]):
             if nodes is not None and not retained:
                 for member in obj.status.members:
                     await nodes.delete_node(member.name)
-            await JoinTokens(self._world, obj).end(nodes)
+            await JoinTokens(self._world, obj).end(nodes, progress)
         return done()
 
     def _known_cluster(self, pool: NodePool) -> Cluster | None:
         return self._world.clusters.get(pool.metadata.namespace, pool.spec.cluster)
+
+    async def _lasting_cluster(self, pool: NodePool) -> Cluster | None:
+        """Return the cluster that is there after the pool.
+
+        Raises:
+            DeletionBlocked: It goes as well, and something of others is in it.
+        """
+        cluster = self._known_cluster(pool)
+        if cluster is None or cluster.spec.deletion_policy is DeletionPolicy.RETAIN:
+            return cluster
+        if not await self._world.ends(cluster):
+            return cluster
+        ClusterProvider(self._world, cluster).require_free()
+        return None
 
     def _cluster(self, pool: NodePool) -> Cluster:
         cluster, name = self._known_cluster(pool), pool.spec.cluster

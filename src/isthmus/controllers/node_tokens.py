@@ -14,7 +14,7 @@ from isthmus.controllers.world import World
 from isthmus.core.compose.node_pool import TOKEN_KEY, token_secret
 from isthmus.core.planner.members import Seen
 from isthmus.core.planner.nodes import State
-from isthmus.errors import NotFound
+from isthmus.errors import IsthmusError, NotFound
 from isthmus.ports import ClusterNodes
 from isthmus.runtime.outcome import Progress
 
@@ -46,10 +46,14 @@ class JoinTokens:
             # Another one would shut out those who are on their way with this one.
             if any(map(_joins, seen)) and await self._extend(nodes, needed, progress):
                 return
-        if former:
-            await nodes.revoke_join_token(former)
+        for token in sorted({former, known} - {""}):
+            await nodes.revoke_join_token(token)
         made = await nodes.issue_join_token(self._time + SPARE)
-        await self._secret.write({TOKEN_KEY: made.token}, {TOKEN_ID: made.id})
+        try:
+            await self._secret.write({TOKEN_KEY: made.token}, {TOKEN_ID: made.id})
+        except IsthmusError:  # Nobody would know of it any more.
+            await nodes.revoke_join_token(made.id)
+            raise
         progress.status = progress.status.model_copy(
             update={"join_token": made.id, "join_token_expires_at": made.expires_at}
         )
@@ -78,20 +82,20 @@ class JoinTokens:
 
     async def revoke(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
         """Make the token worthless. The Secret stays: the engine compares its version."""
-        if not progress.status.join_token:
-            return
-        found = await self._secret.read()
-        for token in {progress.status.join_token, *_ids(found)}:
+        if progress.status.join_token:
+            await self._revoke(nodes, progress)
+
+    async def end(self, nodes: ClusterNodes | None, progress: Progress[NodePoolStatus]) -> None:
+        """Remove token and Secret."""
+        if nodes is not None:
+            await self._revoke(nodes, progress)
+        await self._secret.delete()
+
+    async def _revoke(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
+        known = {progress.status.join_token, *_ids(await self._secret.read())}
+        for token in sorted(known - {""}):
             await nodes.revoke_join_token(token)
         _forget(progress)
-
-    async def end(self, nodes: ClusterNodes | None) -> None:
-        """Remove token and Secret."""
-        found = await self._secret.read()
-        if nodes is not None:
-            for token in _ids(found):
-                await nodes.revoke_join_token(token)
-        await self._secret.delete()
 
     def _needed(self, one: Seen, now: datetime, *, making: bool) -> datetime:
         asked = one.shown.since.astimezone(UTC)

@@ -1,10 +1,14 @@
-"""Secrets that belong to one of our objects: made once, written anew, and gone or left with it."""
+"""Secrets that belong to one of our objects: made once, written anew, and gone or left with it.
+
+One that is held bears our finalizer: whoever deletes it, it is there until its owner needs it no
+more. The key to a cluster in which something lives must not go first.
+"""
 
 import base64
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from isthmus.api.meta import Json, Resource
+from isthmus.api.meta import FINALIZER, Json, Resource
 from isthmus.controllers.world import World
 from isthmus.errors import AlreadyExists, Conflict
 from isthmus.runtime.connections import secret_values
@@ -24,11 +28,13 @@ class OwnedSecret:
         world: Where it lives.
         owner: The object.
         name: The Secret's name.
+        held: Whether it stays until its owner goes.
     """
 
-    def __init__(self, world: World, owner: AnyResource, name: str) -> None:
+    def __init__(self, world: World, owner: AnyResource, name: str, *, held: bool = False) -> None:
         self._world = world
         self._owner = owner
+        self._held = (FINALIZER,) if held else ()
         self.name = name
 
     async def read(self) -> tuple[dict[str, str], dict[str, str]] | None:
@@ -61,6 +67,8 @@ class OwnedSecret:
                 raise Conflict("The Secret is there already.") from None
         else:
             meta = body["metadata"] | {"resourceVersion": found["metadata"]["resourceVersion"]}
+            if "deletionTimestamp" in found["metadata"]:  # It takes no new finalizer.
+                meta["finalizers"] = found["metadata"].get("finalizers", [])
             stored = await store.replace(SECRETS, body | {"metadata": meta})
         self._world.secrets.put(stored)
 
@@ -69,13 +77,15 @@ class OwnedSecret:
         found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
         if found is not None and self._is_ours(found):
             meta = found["metadata"]
+            if self._held:
+                await self._hand_on(found, meta["ownerReferences"], {}, ())
             await self._world.store.delete(SECRETS, meta["namespace"], self.name, meta["uid"])
 
     async def leave(self, stack: str) -> None:
         """Let go of it, if it is ours: it stays when its owner goes, for who adopts the stack."""
         found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
         if found is not None and self._is_ours(found):
-            await self._hand_on(found, self._others(found), {LEFT_WITH: stack})
+            await self._hand_on(found, self._others(found), {LEFT_WITH: stack}, ())
 
     async def take_over(self, stack: str) -> None:
         """Make it ours, if it was left with that stack and is nobody's."""
@@ -86,12 +96,19 @@ class OwnedSecret:
         found = await self._world.store.get(SECRETS, namespace, self.name)
         if found is not None and _was_left(found, stack):
             ours = self._owner.owner_reference().model_dump(by_alias=True)
-            await self._hand_on(found, [ours], {})
+            await self._hand_on(found, [ours], {}, self._held)
 
-    async def _hand_on(self, found: Json, owners: list[Json], note: dict[str, str]) -> None:
+    async def _hand_on(
+        self, found: Json, owners: list[Json], note: dict[str, str], held: tuple[str, ...]
+    ) -> None:
         meta = found["metadata"]
         notes = {k: v for k, v in meta.get("annotations", {}).items() if k != LEFT_WITH}
-        changed = {"ownerReferences": owners, "annotations": notes | note}
+        others = [other for other in meta.get("finalizers", []) if other != FINALIZER]
+        changed: Json = {
+            "ownerReferences": owners,
+            "annotations": notes | note,
+            "finalizers": [*others, *held],
+        }
         stored = await self._world.store.replace(SECRETS, found | {"metadata": meta | changed})
         self._world.secrets.put(stored)
 
@@ -121,6 +138,7 @@ class OwnedSecret:
                 "name": self.name,
                 "namespace": self._owner.metadata.namespace,
                 "annotations": dict(annotations),
+                "finalizers": list(self._held),
                 "ownerReferences": [self._owner.owner_reference().model_dump(by_alias=True)],
             },
             "data": {k: base64.b64encode(v.encode()).decode() for k, v in values.items()},

@@ -20,7 +20,6 @@ from isthmus.core.compose.rendered import Rendered, rendered_from
 from isthmus.core.plan import Rendering
 from isthmus.core.stacks import owner_uid
 from isthmus.errors import InvalidSpec
-from isthmus.runtime.kinds import api_of
 
 
 class PodNetworks(ClaimController[PodNetwork]):
@@ -84,11 +83,7 @@ class PodNetworks(ClaimController[PodNetwork]):
         stack = await self._world.look_up(Stack, meta.namespace, network.stack_name)
         if stack is None or owner_uid(stack) != meta.uid:
             return ""
-        stack = await self._hand_over(network, stack)
-        if not stack.deleting:
-            await self._world.store.delete(
-                api_of(Stack), meta.namespace, stack.metadata.name, stack.metadata.uid
-            )
+        await self._delete(await self._let_go(network, stack))
         return "Its pod network is let go."
 
     def furnish(self, claim: PodNetwork, definition: OfferingSpec) -> PodNetwork:

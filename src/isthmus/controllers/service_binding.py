@@ -15,6 +15,7 @@ from isthmus.api.v1alpha1 import (
     Binding,
     BoundSecret,
     CredentialTemplate,
+    Granted,
     Provider,
     ServiceBinding,
     ServiceBindingStatus,
@@ -84,7 +85,9 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
         if not self._delivered(obj, use):
             if not use.instance.ready:
                 raise NotYet(f"spec.instance: {use.instance.metadata.name!r} is not ready yet.")
-            await self._deliver(obj, use)
+            granted = _granted(use)
+            progress.status = status.model_copy(update={"granted": granted})
+            await self._deliver(obj, use, granted)
         progress.status = _bound(obj, progress)
         if not obj.ready:
             return done(after=_NOW if status.former else None)
@@ -93,14 +96,21 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
     async def release(
         self, obj: ServiceBinding, progress: Progress[ServiceBindingStatus]
     ) -> Outcome:
-        """Revoke every credential that was, or may have been, made; then drop the Secret."""
+        """Revoke every credential that was, or may have been, made; then drop the Secret.
+
+        It needs no more than the Provider: instance and Stack may be gone, by force.
+        """
         del progress
-        ids = [*obj.status.former, obj.status.credential]
-        if any(ids) and (use := self._use_for_release(obj)) is not None:
-            async with self._world.connections.use(use.provider) as connection:
-                source = _source(connection.credentials, use.template.strategy)
-                for identity in filter(None, ids):
-                    await source.revoke(self._grant(obj, use, identity))
+        status = obj.status
+        ids = [identity for identity in (*status.former, status.credential) if identity]
+        if ids:
+            # A former Isthmus did not note what it had granted.
+            granted = status.granted or _granted(self._use(obj))
+            provider = self._provider(granted.provider)
+            async with self._world.connections.use(provider) as connection:
+                source = _source(connection.credentials, status.strategy)
+                for identity in ids:
+                    await source.revoke(self._grant(obj, granted, identity))
         secret = await self._secret(obj)
         if secret is not None and _owned_by(secret, obj):
             meta = secret["metadata"]
@@ -119,16 +129,15 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
             raise NotYet(f"spec.instance: there is no ServiceInstance {name!r} in this namespace.")
         stack = self._world.stacks.get(namespace, name)
         origin = rendered_from(stack) if stack is not None else None
-        if stack is None or origin is None or not (instance.ready or obj.status.credential):
+        going = instance.deleting or not instance.ready
+        if stack is None or origin is None or (going and not obj.status.credential):
             raise NotYet(f"spec.instance: ServiceInstance {name!r} is not ready yet.")
         return self._resolve(obj, instance, stack, origin)
 
     def _resolve(
         self, obj: ServiceBinding, instance: ServiceInstance, stack: Stack, origin: Rendered
     ) -> _Use:
-        provider = self._world.providers.get("", stack.spec.provider)
-        if provider is None:
-            raise NotYet(f"Provider {stack.spec.provider!r} is gone; bring it back.")
+        provider = self._provider(stack.spec.provider)
         definition = self._world.definition(origin.revision)
         binding = catalog.binding_of(definition)
         strategy = obj.spec.strategy or obj.status.strategy
@@ -158,24 +167,21 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
             parameters=parameters,
         )
 
-    def _use_for_release(self, obj: ServiceBinding) -> _Use | None:
-        """None where the instance went by force: its credentials went with it."""
-        namespace, name = obj.metadata.namespace, obj.status.instance
-        instance = self._world.instances.get(namespace, name)
-        stack = self._world.stacks.get(namespace, name)
-        origin = rendered_from(stack) if stack is not None else None
-        if instance is None or stack is None or origin is None:
-            return None
-        update = {"instance": name, "strategy": obj.status.strategy}
-        spec = obj.spec.model_copy(update=update)
-        return self._resolve(obj.model_copy(update={"spec": spec}), instance, stack, origin)
+    def _provider(self, name: str) -> Provider:
+        provider = self._world.providers.get("", name)
+        if provider is None:
+            raise NotYet(
+                f"Provider {name!r} is gone, so nobody can make or revoke credentials; bring it "
+                "back."
+            )
+        return provider
 
-    def _grant(self, obj: ServiceBinding, use: _Use, identity: str) -> Grant:
+    def _grant(self, obj: ServiceBinding, granted: Granted, identity: str) -> Grant:
         meta = obj.metadata
         return Grant(
             id=identity,
-            spec=substitute(use.template.spec, use.scope, path="credentials.spec"),
-            parameters=use.parameters,
+            spec=granted.spec,
+            parameters=granted.parameters,
             tags={
                 stacks.TAG_UID: meta.uid,
                 stacks.TAG_NAMESPACE: meta.namespace,
@@ -184,10 +190,10 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
             },
         )
 
-    async def _deliver(self, obj: ServiceBinding, use: _Use) -> None:
+    async def _deliver(self, obj: ServiceBinding, use: _Use, granted: Granted) -> None:
         async with self._world.connections.use(use.provider) as connection:
             source = _source(connection.credentials, use.template.strategy)
-            values = await source.grant(self._grant(obj, use, obj.status.credential))
+            values = await source.grant(self._grant(obj, granted, obj.status.credential))
         secret = _secret_of(obj, use, values)
         store = self._world.store
         found = await self._secret(obj)
@@ -224,7 +230,7 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
             async with self._world.connections.use(use.provider) as connection:
                 source = _source(connection.credentials, use.template.strategy)
                 for identity in obj.status.former:
-                    await source.revoke(self._grant(obj, use, identity))
+                    await source.revoke(self._grant(obj, _granted(use), identity))
         except Conflict:
             raise
         except (Retryable, Terminal) as err:
@@ -269,6 +275,7 @@ def _noted(obj: ServiceBinding, use: _Use, wanted: str) -> ServiceBindingStatus:
             "instance": obj.spec.instance,
             "strategy": use.template.strategy,
             "credential": wanted,
+            "granted": _granted(use),
             "former": tuple(dict.fromkeys(i for i in former if i != wanted)),
             "rotation": obj.metadata.annotations.get(ROTATE, ""),
             "granted_at": None,
@@ -276,8 +283,16 @@ def _noted(obj: ServiceBinding, use: _Use, wanted: str) -> ServiceBindingStatus:
     )
 
 
+def _granted(use: _Use) -> Granted:
+    return Granted(
+        provider=use.provider.metadata.name,
+        spec=substitute(use.template.spec, use.scope, path="credentials.spec"),
+        parameters=use.parameters,
+    )
+
+
 def _bound(obj: ServiceBinding, progress: Progress[ServiceBindingStatus]) -> ServiceBindingStatus:
-    return obj.status.model_copy(
+    return progress.status.model_copy(
         update={
             "binding": BoundSecret(name=secret_name(obj)),
             "granted_at": obj.status.granted_at or progress.now,

@@ -17,8 +17,6 @@ class ServiceInstanceController(ClaimController[ServiceInstance]):
     ) -> Outcome:
         """Wait for the bindings to go, then take down the Stack."""
         meta = obj.metadata
-        users = self._world.bindings.cache.keys_by("instance", f"{meta.namespace}/{meta.name}")
-        if users:
-            names = ", ".join(name for _, name in users)
-            return waiting(f"ServiceBindings use it: {names}. Delete them first.", reason="InUse")
+        if users := self._world.bound_to(meta.namespace, meta.name):
+            return waiting(users, reason="InUse")
         return await super().release(obj, progress)

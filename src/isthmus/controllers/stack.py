@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from isthmus.api.meta import APPROVE_REPLACEMENT, RETRY, DeletionPolicy, Management
 from isthmus.api.v1alpha1 import Phase, Stack, StackEvent, StackStatus
+from isthmus.controllers.stack_needs import still_needed
 from isthmus.controllers.world import World
 from isthmus.core import stacks
 from isthmus.core.compose.rendered import rendered_from
@@ -79,12 +80,14 @@ class StackController(Reconciler[Stack]):
             return await self._verdict(obj, observed, engine, progress)
 
     async def release(self, obj: Stack, progress: Progress[StackStatus]) -> Outcome:
-        """Delete the native stack, if it is ours and nobody wants it kept."""
+        """Delete the native stack, if it is ours, nobody wants it kept and its owner lets it go."""
         self._drift_asked.pop(obj.metadata.uid, None)
         if obj.spec.management is Management.OBSERVE:
             return done()
         if obj.spec.deletion_policy is DeletionPolicy.RETAIN:
             return done()
+        if needed := still_needed(self._world, obj):
+            return waiting(needed, reason="InUse")
         provider = self._world.providers.get("", obj.spec.provider)
         if provider is None:
             raise NotYet(

@@ -40,12 +40,9 @@ class StorageBackendController(ClaimController[StorageBackend]):
     ) -> Outcome:
         """Take it out of the cluster; a cluster that goes itself takes it along."""
         cluster = self._found(obj)
-        if cluster is not None and cluster.deleting and not cluster.attached:
+        if cluster is not None and await self._world.ends(cluster):
             kept = obj.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
             obj = obj.model_copy(update={"spec": kept})
-            stack = self._world.stacks.get(obj.metadata.namespace, obj.stack_name)
-            if stack is not None and stack.deleting:
-                await self._hand_over(obj, stack)
         return await super().release(obj, progress)
 
     def furnish(self, claim: StorageBackend, definition: OfferingSpec) -> StorageBackend:

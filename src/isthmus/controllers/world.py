@@ -23,7 +23,7 @@ from isthmus.errors import Conflict, Forbidden, NotFound, NotYet
 from isthmus.ports import Api, Clock, OpenCluster, Store
 from isthmus.runtime.cache import Cache, Lister
 from isthmus.runtime.connections import Connections
-from isthmus.runtime.kinds import Key, api_of, key_of
+from isthmus.runtime.kinds import NAMESPACES, Key, api_of, key_of
 
 ResourceT = TypeVar("ResourceT", bound=Resource[Any, Any])
 
@@ -56,10 +56,33 @@ class World:
         labels: dict[str, str] = found["metadata"].get("labels", {}) if found is not None else {}
         return labels | {selectors.NAMESPACE_NAME: namespace}
 
+    async def ends(self, cluster: Cluster) -> bool:
+        """Tell whether a cluster goes, by itself or with its namespace; an attached one stays.
+
+        The namespace is read past the cache, which may learn of it after what is in it.
+        """
+        if cluster.attached or cluster.deleting:
+            return not cluster.attached
+        found = await self.store.get(NAMESPACES, "", cluster.metadata.namespace)
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
     def owners(self, uid: str) -> Iterator[Key]:
         """Yield namespace and name of the objects of this uid that may own a native stack."""
         for lister in (*self.claims.values(), self.stacks):
             yield from lister.cache.keys_by("uid", uid)
+
+    def claim(self, uid: str) -> AnyClaim | None:
+        """Return the claim of this uid, as far as it stands."""
+        for lister in self.claims.values():
+            for key in lister.cache.keys_by("uid", uid):
+                return lister.get(*key)
+        return None
+
+    def bound_to(self, namespace: str, instance: str) -> str:
+        """Say which ServiceBindings use an instance, and what to do; empty: none does."""
+        users = self.bindings.cache.keys_by("instance", f"{namespace}/{instance}")
+        names = ", ".join(name for _, name in users)
+        return f"ServiceBindings use it: {names}. Delete them first." if users else ""
 
     def claimants(self, offering: str) -> Iterator[AnyClaim]:
         """Yield every claim on an offering."""

@@ -178,7 +178,8 @@ class Connections:
         if secret is None:
             raise NotYet(
                 f"spec.credentialsSecret: there is no Secret {ref.name!r} in namespace "
-                f"{ref.namespace!r}; create it."
+                f"{ref.namespace!r}; create it, or have Provider {provider.metadata.name!r} name "
+                "another."
             )
         return secret_values(secret)
 

@@ -51,6 +51,7 @@ from isthmus.api.v1alpha1.operation import (
 from isthmus.api.v1alpha1.provider import Provider, ProviderSpec, ProviderStatus
 from isthmus.api.v1alpha1.service_binding import (
     BoundSecret,
+    Granted,
     ServiceBinding,
     ServiceBindingSpec,
     ServiceBindingStatus,
@@ -108,6 +109,7 @@ __all__ = [
     "ControlPlane",
     "CredentialTemplate",
     "Drift",
+    "Granted",
     "Handover",
     "Heal",
     "Machine",

@@ -46,6 +46,16 @@ class BoundSecret(Model):
     name: str = Field(default="", description="Name of the Secret in the same namespace.")
 
 
+class Granted(Model):
+    """What a credential was made with, so that it can be revoked whatever became of the rest."""
+
+    provider: str = Field(description="Name of the Provider.")
+    spec: Json = Field(
+        description="The offering's specification of the credential, filled in; no secret is in it."
+    )
+    parameters: Json = Field(default={}, description="The binding's parameters.")
+
+
 class ServiceBindingStatus(Status):
     """What was granted."""
 
@@ -54,6 +64,9 @@ class ServiceBindingStatus(Status):
     strategy: str = Field(default="", description="The strategy in use.")
     credential: str = Field(
         default="", description="Public name of the credential: a user or role, never a secret."
+    )
+    granted: Granted | None = Field(
+        default=None, description="What it was made with, and is revoked with."
     )
     former: tuple[str, ...] = Field(
         default=(), description="Former credentials that are still to be revoked."
