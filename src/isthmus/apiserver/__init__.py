@@ -2,12 +2,13 @@
 
 Where to look, from the disk to the network:
 
-- kept: `store` (the image, group commit), `database` (the file), `history` (what watches read),
+- kept: `store` (the image, group commit), `collection` (one resource's part of it), `rereading`
+  (objects older than their definition), `database` (the file), `history` (what watches read),
   `datafolder` (whether something was lost), `secretbox` and `key_rotation` (encryption), `backup`,
   `maintenance`;
-- known kinds: `kinds` and `rules` (built-in; `events`, `rbacrules`, `secretrules`), `crds` and
-  `crdchecks` (anybody's), `resources` (the registry) and `shapes`, `schema`, `refusals` and
-  `expressions` (validation; by `celsyntax`, `celchecker` and
+- known kinds: `kinds` and `rules` (built-in; `events`, `rbacrules`, `secretrules`), `crds`,
+  `crdchecks`, `crdnames` and `naming` (anybody's), `resources` (the registry) and `shapes`,
+  `schema`, `refusals` and `expressions` (validation; by `celsyntax`, `celchecker` and
   `celprogram`), `metadata`, `defaults`;
 - writes: `objects` (create, update, delete), `parameters`, `preconditions`, `deletion`, `patch`,
   `applied`, `typedcheck`, `ownership` and `fields` (server-side apply), `scale`, `quotas`;

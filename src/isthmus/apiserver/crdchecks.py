@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from isthmus.apiserver import formats
+from isthmus.apiserver.crdnames import is_established
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.patterns import is_expression
@@ -63,7 +64,7 @@ def check(crd: Json, old: Json | None) -> list[Cause]:
     if old is None:
         causes += _check_approval(crd)
     else:
-        causes += _check_changes(spec, old["spec"])
+        causes += _check_changes(spec, old["spec"], established=is_established(old))
     return causes
 
 
@@ -177,16 +178,15 @@ def _check_versions(spec: Json) -> Iterator[Cause]:
         if not _NAME.fullmatch(version["name"]):
             yield Cause(f"spec.versions[{index}].name", f'"{version["name"]}": {_LABEL}')
     if as_map(spec.get("conversion")).get("strategy", "None") != "None":
-        why = "conversion webhooks are not served; versions may only differ in their name"
+        why = "conversion webhooks are not served; None shows what the schema of a version knows"
         yield Cause("spec.conversion.strategy", why, "FieldValueNotSupported")
 
 
-def _check_changes(new: Json, old: Json) -> Iterator[Cause]:
-    changed = [
-        ("spec.group", new["group"], old["group"]),
-        ("spec.scope", new["scope"], old["scope"]),
-        ("spec.names.kind", new["names"]["kind"], old["names"]["kind"]),
-    ]
+def _check_changes(new: Json, old: Json, *, established: bool) -> Iterator[Cause]:
+    changed = [("spec.group", new["group"], old["group"])]
+    if established:  # before that there are no objects
+        changed.append(("spec.scope", new["scope"], old["scope"]))
+        changed.append(("spec.names.kind", new["names"]["kind"], old["names"]["kind"]))
     for field, value, before in changed:
         if value != before:
             yield Cause(field, f'"{value}": field is immutable')

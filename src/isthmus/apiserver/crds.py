@@ -3,9 +3,17 @@
 Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/custom-resource-definition-v1/
 """
 
+import copy
 import re
+from collections.abc import Mapping
 
+import orjson
+
+from isthmus.apiserver import crdnames
+from isthmus.apiserver.admission import encode
+from isthmus.apiserver.crdnames import Claims
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.rereading import Read
 from isthmus.apiserver.resources import AGE, Column, Resource
 from isthmus.apiserver.schema import Schema
 
@@ -23,43 +31,77 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
     return (0, -_STAGES[stage], -(int(major) * 1000 + int(minor or 0)), version)
 
 
-def prepare(crd: Json, old: Json | None, now: str) -> None:
-    """Complete a definition as Kubernetes does, its status included."""
+def prepare(crd: Json, old: Json | None, claims: Claims, now: str) -> None:
+    """Complete a definition as Kubernetes does, its status included.
+
+    Args:
+        crd: The definition; completed in place.
+        old: What it was before an update.
+        claims: The names that the definitions of its group have.
+        now: The time.
+    """
     spec = crd["spec"]
     names = spec["names"]
     names.setdefault("singular", names["kind"].lower())
     names.setdefault("listKind", names["kind"] + "List")
     spec.setdefault("conversion", {"strategy": "None"})
-    status: Json = as_map((old or {}).get("status"))
+    status: Json = copy.deepcopy(as_map((old or {}).get("status")))
     stored = list(status.get("storedVersions", ()))
     stored += [v["name"] for v in spec["versions"] if v.get("storage") and v["name"] not in stored]
-    conditions = status.get("conditions") or [
-        _condition("NamesAccepted", "NoConflicts", "no conflicts found", now),
-        _condition(
-            "Established", "InitialNamesAccepted", "the initial names have been accepted", now
-        ),
-    ]
-    crd["status"] = {"acceptedNames": names, "storedVersions": stored, "conditions": conditions}
+    crd["status"] = {**status, "storedVersions": stored}
+    crdnames.judge(crd, claims, now)
 
 
-def _condition(kind: str, reason: str, message: str, now: str) -> Json:
-    return {
-        "type": kind,
-        "status": "True",
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": now,
-    }
+def schemas_of(crd: Json) -> dict[str, Schema]:
+    """The schemas of all versions, served or not; versions that are alike share one."""
+    made: dict[bytes, Schema] = {}
+    found: dict[str, Schema] = {}
+    for version in crd["spec"]["versions"]:
+        raw = version["schema"]["openAPIV3Schema"]
+        text = orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)
+        if text not in made:
+            made[text] = Schema(raw)
+        found[version["name"]] = made[text]
+    return found
 
 
-def resources_of(crd: Json) -> list[Resource]:
-    """The resources that a definition serves, the preferred version first."""
+def read_by(schemas: Mapping[str, Schema]) -> Read:
+    """How objects of these versions are shown in the version that they are stored in."""
+
+    def read(body: bytes) -> bytes:
+        obj: Json = orjson.loads(body)
+        schema = schemas.get(str(obj["apiVersion"]).rpartition("/")[2])
+        if schema is None or not schema.read(obj) or obj == orjson.loads(body):
+            return body
+        return encode(obj)
+
+    return read
+
+
+def collection_of(crd: Json) -> str:
+    """Where the store has the objects of a definition."""
+    return f"{crd['spec']['group']}/{crd['spec']['names']['plural']}"
+
+
+def is_served_otherwise(crd: Json, old: Json) -> bool:
+    """Whether a change of a definition is one for those who use its objects."""
+    return crd["spec"] != old["spec"] or _accepted(crd) != _accepted(old)
+
+
+def _accepted(crd: Json) -> tuple[Json, bool]:
+    return as_map(crd.get("status")).get("acceptedNames", {}), crdnames.is_established(crd)
+
+
+def resources_of(crd: Json, schemas: Mapping[str, Schema]) -> list[Resource]:
+    """What a definition serves, the preferred version first; nothing before it has its names."""
+    if not crdnames.is_established(crd):
+        return []
     versions = sorted(crd["spec"]["versions"], key=lambda v: version_priority(v["name"]))
-    return [_resource(crd["spec"], version) for version in versions if version.get("served", True)]
+    return [_resource(crd, v, schemas) for v in versions if v.get("served", True)]
 
 
-def _resource(spec: Json, version: Json) -> Resource:
-    names = spec["names"]
+def _resource(crd: Json, version: Json, schemas: Mapping[str, Schema]) -> Resource:
+    spec, names = crd["spec"], crd["status"]["acceptedNames"]
     subresources: Json = as_map(version.get("subresources"))
     declared = as_list(version.get("additionalPrinterColumns"))
     return Resource(
@@ -67,7 +109,7 @@ def _resource(spec: Json, version: Json) -> Resource:
         version["name"],
         names["plural"],
         names["kind"],
-        Schema(version["schema"]["openAPIV3Schema"]),
+        schemas[version["name"]],
         namespaced=spec["scope"] == "Namespaced",
         singular=names["singular"],
         list_kind=names["listKind"],
@@ -84,6 +126,7 @@ def _resource(spec: Json, version: Json) -> Resource:
         stored_as=next((v["name"] for v in spec["versions"] if v.get("storage")), ""),
         custom=True,
         warning=_warning(spec, version),
+        versions=schemas,
     )
 
 

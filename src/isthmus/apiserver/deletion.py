@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import orjson
 
+from isthmus.apiserver.crdnames import tell_leaving
 from isthmus.apiserver.crds import CLEANUP_FINALIZER
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
@@ -50,6 +51,9 @@ def mark_leaving(resource: Resource, obj: Json) -> None:
     """Mark an object as one that is being deleted, in place."""
     metadata = obj["metadata"]
     metadata["deletionTimestamp"] = timestamp()
+    if resource.collection == CRD_COLLECTION:
+        tell_leaving(obj, metadata["deletionTimestamp"])
+        return
     if resource.collection != NAMESPACE_COLLECTION:
         metadata["deletionGracePeriodSeconds"] = 0
     if "generation" in metadata:

@@ -93,8 +93,7 @@ class Handlers:
             name = selectors.only_name(request.query.get("fieldSelector", ""))
         action = Action(verb, target.group, target.full, target.namespace, name)
         self._authorizer.require(request.user, action)
-        resource = self._registry.get(target.group, target.version, target.plural)
-        self._check_target(resource, target, verb)
+        resource = await self._resource(request, target, verb)
         if request.method == "HEAD" and not (resource.custom and verb in ("get", "list")):
             raise method_not_allowed()  # Only of custom kinds Kubernetes tells the head alone.
         form = http.form_of(request.header(b"accept"))
@@ -106,6 +105,23 @@ class Handlers:
         if resource.warning:
             response.warnings.append(resource.warning)
         return response
+
+    async def _resource(self, request: Request, target: Target, verb: str) -> Resource:
+        """What a request is about, with all there that has to be waited for.
+
+        What is looked up here may be defined otherwise after the next wait. So a write has its body
+        before, and a list the objects as the definition shows them.
+        """
+        while True:
+            resource = self._registry.get(target.group, target.version, target.plural)
+            self._check_target(resource, target, verb)
+            if request.method not in ("GET", "HEAD"):
+                await request.body()
+            if resource.custom and verb in ("list", "watch", "deletecollection"):
+                await self._store.collection(resource.collection).reread()
+            found = self._registry.get(target.group, target.version, target.plural)
+            if found is resource:
+                return resource
 
     async def _carry_out(
         self, request: Request, resource: Resource, target: Target, verb: str
@@ -164,7 +180,7 @@ class Handlers:
             ApiError: 404.
         """
         collection = self._store.collection(resource.collection)
-        record = collection.records.get((target.namespace, target.name))
+        record = collection.committed((target.namespace, target.name))
         if record is None:
             raise not_found(resource, target.name)
         return record
@@ -177,7 +193,7 @@ class Handlers:
     def _get(self, request: Request, resource: Resource, target: Target) -> Response:
         record = self._record(resource, target)
         if target.subresource == "scale":
-            return Response.json(scale.read(resource, orjson.loads(record.body)))
+            return Response.json(scale.read(resource, resource.opened(record.body)))
         return Response(self._view(request).one(resource, record.body))
 
     def _wanted(self, request: Request, resource: Resource, target: Target, view: View) -> Wanted:
@@ -236,7 +252,7 @@ class Handlers:
             await self._store.commit()
         code = 201 if result.created else 200
         if target.subresource == "scale":
-            body = orjson.dumps(scale.read(resource, orjson.loads(result.body)))
+            body = orjson.dumps(scale.read(resource, resource.opened(result.body)))
         else:
             body = view.one(resource, result.body)
         return Response(body, code, warnings=result.warnings)

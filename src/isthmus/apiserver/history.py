@@ -28,6 +28,12 @@ class Record(NamedTuple):
     owners: tuple[str, ...]
 
 
+def as_of(last: Record, version: int) -> Record:
+    """An object as it was last, at the version of the change that took it away."""
+    before, after = (f'"resourceVersion":"{v}"'.encode() for v in (last.version, version))
+    return last._replace(body=last.body.replace(before, after, 1), version=version)
+
+
 class Event(NamedTuple):
     """A committed change.
 

@@ -35,7 +35,8 @@ class Request:
     """
 
     __slots__ = (
-        "_limits", "duplicates", "headers", "method", "path", "query", "receive", "sent", "user",
+        "_limits", "_read", "duplicates", "headers", "method", "path", "query", "receive", "sent",
+        "user",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, user: User, limits: Limits) -> None:
@@ -47,6 +48,7 @@ class Request:
             dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
         )
         self.receive = receive
+        self._read = False
         self.sent = b""
         """The body, once it has been read."""
         self.duplicates: tuple[str, ...] = ()
@@ -74,11 +76,13 @@ class Request:
         return max(0, int(text))
 
     async def body(self) -> bytes:
-        """The whole body.
+        """The whole body; asked for again, the same.
 
         Raises:
             ApiError: 413, it is longer than allowed.
         """
+        if self._read:
+            return self.sent
         parts: list[bytes] = []
         size = 0
         while True:
@@ -94,6 +98,7 @@ class Request:
                 )
             parts.append(part)
             if not message.get("more_body"):
+                self._read = True
                 self.sent = parts[0] if len(parts) == 1 else b"".join(parts)
                 return self.sent
 

@@ -243,7 +243,8 @@ def _past(collection: Collection, version: int, refusal: str) -> dict[Key, Recor
     events = collection.history.since(version)
     if events is None:
         raise ApiError(410, "Expired", refusal)
-    return {event.record.key: event.previous for event in reversed(events)}
+    before = {event.record.key: event for event in reversed(events)}
+    return {key: collection.before(event) for key, event in before.items()}
 
 
 def wanted_version(query: dict[str, str], newest: int) -> int | None:

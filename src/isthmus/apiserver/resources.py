@@ -1,6 +1,7 @@
 """What is served: one `Resource` per group, version and plural, and the registry of them all."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.shapes import Shape
 from isthmus.apiserver.unserved import unserved
 
+_OPENING = b'{"apiVersion":"'
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -72,6 +74,7 @@ class Resource:
         upsert: Whether an update of what is not there makes it.
         verbs: What can be done with it.
         shape: How its objects are stored, where another group serves them as well.
+        versions: Schemas of all the versions of a custom kind; equal ones are the same object.
     """
 
     group: str
@@ -95,6 +98,7 @@ class Resource:
     warning: str = ""
     verbs: tuple[str, ...] = field(default=ALL_VERBS)
     shape: Shape | None = None
+    versions: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
 
     @cached_property
     def group_version(self) -> str:
@@ -124,7 +128,7 @@ class Resource:
     @cached_property
     def prefix(self) -> bytes:
         """How the body of an object in this version begins."""
-        return b'{"apiVersion":"' + self.group_version.encode() + b'"'
+        return _OPENING + self.group_version.encode() + b'"'
 
     @cached_property
     def has_status(self) -> bool:
@@ -132,13 +136,25 @@ class Resource:
         return "status" in self.subresources
 
     def opened(self, body: bytes) -> Json:
-        """A stored body, parsed, with the names of fields that it has here."""
-        obj: Json = orjson.loads(body)
-        return obj if self.shape is None else self.shape.served(obj)
+        """A stored body, parsed, as it is in this version, with the names of fields it has here."""
+        if self.shape is not None:
+            return self.shape.served(orjson.loads(body))
+        return orjson.loads(self.serve(body))
 
     def stored(self, obj: Json) -> Json:
-        """An object as it is stored."""
-        return obj if self.shape is None else self.shape.stored(obj)
+        """An object of this version as it is stored: what the storage version has no room for goes.
+
+        What it would fill in is there as well, so that nothing more happens when it is read.
+        """
+        if self.shape is not None:
+            return self.shape.stored(obj)
+        if not self.stored_as or self.stored_as == self.version:
+            return obj
+        schema = self.versions[self.stored_as]
+        if schema is not self.schema:
+            obj = copy.deepcopy(obj)
+            schema.read(obj)
+        return {**obj, "apiVersion": f"{self.group}/{self.stored_as}"}
 
     def known(self, managers: list[Json]) -> list[Json]:
         """Field owners without those who name the fields as another group does.
@@ -151,13 +167,19 @@ class Resource:
         return [m for m in managers if str(m.get("apiVersion")).rpartition("/")[0] == group]
 
     def serve(self, body: bytes) -> bytes:
-        """A stored body in this version: versions differ in their name only."""
+        """A stored body in this version: under its name, without what its schema does not know."""
         if self.shape is not None and self.shape.names:
             served = self.shape.served(orjson.loads(body))
             return orjson.dumps({**served, "apiVersion": self.group_version})
         if body.startswith(self.prefix):
             return body
-        return self.prefix + body[body.index(b'"', len(b'{"apiVersion":"')) + 1 :]
+        end = body.index(b'"', len(_OPENING))
+        renamed = self.prefix + body[end + 1 :]
+        version = body[len(_OPENING) : end].decode().rpartition("/")[2]
+        if self.versions.get(version) is self.schema:
+            return renamed
+        obj: Json = orjson.loads(renamed)
+        return orjson.dumps(obj) if self.schema.trim(obj) else renamed
 
 
 class Registry:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from isthmus.apiserver import crdchecks, crds, events, namespaces, quotas, rbacrules, secretrules
 from isthmus.apiserver.admission import Admission, Rule
+from isthmus.apiserver.crdnames import Claims
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import as_map
 from isthmus.apiserver.kinds import (
@@ -18,11 +19,11 @@ from isthmus.apiserver.kinds import (
 from isthmus.apiserver.metadata import timestamp
 
 
-def _definition(admission: Admission) -> list[Cause]:
+def _definition(admission: Admission, claimed: Callable[[str], Claims]) -> list[Cause]:
     if admission.options.subresource == "status":
         return []
     obj, old = admission.obj, admission.old
-    crds.prepare(obj, old, timestamp())
+    crds.prepare(obj, old, claimed(obj["spec"]["group"]), timestamp())
     known = set(crdchecks.unknown_formats(old)) if old else set[str]()
     new = [name for name in crdchecks.unknown_formats(obj) if name not in known]
     admission.warnings.extend(f'unrecognized format "{name}"' for name in new)
@@ -41,11 +42,14 @@ def _lease(admission: Admission) -> list[Cause]:
     return causes
 
 
-def builtin_rules(may_grant: Callable[[Admission], list[Cause]]) -> dict[str, Rule]:
+def builtin_rules(
+    may_grant: Callable[[Admission], list[Cause]], claimed: Callable[[str], Claims]
+) -> dict[str, Rule]:
     """The rules by collection.
 
     Args:
         may_grant: Refuses roles and bindings that give more than the caller has.
+        claimed: The names that definitions of a group have.
     """
 
     def role(admission: Admission) -> list[Cause]:
@@ -60,7 +64,7 @@ def builtin_rules(may_grant: Callable[[Admission], list[Cause]]) -> dict[str, Ru
         "/configmaps": secretrules.check_config_map,
         EVENT_COLLECTION: events.check,
         LEASE_COLLECTION: _lease,
-        CRD_COLLECTION: _definition,
+        CRD_COLLECTION: lambda admission: _definition(admission, claimed),
         QUOTA_COLLECTION: quotas.check,
         f"{RBAC}/roles": role,
         f"{RBAC}/clusterroles": role,

@@ -99,6 +99,23 @@ class Schema:
             return unknown, [*causes, refusals.UNCHECKED]
         return unknown, causes + self._broken_rules(obj, old)
 
+    def read(self, obj: Json) -> bool:
+        """Make a stored object what readers see, in place: defaulted and pruned, never refused.
+
+        Returns:
+            Whether anything of it may be another now; mostly nothing is.
+        """
+        filled = self._defaults is not None and default(obj, self._defaults)
+        return self.trim(obj) or filled
+
+    def trim(self, obj: Json) -> bool:
+        """Remove, in place, what is unknown, and nulls that say nothing; False: there was none."""
+        if self.is_met(obj):
+            return False
+        drop_nulls(obj, self.raw)
+        prune(obj, self.raw, [], whole=self._whole)
+        return True
+
     def _repair(self, obj: Json, old: Json | None, unknown: list[str]) -> list[Cause]:
         """Prune what is unknown or null, and say what is wrong with the rest."""
         self.fill_strings(obj)
@@ -199,26 +216,26 @@ def _defaults_of(raw: Any) -> Json | None:
     return out if out.keys() - {"nullable"} else None
 
 
-def default(value: Any, schema: Json) -> None:
-    """Fill in the defaults that `schema` declares, in place."""
-    if isinstance(value, dict):
-        obj = cast("Json", value)
-        properties: Json = as_map(schema.get("properties"))
-        for name, part in properties.items():
-            if "default" in part and (
-                name not in obj or (obj[name] is None and not part.get("nullable"))
-            ):
-                obj[name] = copy.deepcopy(part["default"])
-            if name in obj:
-                default(obj[name], part)
-        rest = schema.get("additionalProperties")
-        if isinstance(rest, dict):
-            for name, item in obj.items():
-                if name not in properties:
-                    default(item, cast("Json", rest))
-    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
-        for item in cast("list[Any]", value):
-            default(item, schema["items"])
+def default(value: Any, schema: Json) -> bool:
+    """Fill in the defaults that `schema` declares, in place; whether there was one to fill in."""
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return any([default(item, schema["items"]) for item in cast("list[Any]", value)])
+    if not isinstance(value, dict):
+        return False
+    obj, filled = cast("Json", value), False
+    properties: Json = as_map(schema.get("properties"))
+    for name, part in properties.items():
+        if "default" in part and (
+            name not in obj or (obj[name] is None and not part.get("nullable"))
+        ):
+            obj[name] = copy.deepcopy(part["default"])
+            filled = True
+        filled |= name in obj and default(obj[name], part)
+    rest = schema.get("additionalProperties")
+    if isinstance(rest, dict):
+        others = [item for name, item in obj.items() if name not in properties]
+        filled |= any([default(item, cast("Json", rest)) for item in others])
+    return filled
 
 
 def drop_nulls(value: Any, schema: Json) -> None:
@@ -228,13 +245,17 @@ def drop_nulls(value: Any, schema: Json) -> None:
         for name, part in as_map(schema.get("properties")).items():
             if name not in obj:
                 continue
-            if obj[name] is None and part.get("type") and not part.get("nullable"):
+            if obj[name] is None and not part.get("nullable"):
                 del obj[name]
             else:
                 drop_nulls(obj[name], part)
         if isinstance(rest, dict):
-            for item in obj.values():
-                drop_nulls(item, cast("Json", rest))
+            others = cast("Json", rest)
+            for name, item in tuple(obj.items()):
+                if item is None and others.get("type") and not others.get("nullable"):
+                    del obj[name]
+                else:
+                    drop_nulls(item, others)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in cast("list[Any]", value):
             drop_nulls(item, schema["items"])

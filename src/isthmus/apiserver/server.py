@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import time
+from functools import partial
 
 import orjson
 
@@ -41,6 +42,7 @@ from isthmus.apiserver.joined import PIECES
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listening import Listener
 from isthmus.apiserver.maintenance import Download, Maintenance
+from isthmus.apiserver.naming import Naming, claimed
 from isthmus.apiserver.objects import Objects
 from isthmus.apiserver.oidc import OidcTokens
 from isthmus.apiserver.openapi import OpenApi
@@ -75,10 +77,12 @@ class ApiServer:
         self._authentication = Authentication(
             tokens, accounts, OidcTokens(config.issuers), self._authorizer
         )
-        rules = builtin_rules(self._authorizer.may_grant)
+        definitions = store.collection(kinds.CRD_COLLECTION)
+        rules = builtin_rules(self._authorizer.may_grant, partial(claimed, definitions))
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
         self._aggregation = Aggregation(store, self._objects)
+        self._naming = Naming(store, self._objects)
         self._quotas = Quotas(store, self._objects)
         self._objects.limit = self._quotas.admit
         self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
@@ -131,7 +135,7 @@ class ApiServer:
             self._registry.replace(collection, resources)
         for record in self._store.collection(kinds.CRD_COLLECTION).records.values():
             try:
-                self._serve_definition(orjson.loads(record.body))
+                self._serve_definition(orjson.loads(record.body), self._store.version)
             except (ValueError, LookupError, TypeError):
                 # One kind that cannot be served must not keep all the others from being so.
                 _LOG.exception("a definition cannot be served", extra={"key": record.key})
@@ -141,6 +145,7 @@ class ApiServer:
         self._collector.start()
         self._expiry.start()
         self._aggregation.start()
+        self._naming.start()
         self._quotas.start()
         # What is loaded now stays: keeping it out of every later collection spares long pauses.
         # What comes later mostly dies young and in no cycle: rarer collections find as much.
@@ -154,15 +159,20 @@ class ApiServer:
             return
         definition: Json = orjson.loads(event.record.body)
         if event.type == "DELETED":
-            spec = definition["spec"]
-            self._registry.replace(f"{spec['group']}/{spec['names']['plural']}", [])
-        else:
-            self._serve_definition(definition)
+            home = crds.collection_of(definition)
+            self._registry.replace(home, [])
+            self._store.collection(home).forget()
+        elif event.previous is None or crds.is_served_otherwise(
+            definition, orjson.loads(event.previous.body)
+        ):
+            self._serve_definition(definition, event.record.version)
 
-    def _serve_definition(self, definition: Json) -> None:
-        spec = definition["spec"]
-        served = crds.resources_of(definition)
-        self._registry.replace(f"{spec['group']}/{spec['names']['plural']}", served)
+    def _serve_definition(self, definition: Json, version: int) -> None:
+        """Serve a kind from now on as its definition of this version says."""
+        schemas, home = crds.schemas_of(definition), crds.collection_of(definition)
+        self._registry.replace(home, crds.resources_of(definition, schemas))
+        read = crds.read_by(schemas)
+        self._store.collection(home).define(read, version, self._store.allocated)
 
     def issue_token(self, user: str, groups: list[str], *, rotate: bool = False) -> str:
         """The token of a user, the same one at every call.
@@ -307,6 +317,7 @@ class ApiServer:
         await self._collector.stop()
         await self._expiry.stop()
         await self._aggregation.stop()
+        await self._naming.stop()
         await self._quotas.stop()
         await self._store.close()
         if self._audit is not None:

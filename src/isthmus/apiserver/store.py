@@ -10,8 +10,7 @@ import asyncio
 import gc
 import logging
 import sqlite3
-from bisect import bisect_left, insort
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
@@ -19,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from isthmus.apiserver.collection import Collection
 from isthmus.apiserver.config import Limits
 from isthmus.apiserver.database import Database, StorageFailed, Written
 from isthmus.apiserver.history import Event, History, Key, Record
@@ -28,65 +28,6 @@ __all__ = ["Change", "Collection", "StorageFailed", "Store"]
 
 _LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
-
-
-class Collection:
-    """All objects of one resource: what is committed, what is staged, what changed lately.
-
-    Args:
-        name: `group/plural`.
-        history: The ring that watchers read.
-    """
-
-    def __init__(self, name: str, history: History) -> None:
-        self.name = name
-        self.history = history
-        self.records: dict[Key, Record] = {}
-        self.keys: list[Key] = []
-        self.staged: dict[Key, Record | None] = {}
-
-    def current(self, key: Key) -> Record | None:
-        """The object as a writer must see it, staged changes included."""
-        if key in self.staged:
-            return self.staged[key]
-        return self.records.get(key)
-
-    def within(self, namespace: str | None) -> Sequence[Key]:
-        """Keys of committed objects in order, of one namespace or (None) of all."""
-        if namespace is None:
-            return self.keys
-        span = self.span(namespace)
-        return self.keys[span.start : span.stop]
-
-    def span(self, namespace: str | None) -> range:
-        """Where in `keys` those of one namespace, or (None) of all, are."""
-        if namespace is None:
-            return range(len(self.keys))
-        low = bisect_left(self.keys, (namespace, ""))
-        return range(low, bisect_left(self.keys, (namespace + "\0", ""), low))
-
-    def count(self, namespace: str) -> int:
-        """How many objects a namespace has as a writer must see it, staged changes included."""
-        count = len(self.span(namespace))
-        for key, record in self.staged.items():
-            if key[0] == namespace:
-                count += (record is not None) - (key in self.records)
-        return count
-
-    def publish(self, event: Event) -> None:
-        """Make a committed change visible."""
-        key = event.record.key
-        if event.type == "DELETED":
-            del self.records[key]
-            del self.keys[bisect_left(self.keys, key)]
-        else:
-            if event.type == "ADDED":
-                insort(self.keys, key)
-            self.records[key] = event.record
-        staged = self.staged.get(key, event.record)
-        if staged is event.record or (staged is None and event.type == "DELETED"):
-            self.staged.pop(key, None)
-        self.history.append(event)
 
 
 class Change(NamedTuple):
@@ -220,6 +161,11 @@ class Store:
     def listen(self, listener: Callable[[Collection, Event], None]) -> None:
         """Call `listener` for every committed change, before its writer is answered."""
         self._listeners.append(listener)
+
+    @property
+    def allocated(self) -> int:
+        """The last resourceVersion that some change was staged with."""
+        return self._allocated
 
     def allocate(self) -> int:
         """The resourceVersion for the change that is staged next."""

@@ -67,7 +67,7 @@ def _names_itself(resource: Resource) -> bool:
 
 
 def _row(resource: Resource, obj: Json, include: str, now: datetime) -> Json:
-    stored = resource.stored(obj)
+    stored = obj if resource.shape is None else resource.shape.stored(obj)
     cells = [_cell(column, stored, now) for column in resource.columns]
     if not _names_itself(resource):
         cells.insert(0, obj["metadata"]["name"])

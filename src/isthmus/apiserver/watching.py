@@ -15,7 +15,7 @@ import orjson
 
 from isthmus.apiserver.config import Receive, Send
 from isthmus.apiserver.errors import bad_request, expired, not_yet
-from isthmus.apiserver.history import Event, Record
+from isthmus.apiserver.history import Event, Record, as_of
 from isthmus.apiserver.http import JSON, Request, warning
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.listing import Wanted
@@ -44,6 +44,7 @@ class Watch:
         self._store = store
         self._resource = wanted.resource
         self._collection: Collection = store.collection(wanted.resource.collection)
+        self._definition = self._collection.rereading
         self._namespace = wanted.namespace
         self._selection = wanted.selection
         self._view = wanted.view
@@ -87,20 +88,35 @@ class Watch:
                 end.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    def _is_over(self) -> bool:
+        """Whether the kind is defined in another way now: the caller must look at all anew."""
+        return self._collection.rereading is not self._definition
+
+    def _is_within(self) -> bool:
+        """Whether the watch is at a version that was and is not too old."""
+        oldest = 0 if self._is_over() else self._oldest
+        return oldest <= self._version <= self._store.version
+
+    @property
+    def _oldest(self) -> int:
+        """The oldest version from which a watch can go on."""
+        return max(self._collection.history.trimmed, self._collection.defined)
+
     def _end(self, wake: asyncio.Event) -> None:
         self._ended = True
         wake.set()
 
     async def _stream(self, send: Send, wake: asyncio.Event) -> None:
-        if self._initial:
-            for line in self._present():
-                await send({"type": "http.response.body", "body": line, "more_body": True})
+        for line in self._present() if self._initial else ():
+            await send({"type": "http.response.body", "body": line, "more_body": True})
         history, rest = self._collection.history, _Rest(wake, self._bookmark_seconds)
         try:
             while not self._ended:
                 wake.clear()
                 events = history.since(self._version, _AT_ONCE)
-                if events is None or self._version > self._store.version:
+                if not events and self._is_over():
+                    return
+                if events is None or not self._is_within():
                     line = self._expired()
                     await send({"type": "http.response.body", "body": line, "more_body": True})
                     return
@@ -129,6 +145,8 @@ class Watch:
 
     def _present(self) -> Iterator[bytes]:
         """What there is now; encoded line by line, since the caller may be slow to take it."""
+        if self._is_over():
+            return
         self._version = self._store.version
         keys = self._collection.within(self._namespace)
         records = [self._collection.records[key] for key in keys]
@@ -153,7 +171,7 @@ class Watch:
             if not before and not after:
                 return None
             if before and not after and event.previous is not None and kind != "DELETED":
-                record = _as_last_seen(event.previous, record.version)
+                record = as_of(event.previous, record.version)
             kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
         return self._encode(kind, record)
 
@@ -196,7 +214,7 @@ class Watch:
         if self._version > newest:
             error = not_yet(self._version, newest)
         else:
-            error = expired(self._version, self._collection.history.trimmed)
+            error = expired(self._version, self._oldest)
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
 
 
@@ -235,12 +253,6 @@ class _Rest:
     def cancel(self) -> None:
         """Nobody waits any more."""
         self._timer.cancel()
-
-
-def _as_last_seen(previous: Record, version: int) -> Record:
-    """The object before it left a selection, at the version of the change that made it leave."""
-    before, after = (f'"resourceVersion":"{v}"'.encode() for v in (previous.version, version))
-    return previous._replace(body=previous.body.replace(before, after, 1), version=version)
 
 
 async def _disconnected(receive: Receive) -> None:
