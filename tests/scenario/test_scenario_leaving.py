@@ -5,6 +5,7 @@ nothing new is taken meanwhile.
 """
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 from isthmus.api.crd import crd
 from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import (
+    Cluster,
     Offering,
     OfferingRevision,
     Operation,
@@ -27,11 +29,12 @@ from isthmus.apiserver import ApiServer, ServerConfig
 from isthmus.controllers import CLAIMS
 from isthmus.errors import Unavailable
 from isthmus.ports import Api, Store
-from isthmus.runtime.kinds import NAMESPACES, api_of
+from isthmus.runtime.kinds import NAMESPACES, SECRETS, api_of
 from isthmus.runtime.kube import KubeStore
 from isthmus.runtime.transport import AsgiTransport
+from tests.cluster_world import a_cluster, clusters
 from tests.leaving_world import HOUR, team
-from tests.world import TEAM, a_binding, an_instance, scene
+from tests.world import OFFERING, TEAM, a_binding, an_instance, an_offering, scene
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 ORDERS = range(8)
@@ -103,6 +106,37 @@ async def test_a_binding_follows_the_instance_that_it_has_a_credential_of() -> N
         await here.delete(ServiceBinding, "app")
         await here.gone(ServiceInstance, "db", within=5)
         assert here.cloud.users == {}
+
+
+async def test_who_lost_the_key_to_an_attached_cluster_names_another() -> None:
+    both = {"fake": OFFERING["stacks"]["fake"], "kubernetes": OFFERING["stacks"]["fake"]}
+    async with clusters() as world:
+        here = world.here
+        await here.apply(an_offering("database", stacks=both))
+        await here.apply(a_cluster())
+        await here.ready(Cluster, "c", within=HOUR)
+        found = await here.store.get(SECRETS, TEAM, "c-kubeconfig")
+        assert found is not None
+        key = base64.b64decode(found["data"]["kubeconfig"]).decode()
+        await here.secret("mine", kubeconfig=key)
+        mine = {"name": "mine", "key": "kubeconfig"}
+        await here.apply(a_cluster("other", offering="", plan="", kubeconfig_secret=mine))
+        await here.ready(Cluster, "other")
+        await here.apply(an_instance(provider="team-a.other"))
+        await here.apply(a_binding())
+        await here.ready(ServiceBinding, "app")
+        await here.store.delete(SECRETS, TEAM, "mine")
+        for kind, name in ((Cluster, "other"), (ServiceInstance, "db"), (ServiceBinding, "app")):
+            await here.delete(kind, name)
+        said = await here.refused(ServiceBinding, "app", "DependencyNotReady")
+        assert "there is no Secret 'mine' in namespace 'team-a'" in said
+        assert "have Provider 'team-a.other' name another" in said, "the remedy"
+        await here.namespace("safe")
+        await here.secret("key", "safe", kubeconfig=key)
+        other = {"spec": {"credentialsSecret": {"namespace": "safe", "name": "key"}}}
+        await here.store.patch(api_of(Provider), "", "team-a.other", other)
+        await here.gone(Cluster, "other", within=HOUR)
+        assert (here.cloud.users, len(here.cloud.stacks)) == ({}, 1), "the cluster's own"
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from isthmus.api.v1alpha1 import Cluster, NodePool
+from isthmus.runtime.kinds import SECRETS
 from tests.cluster_world import Clusters, a_cluster, a_pool, clusters
+from tests.world import TEAM
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 METAL = {"joinSeconds": 2400}
@@ -78,3 +80,16 @@ async def test_a_server_that_never_joins_leaves_no_lasting_token() -> None:
                 seen[token] = seen.get(token, timedelta()) + timedelta(minutes=1)
         assert len(seen) > 1, "no token is extended for who has had his time"
         assert max(seen.values()) < timedelta(minutes=25)
+
+
+async def test_a_token_whose_secret_somebody_deletes_goes_with_its_pool() -> None:
+    async with clusters() as world:
+        world.machines.slow = timedelta(days=9)
+        await begun(world, replicas=1)
+        await world.here.nothing_for(60)
+        assert world.cluster.tokens
+        await world.here.store.delete(SECRETS, TEAM, "workers-join")
+        await world.here.delete(NodePool, "workers")
+        await world.here.gone(NodePool, "workers", within=600)
+        assert world.cluster.tokens == frozenset()
+        assert await world.here.store.get(SECRETS, TEAM, "workers-join") is None

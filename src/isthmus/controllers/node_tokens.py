@@ -30,7 +30,8 @@ class JoinTokens:
     """The one join token of one pool."""
 
     def __init__(self, world: World, pool: NodePool) -> None:
-        self._secret = OwnedSecret(world, pool, token_secret(pool.metadata.name))
+        # Held: without it the Stack of servers could not be changed any more, not even to none.
+        self._secret = OwnedSecret(world, pool, token_secret(pool.metadata.name), held=True)
         self._time = joining_time(pool.spec.heal)
 
     async def issue(
