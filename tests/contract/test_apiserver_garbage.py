@@ -208,6 +208,51 @@ async def test_a_dry_deletion_shows_what_would_be_left(api: Client) -> None:
     assert "deletionTimestamp" not in (await api("GET", f"{CONFIG_MAPS}/c")).json["metadata"]
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "code"),
+    [
+        ("", {"orphanDependents": "x"}, 400),
+        ("", {"propagationPolicy": 7}, 400),
+        ("", {"propagationPolicy": ""}, 422),
+        ("", {"preconditions": {"uid": 7}}, 400),
+        ("", {"gracePeriodSeconds": True}, 400),
+        ("", {"dryRun": ["Foo"]}, 422),
+        ("", {"kind": "ConfigMap", "apiVersion": "v1"}, 400),
+        ("?gracePeriodSeconds=x", None, 400),
+        ("?orphanDependents=true&propagationPolicy=Orphan", None, 422),
+    ],
+)
+async def test_options_of_a_deletion_that_cannot_be_meant(
+    api: Client, query: str, body: Any, code: int
+) -> None:
+    await api("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+
+    assert (await api("DELETE", f"{CONFIG_MAPS}/c{query}", body)).code == code
+    assert (await api("GET", f"{CONFIG_MAPS}/c")).code == 200
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"deletionTimestamp": "2020-01-01T00:00:00Z"}, 422),
+        ({"deletionGracePeriodSeconds": 3}, 422),
+        ({"creationTimestamp": "foo"}, 422),
+        ({"creationTimestamp": "2020-01-01T00:00:00Z"}, 200),
+        ({"name": None}, 400),
+        ({"generateName": "x"}, 200),
+    ],
+)
+async def test_what_of_the_metadata_a_patch_may_say(api: Client, metadata: Any, code: int) -> None:
+    made = (await api("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})).json["metadata"]
+
+    patched = await api("PATCH", f"{CONFIG_MAPS}/c", {"metadata": metadata}, kind=MERGE)
+
+    assert patched.code == code
+    left = (await api("GET", f"{CONFIG_MAPS}/c")).json["metadata"]
+    assert left["creationTimestamp"] == made["creationTimestamp"]
+    assert "deletionTimestamp" not in left
+
+
 async def test_events_are_forgotten_after_their_time(tmp_path: Path) -> None:
     path = "/api/v1/namespaces/default/events"
     event = {

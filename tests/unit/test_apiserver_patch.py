@@ -144,6 +144,39 @@ def test_strategic_patch_deletes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("patch", "after", "reason"),
+    [
+        ({"a": {"$retainKeys": ["x"], "x": 3}}, {"a": {"x": 3}}, "what is not retained goes"),
+        ({"a": {"$retainKeys": ["y"]}}, {"a": {"y": 2}}, "also where nothing is written"),
+        ({"a": {"$patch": "replace", "z": 1}}, {"a": {"z": 1}}, "maps are replaced"),
+        ({"$patch": "delete"}, {}, "and emptied"),
+        ({"secrets": [{"$patch": "replace"}, {"name": "n"}]}, {"secrets": [{"name": "n"}]},
+         "lists are replaced as well"),
+    ],
+)  # fmt: skip
+def test_directives_of_a_strategic_patch(patch: Any, after: Any, reason: str) -> None:
+    target = {"a": {"x": 1, "y": 2}, "secrets": [{"name": "m"}]}
+
+    found = strategic_patch(target, patch)
+
+    assert found == ({**target, **after} if after else {}), reason
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"a": {"$retainKeys": ["x"], "y": 1}},
+        {"a": {"$retainKeys": "x"}},
+        {"secrets": [{"namespace": "x"}]},
+    ],
+)
+def test_a_strategic_patch_that_contradicts_itself_is_refused(patch: Any) -> None:
+    with pytest.raises(ApiError) as caught:
+        strategic_patch({"secrets": [{"name": "m"}]}, patch)
+    assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
     "patch",
     [
         {"metadata": {"ownerReferences": [None]}},

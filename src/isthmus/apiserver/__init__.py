@@ -10,11 +10,12 @@ Where to look, from the disk to the network:
   `crdchecks`, `crdnames` and `naming` (anybody's), `resources` (the registry) and `shapes`,
   `schema`, `refusals` and `expressions` (validation; by `celsyntax`, `celchecker` and
   `celprogram`), `metadata`, `defaults`;
-- writes: `objects` (create, update, delete), `parameters`, `preconditions`, `deletion`, `patch`,
-  `applied`, `typedcheck`, `ownership` and `fields` (server-side apply), `scale`, `quotas`;
+- writes: `objects` (create, update, delete), `subresources`, `parameters`, `preconditions`,
+  `ownerrefs`, `deletion`, `patch`, `applied`, `typedcheck`, `ownership` and `fields` (server-side
+  apply), `scale`, `quotas`;
   afterwards `garbage`, `namespaces`, `aggregation` (by `chores`) and `expiry`;
 - reads: `listing`, `watching`, `selectors`, `jsonpath`, `tables`;
-- who and what: `authentication` by `authn`, `service_accounts`, `oidc` and
+- who and what: `authentication` by `authn`, `service_accounts`, `token_secrets`, `oidc` and
   `client_certificates`; `rbac`, `reviews`; what happened: `audit`;
 - the face: `targets` and `handlers` (from a path to its meaning), `http`, `protobuf`, `discovery`,
   `openapi` (by `openapi_paths` and `openapi_schemas`; `openapi_v2`, `openapi_protobuf`), `metrics`,

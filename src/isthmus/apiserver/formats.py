@@ -232,5 +232,8 @@ CUSTOM: dict[str, Callable[[str], bool]] = {
     "k8slongname": _fits(rf"{_SHORT_NAME}(\.{_SHORT_NAME})*", most=253),
 }
 """For custom kinds, by name without hyphens."""
-BUILT_IN = {**CUSTOM, "byte": _parses(lambda text: base64.b64decode(text, validate=True))}
-"""For built-in kinds, whose bytes may be none."""
+BUILT_IN = {
+    **CUSTOM,
+    "byte": _parses(lambda text: base64.b64decode(re.sub("[\r\n]", "", text), validate=True)),
+}
+"""For built-in kinds, whose bytes may be none, and broken into lines."""

@@ -225,9 +225,10 @@ def check_new_finalizers(
             continue
         causes += check_key("metadata.finalizers", name)
         if resource.custom and "/" not in name and name not in _STANDARD_FINALIZERS:
+            whole = " including a path (/)" if "." in name else ""
             told.append(
-                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name to avoid'
-                " accidental conflicts with other finalizer writers"
+                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{whole} to'
+                " avoid accidental conflicts with other finalizer writers"
             )
     if FOREGROUND in finalizers and ORPHAN in finalizers:
         why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"

@@ -3,12 +3,13 @@
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
 """
 
+import re
 from typing import Any, NamedTuple, cast
 
 import orjson
 
 from isthmus.apiserver.errors import Cause, bad_request, invalid_request
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, type_name
 
 _EXACT, _NEWER = "Exact", "NotOlderThan"
 _MATCH = "resourceVersionMatch"
@@ -18,9 +19,12 @@ _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _LONGEST_MANAGER = 128
 _POLICIES = ("Foreground", "Background", "Orphan")
 _DELETE_FIELDS = (
-    ("gracePeriodSeconds", int, "an integer"), ("preconditions", dict, "an object"),
-    ("dryRun", list, "a list"),
+    ("", "gracePeriodSeconds", int, "int64"), ("", "orphanDependents", bool, "bool"),
+    ("", "propagationPolicy", str, "v1.DeletionPropagation"), ("", "dryRun", list, "[]string"),
+    ("", "preconditions", dict, "v1.Preconditions"), ("preconditions", "uid", str, "types.UID"),
+    ("preconditions", "resourceVersion", str, "string"),
 )  # fmt: skip
+"""Where a field is, its name and type, and Go's name of that."""
 
 
 def _refuse(kind: str, causes: list[Cause]) -> None:
@@ -81,32 +85,54 @@ def delete_options(given: Any, query: dict[str, str]) -> DeleteOptions:
     Raises:
         ApiError: 400, the body is something else; 422, what it asks for is not to be had.
     """
+    if given is None:
+        given = {}
     if not isinstance(given, dict):
         raise bad_request("the body must be DeleteOptions")
-    asked = cast("Json", given)
+    asked = cast("Json", given) or _in_query(query)
     kind, version = asked.get("kind"), asked.get("apiVersion") or "meta.k8s.io/v1"
     if kind and kind != "DeleteOptions":
         raise bad_request(f'no kind "{kind}" is registered for version "{version}"')
-    for name, form, words in _DELETE_FIELDS:
-        if not isinstance(asked.get(name), form | None):
-            raise bad_request(f"DeleteOptions.{name} must be {words}")
+    for place, name, form, words in _DELETE_FIELDS:
+        value = as_map(asked.get(place)).get(name) if place else asked.get(name)
+        if not isinstance(value, form | None) or (isinstance(value, bool) and form is int):
+            where = f"Preconditions.{place}" if place else "DeleteOptions"
+            raise bad_request(
+                f"json: cannot unmarshal {type_name(value)} into Go struct field {where}.{name} of"
+                f" type {words}"
+            )
+    if any(value != "All" for value in as_list(asked.get("dryRun"))):
+        shown = orjson.dumps(asked["dryRun"]).decode()
+        cause = Cause("dryRun", f'{shown}: supported values: "All"', "FieldValueNotSupported")
+        _refuse("DeleteOptions", [cause])
     dry_run = bool(asked.get("dryRun") or query.get("dryRun"))
     return DeleteOptions(_policy_of(asked, query), dry_run, as_map(asked.get("preconditions")))
 
 
+def _in_query(query: dict[str, str]) -> Json:
+    """What of DeleteOptions may be said by parameters alone."""
+    seconds, orphans = query.get("gracePeriodSeconds", ""), query.get("orphanDependents", "")
+    if seconds and not re.fullmatch(r"[+-]?\d+", seconds, re.ASCII):
+        raise bad_request(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
+    return {"orphanDependents": orphans.lower() not in ("false", "0")} if orphans else {}
+
+
 def _policy_of(asked: Json, query: dict[str, str]) -> str:
-    policy = asked.get("propagationPolicy") or query.get("propagationPolicy")
+    policy: str | None = asked.get("propagationPolicy")
+    if policy is None:
+        policy = query.get("propagationPolicy") or None
+    orphans: bool | None = asked.get("orphanDependents")
     causes: list[Cause] = []
-    if policy and asked.get("orphanDependents") is not None:
+    if policy is not None and orphans is not None:
         why = f'"{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(Cause("propagationPolicy", why))
-    elif policy and policy not in _POLICIES:
+    elif policy is not None and policy not in _POLICIES:
         known = ", ".join(f'"{name}"' for name in (*_POLICIES, "nil"))
         why = f'"{policy}": supported values: {known}'
         causes.append(Cause("propagationPolicy", why, "FieldValueNotSupported"))
     _refuse("DeleteOptions", causes)
-    if asked.get("orphanDependents") is not None:
-        return "Orphan" if asked["orphanDependents"] else "Background"
+    if orphans is not None:
+        return "Orphan" if orphans else "Background"
     return policy or ""
 
 

@@ -169,14 +169,19 @@ def strategic_patch(target: Any, patch: Json) -> Json:
     """Kubernetes' strategic merge for built-in kinds."""
     if patch.get("$patch") == "replace":
         return {name: value for name, value in patch.items() if name != "$patch"}
+    if patch.get("$patch") == "delete":
+        return {}
     out: Json = dict(cast("Json", target)) if isinstance(target, dict) else {}
+    if "$retainKeys" in patch:
+        retained = _retained(patch)
+        out = {name: value for name, value in out.items() if name in retained}
     for name, value in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.split("/", 1)[1]
             gone = _items(name, value)
             out[field] = [item for item in as_list(out.get(field)) if item not in gone]
         elif name.startswith("$"):
-            continue  # orders and retained keys only matter for lists that are merged
+            continue  # orders only matter for lists that are merged
         elif value is None:
             out.pop(name, None)
         elif isinstance(value, dict):
@@ -186,6 +191,16 @@ def strategic_patch(target: Any, patch: Json) -> Json:
         else:
             out[name] = value
     return out
+
+
+def _retained(patch: Json) -> list[Any]:
+    """The fields that a patch leaves, which must be all that it writes."""
+    found = patch["$retainKeys"]
+    retained = cast("list[Any]", found) if isinstance(found, list) else []
+    written = [n for n, value in patch.items() if value is not None and not n.startswith("$")]
+    if not isinstance(found, list) or any(name not in retained for name in written):
+        raise bad_request("invalid patch format of retainKeys")
+    return retained
 
 
 def _strategic_map(out: Json, name: str, value: Json) -> None:
@@ -199,10 +214,14 @@ def _strategic_list(current: list[Any], patch: list[Any], name: str) -> list[Any
     out, key = list(current), _MERGE_KEYS[name]
     if key is None:
         return out + [item for item in patch if item not in out]
+    if {"$patch": "replace"} in patch:
+        return [item for item in patch if item != {"$patch": "replace"}]
     for item in patch:
         if not isinstance(item, dict):
             raise bad_request(f"{name}: every item of the patch must be an object with {key!r}")
         item = cast("Json", item)
+        if key not in item:
+            raise bad_request(f"{name}: {_shown(item)} does not contain declared merge key: {key}")
         places = (i for i, old in enumerate(out) if as_map(old).get(key) == item.get(key))
         place = next(places, None)
         if item.get("$patch") == "delete":
@@ -219,3 +238,7 @@ def _items(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise bad_request(f"{name}: must be a list")
     return cast("list[Any]", value)
+
+
+def _shown(item: Json) -> str:
+    return "map[" + " ".join(f"{name}:{value}" for name, value in sorted(item.items())) + "]"

@@ -54,6 +54,7 @@ from isthmus.apiserver.rules import builtin_rules
 from isthmus.apiserver.service_accounts import ServiceAccountTokens
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 from isthmus.apiserver.targets import Target, parse_path, verb_of
+from isthmus.apiserver.token_secrets import TokenSecrets
 from isthmus.apiserver.unserved import unserved_path
 from isthmus.apiserver.watching import Watch
 
@@ -85,6 +86,7 @@ class ApiServer:
         self._naming = Naming(store, self._objects)
         self._quotas = Quotas(store, self._objects)
         self._objects.limit = self._quotas.admit
+        self._token_secrets = TokenSecrets(store, self._objects, accounts)
         self._expiry = Expiry(store, self._objects, config.limits.event_seconds)
         self._maintenance = Maintenance(store, config.data_dir, self._authorizer)
         self._health = health.Health(store)
@@ -147,6 +149,7 @@ class ApiServer:
         self._aggregation.start()
         self._naming.start()
         self._quotas.start()
+        self._token_secrets.start()
         # What is loaded now stays: keeping it out of every later collection spares long pauses.
         # What comes later mostly dies young and in no cycle: rarer collections find as much.
         gc.collect()
@@ -299,6 +302,7 @@ class ApiServer:
     def _listener(self) -> Listener:
         if self._listening is None:
             self._listening = Listener(self._config)
+            self._token_secrets.trust(self._listening.ca_pem)
         return self._listening
 
     async def serve(self) -> None:
@@ -319,6 +323,7 @@ class ApiServer:
         await self._aggregation.stop()
         await self._naming.stop()
         await self._quotas.stop()
+        await self._token_secrets.stop()
         await self._store.close()
         if self._audit is not None:
             self._audit.close()

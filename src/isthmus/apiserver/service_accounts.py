@@ -1,7 +1,8 @@
 """Tokens of ServiceAccounts: signed, bound to the account's uid, and short-lived.
 
 A token is a JWT signed with the server's own key (HS256), so nothing needs to be stored and the end
-of the account is the end of its tokens.
+of the account is the end of its tokens. Those that `token_secrets` keeps in Secrets last as long as
+they are there.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
 """
@@ -17,6 +18,7 @@ import orjson
 
 from isthmus.apiserver.authn import AUTHENTICATED, User
 from isthmus.apiserver.errors import ApiError, Cause, bad_request, invalid_request
+from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import SECRET_COLLECTION
 from isthmus.apiserver.metadata import timestamp
@@ -24,6 +26,9 @@ from isthmus.apiserver.store import Store
 
 COLLECTION = "/serviceaccounts"
 ISSUER = "https://kubernetes.default.svc"
+_LASTING_ISSUER = "kubernetes/serviceaccount"
+_LASTING = "kubernetes.io/serviceaccount"
+"""Before the names of what a token that lasts says of its account."""
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 _DEFAULT_SECONDS, _SHORTEST, _LONGEST = 3600, 600, 365 * 24 * 3600
 _MOST = 2**32
@@ -71,8 +76,6 @@ class ServiceAccountTokens:
             "sub": f"{_PREFIX}:{namespace}:{name}",
             "kubernetes.io": bound,
         }
-        body = base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
-        text = _HEADER + b"." + body
         moment = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
         return {
             "kind": "TokenRequest",
@@ -85,10 +88,32 @@ class ServiceAccountTokens:
             },
             "spec": {**spec, "audiences": claims["aud"], "expirationSeconds": seconds},
             "status": {
-                "token": (text + b"." + self._sign(text)).decode(),
+                "token": self._signed(claims),
                 "expirationTimestamp": moment.replace("+00:00", "Z"),
             },
         }
+
+    def lasting(self, secret: Record, account: Record) -> str:
+        """The token that a Secret holds, valid as long as both are there.
+
+        Args:
+            secret: The Secret; one of the same name has another token.
+            account: The ServiceAccount.
+        """
+        namespace, name = account.key
+        return self._signed({
+            "iss": _LASTING_ISSUER,
+            f"{_LASTING}/namespace": namespace,
+            f"{_LASTING}/secret.name": secret.key[1],
+            f"{_LASTING}/secret.uid": secret.uid,
+            f"{_LASTING}/service-account.name": name,
+            f"{_LASTING}/service-account.uid": account.uid,
+            "sub": f"{_PREFIX}:{namespace}:{name}",
+        })  # fmt: skip
+
+    def _signed(self, claims: Json) -> str:
+        text = _HEADER + b"." + base64.urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
+        return (text + b"." + self._sign(text)).decode()
 
     def _secret(self, namespace: str, wanted: Json) -> Json:
         """The Secret that a token ends with."""
@@ -113,6 +138,8 @@ class ServiceAccountTokens:
             claims = orjson.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
         except (binascii.Error, orjson.JSONDecodeError):
             return None
+        if claims["iss"] == _LASTING_ISSUER:
+            return self._of_secret(claims, token)
         bound = claims["kubernetes.io"]
         account, namespace = bound["serviceaccount"], bound["namespace"]
         record = self._store.collection(COLLECTION).records.get((namespace, account["name"]))
@@ -126,12 +153,34 @@ class ServiceAccountTokens:
             )
             if held is None or held.uid != secret["uid"]:
                 return None
-        groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
-        return User(claims["sub"], frozenset(groups), record.uid)
+        return _user(namespace, account["name"], record.uid)
+
+    def _of_secret(self, claims: Json, token: str) -> User | None:
+        """The account of a token that lasts, if its Secret still holds this very token."""
+        namespace, name = (
+            claims[f"{_LASTING}/namespace"],
+            claims[f"{_LASTING}/service-account.name"],
+        )
+        account = self._store.collection(COLLECTION).records.get((namespace, name))
+        key = (namespace, claims[f"{_LASTING}/secret.name"])
+        secret = self._store.collection(SECRET_COLLECTION).records.get(key)
+        if account is None or account.uid != claims[f"{_LASTING}/service-account.uid"]:
+            return None
+        if secret is None or b'"deletionTimestamp":' in secret.body:
+            return None
+        held = as_map(orjson.loads(secret.body).get("data")).get("token")
+        if held != base64.b64encode(token.encode()).decode():
+            return None
+        return _user(namespace, name, account.uid)
 
     def _sign(self, text: bytes) -> bytes:
         digest = hmac.new(self._key, text, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=")
+
+
+def _user(namespace: str, name: str, uid: str) -> User:
+    groups = (f"{_PREFIX}s", f"{_PREFIX}s:{namespace}", AUTHENTICATED)
+    return User(f"{_PREFIX}:{namespace}:{name}", frozenset(groups), uid)
 
 
 def _seconds(spec: Json) -> int:
