@@ -56,11 +56,22 @@ class Kubectl:
         """The names of the nodes that are Ready."""
         return sorted(n["metadata"]["name"] for n in self.items("nodes") if is_ready(n))
 
+    def versions(self) -> set[str]:
+        """The versions of Kubernetes that the nodes run."""
+        return {node["status"]["nodeInfo"]["kubeletVersion"] for node in self.items("nodes")}
+
 
 def is_ready(obj: Json) -> bool:
     """Whether an object's condition Ready is true."""
     conditions = obj.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def runs(cluster: Json, version: str) -> bool:
+    """Whether a Cluster's control plane is said to run that version, all of it."""
+    status = cluster["status"]
+    (upgraded,) = [c["status"] for c in status["conditions"] if c["type"] == "Upgraded"] or [""]
+    return status.get("version") == version and upgraded == "True"
 
 
 @dataclass
@@ -90,6 +101,11 @@ class Site:
     def apply(self, *objects: Json) -> None:
         """Apply objects without waiting."""
         self.home.apply(*objects, wait=False)
+
+    def change(self, what: str, **spec: Any) -> None:
+        """Apply an object with other values of its spec."""
+        former = self.get(what)
+        self.apply(an_object(former["kind"], former["metadata"]["name"], former["spec"] | spec))
 
     def get(self, what: str) -> Json:
         """An object of the namespace; empty where there is none."""

@@ -1,4 +1,5 @@
-"""Three control planes on servers that boot: the API answers on when one of them is lost.
+"""Three control planes on servers that boot: they go to the next minor version one after the other,
+and the API answers on when one of them is lost.
 
 Nothing is played but the hardware: keepalived in the servers moves the address, Neutron's floating
 address leads to whoever has it.
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
-from tests.guest_site import Kubectl, Site, a_cluster, everything, nothing_more, site
-from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud, image_name
+from tests.guest_site import Kubectl, Site, a_cluster, everything, nothing_more, runs, site
+from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud
 from tests.openstack_lab import until
 
-pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1500)]
+pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
+
+OLDER = min(RELEASES)
 
 
 @pytest.fixture
@@ -25,12 +28,15 @@ def here(guest_cloud: GuestCloud, tmp_path: Path) -> Iterator[Site]:
         yield place
 
 
-def test_the_api_outlives_a_control_plane(here: Site) -> None:
+def test_the_api_outlives_an_upgrade_and_a_control_plane(here: Site) -> None:
+    older, newer = RELEASES[OLDER], RELEASES[NEWEST]
+    image = here.cloud.prepare(OLDER)
     before = everything(here.cloud)
-    here.apply(a_cluster("trio", image_name(), RELEASES[NEWEST], control_planes=3))
+    here.apply(a_cluster("trio", image, older, control_planes=3))
     here.ready("cluster/trio", 900)
     kubectl = here.kubectl("trio")
     assert kubectl.ready() == [f"trio-control-{number}" for number in range(3)]
+    upgrade(here, kubectl, older, newer)
 
     lost = next(name for name in kubectl.ready() if has_the_address(here, name))
     here.cloud.guest(here.servers()[lost].id).kill()
@@ -40,6 +46,18 @@ def test_the_api_outlives_a_control_plane(here: Site) -> None:
 
     here.home.run("delete", "cluster/trio", "-n", "shop", "--timeout", "300")
     nothing_more(here.cloud, before)
+
+
+def upgrade(here: Site, kubectl: Kubectl, older: str, newer: str) -> None:
+    """Each in place, on the server that it has; the API takes changes meanwhile."""
+    servers = {name: server.id for name, server in here.servers().items()}
+    assert kubectl.versions() == {older}
+    here.change("cluster/trio", kubernetesVersion=newer.removeprefix("v"))
+    until(kubectl.versions, lambda found: found == {older, newer}, 600)
+    until(lambda: written(kubectl), bool, 60, 0.2)
+    here.until("cluster/trio", lambda cluster: runs(cluster, newer), 900)
+    assert kubectl.versions() == {newer}
+    assert {name: server.id for name, server in here.servers().items()} == servers
 
 
 def has_the_address(here: Site, server: str) -> bool:

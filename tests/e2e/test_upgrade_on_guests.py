@@ -6,22 +6,12 @@ kubeadm. The nodes are exchanged for ones of an image that has the new version.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.cloud_place import ITEM
-from tests.guest_site import (
-    Kubectl,
-    Site,
-    a_cluster,
-    a_pool,
-    an_object,
-    everything,
-    nothing_more,
-    site,
-)
+from tests.guest_site import Site, a_cluster, a_pool, everything, nothing_more, runs, site
 from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud
 
 pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
@@ -43,34 +33,19 @@ def test_a_cluster_goes_to_the_next_minor(here: Site) -> None:
     here.ready("cluster/shop", 600)
     here.ready("nodepool/shop")
     kubectl = here.kubectl("shop")
-    assert versions(kubectl) == {older}
+    assert kubectl.versions() == {older}
     first = here.servers()["shop-control-0"]
     assert ITEM not in first.metadata
 
-    change(here, "Cluster", kubernetesVersion=newer.removeprefix("v"))
+    here.change("cluster/shop", kubernetesVersion=newer.removeprefix("v"))
     here.until("cluster/shop", lambda cluster: runs(cluster, newer), 600)
-    assert versions(kubectl) == {older, newer}
+    assert kubectl.versions() == {older, newer}
 
-    change(here, "NodePool", image=image, kubernetesVersion=newer.removeprefix("v"))
+    here.change("nodepool/shop", image=image, kubernetesVersion=newer.removeprefix("v"))
     here.ready("nodepool/shop")
-    assert versions(kubectl) == {newer}
+    assert kubectl.versions() == {newer}
     assert len(kubectl.ready()) == len(kubectl.items("nodes")) == 2
     assert here.servers()["shop-control-0"].id == first.id
 
     here.home.run("delete", "cluster/shop", "-n", "shop", "--timeout", "300")
     nothing_more(here.cloud, before)
-
-
-def versions(kubectl: Kubectl) -> set[str]:
-    return {node["status"]["nodeInfo"]["kubeletVersion"] for node in kubectl.items("nodes")}
-
-
-def runs(cluster: dict[str, Any], version: str) -> bool:
-    status = cluster["status"]
-    (upgraded,) = [c["status"] for c in status["conditions"] if c["type"] == "Upgraded"] or [""]
-    return status.get("version") == version and upgraded == "True"
-
-
-def change(here: Site, kind: str, **spec: Any) -> None:
-    given = here.get(f"{kind.lower()}/shop")["spec"]
-    here.apply(an_object(kind, "shop", given | spec))
