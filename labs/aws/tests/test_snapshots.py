@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -42,3 +43,29 @@ async def test_an_operation_that_ends_while_it_is_saved_is_saved_whole(tmp_path:
     journal.clear()
     await durable
     assert saved(tmp_path / "state.db") == (["s"], ["s"])
+
+
+async def test_a_loop_that_waits_at_the_gate_is_let_through(tmp_path: Path):
+    """A stack's deletion takes a promised snapshot on the loop, as a step of its own."""
+    gate, dumped = Gate(), threading.Event()
+    dumps = {"service/cloudformation": lambda: b"[]", "other": lambda: _noted(dumped)}
+    snapshots = Snapshots(tmp_path / "state.db", gate, lambda: dict(dumps))
+    snapshots.load()
+    snapshots.start()
+    for _ in range(20):
+        snapshots.changed()
+        step(gate)
+    await asyncio.wait_for(snapshots.durable(), 30)
+    assert dumped.is_set()
+
+
+def step(gate: Gate) -> None:
+    """A step on the loop, which has no turn then; a snapshot may hold the gate already."""
+    time.sleep(0.005)
+    with gate.shared():
+        pass
+
+
+def _noted(seen: threading.Event) -> bytes:
+    seen.set()
+    return b"{}"

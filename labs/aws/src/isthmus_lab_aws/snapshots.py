@@ -12,6 +12,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
@@ -22,6 +23,10 @@ from isthmus_lab_aws.gate import Gate
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 0.2
+"""Seconds that the loop may take to come to its next turn while nobody passes the gate."""
+_BREATH = 0.02
+"""Seconds for those at the gate, before it is closed again."""
 Result = TypeVar("Result")
 Dumps = Callable[[], dict[str, Callable[[], bytes]]]
 
@@ -96,18 +101,24 @@ class Snapshots:
                         self._turn.wait()
                     upto, spared = self._changes, self._spared
                     self._spared = STACKS
-                with self._gate.alone():
-                    fresh = self._collect(spared, loop)
+                while (fresh := self._collected(spared, loop)) is None:
+                    time.sleep(_BREATH)
                 database.execute("BEGIN IMMEDIATE")
                 database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", fresh.items())
                 database.execute("COMMIT")
                 self._finish(upto)
 
-    def _collect(self, spared: frozenset[str], loop: asyncio.AbstractEventLoop) -> dict[str, bytes]:
+    def _collected(
+        self, spared: frozenset[str], loop: asyncio.AbstractEventLoop
+    ) -> dict[str, bytes] | None:
+        """Return what differs from what is saved; None where the loop gives no turn for it."""
         dumps = {name: dump for name, dump in self._dumps().items() if name not in spared}
         of_stacks = {name: dumps.pop(name) for name in STACKS & dumps.keys()}
-        bodies = _between_turns(loop, lambda: self._dump_all(of_stacks)) if of_stacks else {}
-        bodies |= self._dump_all(dumps)
+        with self._gate.alone():
+            bodies = _between_turns(loop, lambda: self._dump_all(of_stacks)) if of_stacks else {}
+            if bodies is None:
+                return None
+            bodies |= self._dump_all(dumps)
         fresh: dict[str, bytes] = {}
         for name, body in bodies.items():
             digest = hashlib.blake2b(body, digest_size=16).digest()
@@ -145,13 +156,22 @@ class Snapshots:
             future.get_loop().call_soon_threadsafe(_release, future)
 
 
-def _between_turns(loop: asyncio.AbstractEventLoop, act: Callable[[], Result]) -> Result:
+def _between_turns(loop: asyncio.AbstractEventLoop, act: Callable[[], Result]) -> Result | None:
+    """Have the loop do it; None where the loop itself waits for the gate that is held here."""
     done: Future[Result] = Future()
+
+    def run() -> None:
+        if done.set_running_or_notify_cancel():
+            done.set_result(act())
+
     try:
-        loop.call_soon_threadsafe(lambda: done.set_result(act()))
+        loop.call_soon_threadsafe(run)
     except RuntimeError:
         raise SystemExit from None  # The loop is closed: so the lab has ended.
-    return done.result()
+    try:
+        return done.result(_PATIENCE)
+    except TimeoutError:
+        return None if done.cancel() else done.result()
 
 
 def _release(future: asyncio.Future[None]) -> None:
