@@ -110,6 +110,7 @@ class Answer:
 
     def __init__(self, code: int, headers: dict[str, str], body: bytes) -> None:
         self.code, self.headers, self.body = code, headers, body
+        self.warnings: list[str] = []
 
     @property
     def json(self) -> Any:
@@ -174,7 +175,9 @@ class Client:
 
         await self._app(self._scope(method, path, kind, accept), receive, send)
         headers = {k.decode(): v.decode() for k, v in start["headers"]}
-        return Answer(start["status"], headers, b"".join(parts))
+        answer = Answer(start["status"], headers, b"".join(parts))
+        answer.warnings = [v.decode() for k, v in start["headers"] if k == b"warning"]
+        return answer
 
     def _scope(self, method: str, path: str, kind: str, accept: str) -> JsonObject:
         bare, _, query = path.partition("?")

@@ -101,3 +101,35 @@ async def test_a_body_that_is_no_delete_options_deletes_nothing(
     assert (await api("DELETE", path, body)).code == 400
 
     assert await names(api, CONFIG_MAPS) == ["a"]
+
+
+async def test_a_body_leaves_the_parameters_unread(api: Client) -> None:
+    held = {"metadata": {"name": "a", "finalizers": ["example.com/hold"]}}
+    await api("POST", CONFIG_MAPS, held)
+
+    query = "?propagationPolicy=Nothing&gracePeriodSeconds=x"
+    marked = await api("DELETE", f"{CONFIG_MAPS}/a{query}", {"orphanDependents": False})
+
+    assert marked.code == 202
+    assert marked.json["metadata"]["finalizers"] == ["example.com/hold"]
+
+
+@pytest.mark.parametrize("body", [None, {}, {"dryRun": ["All"]}])
+async def test_who_asks_for_a_dry_run_gets_one(api: Client, body: Any) -> None:
+    await api("POST", CONFIG_MAPS, {"metadata": {"name": "a"}})
+
+    assert (await api("DELETE", f"{CONFIG_MAPS}/a?dryRun=All", body)).code == 200
+
+    assert await names(api, CONFIG_MAPS) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("uid=x", 409), ("resourceVersion=1", 409), ("dryRun=Some", 422),
+                        ("propagationPolicy=", 422)]
+)  # fmt: skip
+async def test_parameters_alone_are_options(api: Client, query: str, code: int) -> None:
+    await api("POST", CONFIG_MAPS, {"metadata": {"name": "a"}})
+
+    assert (await api("DELETE", f"{CONFIG_MAPS}/a?{query}")).code == code
+
+    assert await names(api, CONFIG_MAPS) == ["a"]

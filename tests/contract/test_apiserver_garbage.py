@@ -451,3 +451,37 @@ async def test_many_held_dependents_hold_nobody_else_up(api: Client) -> None:
     await api("DELETE", f"{WIDGETS}/a")
 
     await settled(api)
+
+
+async def test_all_that_is_in_a_namespace_is_asked_to_go(api: Client) -> None:
+    """Also what comes after many objects that wait for something."""
+    inside = "/api/v1/namespaces/team/configmaps"
+    await api("POST", "/api/v1/namespaces", {"metadata": {"name": "team"}})
+    names = [f"c{number:03}" for number in range(230)]
+    for name in names:
+        await api("POST", inside, {"metadata": {"name": name, "finalizers": ["example.com/a"]}})
+    await api("DELETE", "/api/v1/namespaces/team")
+
+    def all_leave(answer: Any) -> bool:
+        found = [o["metadata"] for o in answer.json["items"]]
+        return [m["name"] for m in found if "deletionTimestamp" in m] == names
+
+    await eventually(api, inside, all_leave)
+    released = {"metadata": {"finalizers": None}}
+    for name in names:
+        await api("PATCH", f"{inside}/{name}", released, kind="application/merge-patch+json")
+    await eventually(api, "/api/v1/namespaces/team", gone)
+
+
+async def test_owners_that_block_each_other_in_a_circle_go(api: Client) -> None:
+    first = (await api("POST", CONFIG_MAPS, {"metadata": {"name": "a"}})).json["metadata"]
+    of_first = reference("ConfigMap", "a", first["uid"], blockOwnerDeletion=True)
+    second = await holding(api, CONFIG_MAPS, "b", of_first)
+    of_second = reference("ConfigMap", "b", second["metadata"]["uid"], blockOwnerDeletion=True)
+    change = {"metadata": {"ownerReferences": [of_second]}}
+    assert (await api("PATCH", f"{CONFIG_MAPS}/a", change, kind=MERGE)).code == 200
+
+    await api("DELETE", f"{CONFIG_MAPS}/a", {"propagationPolicy": "Foreground"})
+
+    await eventually(api, f"{CONFIG_MAPS}/a", gone)
+    await eventually(api, f"{CONFIG_MAPS}/b", gone)

@@ -92,7 +92,8 @@ async def test_no_object_grows_beyond_what_is_stored(api: Client) -> None:
 
 async def test_writers_under_ever_new_names_share_one_entry(api: Client) -> None:
     path = "/api/v1/namespaces/default/configmaps"
-    assert (await api("POST", path, {"metadata": {"name": "m"}})).code == 201
+    made = await api("POST", path, {"metadata": {"name": "m", "labels": {"a": "b"}}})
+    assert made.code == 201
     merge = "application/merge-patch+json"
 
     for number in range(30):

@@ -1,5 +1,6 @@
 """Formats of a schema's values; `tests/oracle/chapters/formats.yaml` compares many more."""
 
+import time
 from typing import Any
 
 import pytest
@@ -93,3 +94,35 @@ def test_whole_numbers_may_be_written_as_fractions() -> None:
 def test_bytes_of_built_in_kinds_may_be_none() -> None:
     assert formats.BUILT_IN["byte"]("")
     assert not formats.BUILT_IN["byte"]("YQ")
+
+
+@pytest.mark.parametrize("part", ["a", "a.", "a ", '"a"', '"', "1", "1.", "1 ", "0:", "a:", "%41"])
+def test_no_text_keeps_the_server_busy(part: str) -> None:
+    """Expressions with two ways to match a part take hours for what others refuse at once."""
+    text = part * (30_000 // len(part))
+    started = time.process_time()
+
+    for check in formats.BUILT_IN.values():
+        for odd in (text, f"{text}!", f"{text}<", f"{text}@{text}", f"x{text}\n"):
+            check(odd)
+
+    assert time.process_time() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("a@b.example", True),
+        (" a@b.example ", True),
+        ('"a b"@b.example', True),
+        ("A. B.  C <a@b.example>", True),
+        ('"A \\" B" C <a@b.example>', True),
+        ("<a@b.example>", True),
+        (". A <a@b.example>", False),
+        ("A < a@b.example>", False),
+        ("A a@b.example", False),
+        ("a..b@b.example", False),
+    ],
+)
+def test_what_an_address_may_look_like(text: str, fits: bool) -> None:
+    assert bool(refused({"type": "string", "format": "email"}, text)) is not fits

@@ -73,8 +73,21 @@ def bounded() -> Generator[None]:
         yield
 
 
+REPEATED = st.builds(
+    lambda part, count, rest: part * count + rest,
+    st.sampled_from(
+        (b"[", b"{a: ", b"- ", b"? ", b'{"a":', b"&a [", b"*a ", b"!!set {", b"9", b"'")
+    ),
+    st.integers(1, 20_000),
+    st.binary(max_size=3),
+)
+
+
 @examples(40)
-@given(spoilt() | st.binary(max_size=300) | st.text(max_size=300).map(str.encode), st.booleans())
+@given(
+    spoilt() | st.binary(max_size=300) | st.text(max_size=300).map(str.encode) | REPEATED,
+    st.booleans(),
+)
 @MEMORY.measured
 def test_json_and_yaml(body: bytes, as_yaml: bool) -> None:
     try:

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from isthmus.apiserver import embedded
 from isthmus.apiserver.errors import bad_request
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.metadata import SCHEMA
@@ -64,6 +65,7 @@ def _refuse_untyped(resource: Resource, target: Target, wanted: Json) -> None:
     """What the schema does not know, or knows otherwise, can be neither owned nor merged."""
     unknown: list[str] = []
     prune(wanted, resource.schema.raw, unknown, whole=True)
+    unknown += embedded.coerce(resource, wanted)
     wrong = [f".{field}: field not declared in schema" for field in unknown]
     wrong += mismatches(wanted, resource.schema.merging)
     if wrong:

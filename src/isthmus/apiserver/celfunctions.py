@@ -17,6 +17,7 @@ from isthmus.apiserver.celoperators import BINARY, add, contains, equal, to_stri
 
 _LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 _UPPER = {ord(letter): letter.upper() for letter in string.ascii_lowercase}
+_LONGEST_TEXT = 4 * 1024 * 1024
 _LONGEST_RANGE = 10_000_000
 
 
@@ -61,7 +62,15 @@ def _range(most: int) -> list[int]:
 
 
 def _replace(text: str, old: str, new: str, most: int = -1) -> str:
-    return _checked(text).replace(old, new, most)
+    found = _checked(text).count(old) if most < 0 else min(most, text.count(old))
+    _limit(len(text) + found * (len(new) - len(old)))
+    return text.replace(old, new, most)
+
+
+def _limit(size: int) -> None:
+    """Refuse what would be longer than any object; it is never made."""
+    if size > _LONGEST_TEXT:
+        raise ValueError("the result is too long")
 
 
 def _split(text: str, separator: str, most: int = -1) -> list[str]:
@@ -115,9 +124,10 @@ def _format(text: str, values: list[Any]) -> str:
         value = next(left)
         if match[0] == "%s":
             return _shown(value)
+        _limit(len(values) * int(match[1] or 0))
         return match[0] % value
 
-    return re.sub(r"%%|%[sdx]|%(?:\.\d+)?[fe]", one, text)
+    return re.sub(r"%%|%[sdx]|%(?:\.(\d+))?[fe]", one, text)
 
 
 def _sum(values: list[Any]) -> Any:
@@ -150,6 +160,7 @@ def _slice(values: list[Any], start: int, end: int) -> list[Any]:
 
 
 def _join(values: list[str], separator: str = "") -> str:
+    _limit(sum(map(len, values)) + len(separator) * len(values))
     return separator.join(values)
 
 

@@ -72,7 +72,7 @@ def _zone(name: str) -> tzinfo:
         return timezone(sign * timedelta(hours=int(hours), minutes=int(minutes or 0)))
     try:
         return ZoneInfo(name)
-    except ZoneInfoNotFoundError as error:
+    except (ZoneInfoNotFoundError, OSError) as error:  # the latter of a folder of zones
         raise Fault(f"unknown time zone {name}") from error
 
 

@@ -59,3 +59,5 @@ class Chore:
                     _LOG.warning("will try again", extra={"of": name, "error": str(error)})
                     self._stale[name] = None
                     await asyncio.sleep(_RETRY_SECONDS)
+                except Exception:  # noqa: BLE001 - one thing must not keep all others from it
+                    _LOG.exception("left as it is until it changes", extra={"of": name})

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from isthmus.apiserver import formats
+from isthmus.apiserver import approvals, formats
 from isthmus.apiserver.crdnames import is_established
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
@@ -27,7 +27,6 @@ _LABEL = (
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _PATH = "must be a simple json path starting with ."
-_APPROVED = "api-approved.kubernetes.io"
 _STILL_STORED = (
     "was previously a storage version, and must remain in spec.versions until a storage migration"
     " ensures no data remains persisted in {0} and removes {0} from status.storedVersions"
@@ -61,9 +60,8 @@ def check(crd: Json, old: Json | None) -> list[Cause]:
             if all(other.get(part) == version.get(part) for other in versions):
                 break  # what all versions have in common is told once
     causes += _check_stored(crd)
-    if old is None:
-        causes += _check_approval(crd)
-    else:
+    causes += approvals.check(crd, old)
+    if old is not None:
         causes += _check_changes(spec, old["spec"], established=is_established(old))
     return causes
 
@@ -76,30 +74,6 @@ def _check_stored(crd: Json) -> Iterator[Cause]:
         if name not in names:
             why = f'"{name}": missing from spec.versions; {name} {_STILL_STORED.format(name)}'
             yield Cause(f"status.storedVersions[{index}]", why)
-
-
-def _check_approval(crd: Json) -> Iterator[Cause]:
-    """Groups of Kubernetes itself need a sign that somebody there agreed."""
-    group: str = crd["spec"]["group"]
-    if not group.endswith((".k8s.io", ".kubernetes.io")) and group not in (
-        "k8s.io", "kubernetes.io",
-    ):  # fmt: skip
-        return
-    annotations = as_map(crd["metadata"].get("annotations"))
-    where, why = (
-        f"metadata.annotations[{_APPROVED}]",
-        "https://github.com/kubernetes/enhancements/pull/1111",
-    )
-    value = str(annotations.get(_APPROVED) or "")
-    if not value:
-        text = f'protected groups must have approval annotation "{_APPROVED}", see {why}'
-        yield Cause(where, text, "FieldValueRequired")
-    elif not value.startswith("unapproved") and not re.match(r"https?://[^/\s]+", value):
-        text = (
-            f'"{value}": protected groups must have approval annotation "{_APPROVED}" with either a'
-            f' URL or a reason starting with "unapproved", see {why}'
-        )
-        yield Cause(where, text)
 
 
 def unknown_formats(crd: Json) -> list[str]:
@@ -283,7 +257,7 @@ def _check_default(raw: Json, field: str) -> Iterator[Cause]:
     unknown, causes = schema.admit({"default": copy.deepcopy(raw["default"])})
     for cause in causes:
         yield Cause(f"{field}.{cause.field}", cause.message, cause.reason)
-    for name in unknown:
+    for name in sorted(unknown):
         yield Cause(f"{field}.{name}", "must not have unknown fields")
 
 

@@ -32,6 +32,12 @@ def is_established(crd: Json) -> bool:
     return _condition(crd, _ESTABLISHED).get("status") == "True"
 
 
+def is_settled(crd: Json) -> bool:
+    """Whether a definition is served and has all the names that it wants."""
+    accepted = as_map(as_map(crd.get("status")).get("acceptedNames"))
+    return is_established(crd) and plain(crd["spec"]["names"]) == plain(accepted)
+
+
 def judge(crd: Json, claims: Claims, now: str) -> None:
     """Give a definition the names that are free, in place, and say so in its conditions.
 
@@ -40,30 +46,30 @@ def judge(crd: Json, claims: Claims, now: str) -> None:
         claims: The names that its group has, its own included.
         now: The time.
     """
+    if is_settled(crd):
+        return
     status, wanted = as_map(crd.get("status")), crd["spec"]["names"]
     crd["status"] = status
     names = as_map(status.get("acceptedNames"))
-    if plain(wanted) == plain(names):
-        return
     reason, message, accepted = _accept(wanted, names, claims)
     status["acceptedNames"] = accepted
     if not reason:
-        _set(crd, now, _ACCEPTED, "True", "NoConflicts", "no conflicts found")
+        set_condition(crd, now, _ACCEPTED, "True", "NoConflicts", "no conflicts found")
     else:
-        _set(crd, now, _ACCEPTED, "False", reason, message)
+        set_condition(crd, now, _ACCEPTED, "False", reason, message)
     if is_established(crd):
         return
     if not reason:
         why = "the initial names have been accepted"
-        _set(crd, now, _ESTABLISHED, "True", "InitialNamesAccepted", why)
+        set_condition(crd, now, _ESTABLISHED, "True", "InitialNamesAccepted", why)
     else:
-        _set(crd, now, _ESTABLISHED, "False", "NotAccepted", "not all names are accepted")
+        set_condition(crd, now, _ESTABLISHED, "False", "NotAccepted", "not all names are accepted")
 
 
 def tell_leaving(crd: Json, now: str) -> None:
     """Say in the conditions of a definition, in place, that its objects are being deleted."""
     why = "CustomResource deletion is in progress"
-    _set(crd, now, "Terminating", "True", "InstanceDeletionInProgress", why)
+    set_condition(crd, now, "Terminating", "True", "InstanceDeletionInProgress", why)
 
 
 def _accept(wanted: Json, names: Json, claims: Claims) -> tuple[str, str, Json]:
@@ -99,13 +105,17 @@ def _condition(crd: Json, kind: str) -> Json:
     return next((c for c in conditions if c["type"] == kind), absent)
 
 
-def _set(crd: Json, now: str, kind: str, *said: str) -> None:
-    """Write a condition; its time is that of the last change of its status."""
+def set_condition(crd: Json, now: str, kind: str, *said: str) -> None:
+    """Write a condition of a definition, in place: its type, status, reason and message.
+
+    Its time is that of the last change of its status.
+    """
     condition = _condition(crd, kind)
     status, reason, message = said
     if not condition:
         condition["type"] = kind
-        crd["status"]["conditions"] = [*as_list(crd["status"].get("conditions")), condition]
+        told = crd["status"] = as_map(crd.get("status"))
+        told["conditions"] = [*as_list(told.get("conditions")), condition]
     if condition.get("status") != status:
         condition["lastTransitionTime"] = now
     condition |= {"status": status, "reason": reason, "message": message}

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 
 import orjson
 
-from isthmus.apiserver import crdnames
+from isthmus.apiserver import approvals, crdnames
 from isthmus.apiserver.admission import encode
 from isthmus.apiserver.crdnames import Claims
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, same
 from isthmus.apiserver.rereading import Read
 from isthmus.apiserver.resources import AGE, Column, Resource
 from isthmus.apiserver.schema import Schema
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+_NEEDED = ("plural", "singular", "kind", "listKind")
 _STAGES = {"alpha": 0, "beta": 1, None: 2}
 
 
@@ -50,6 +51,7 @@ def prepare(crd: Json, old: Json | None, claims: Claims, now: str) -> None:
     stored += [v["name"] for v in spec["versions"] if v.get("storage") and v["name"] not in stored]
     crd["status"] = {**status, "storedVersions": stored}
     crdnames.judge(crd, claims, now)
+    approvals.tell(crd, now)
 
 
 def schemas_of(crd: Json) -> dict[str, Schema]:
@@ -85,7 +87,7 @@ def collection_of(crd: Json) -> str:
 
 def is_served_otherwise(crd: Json, old: Json) -> bool:
     """Whether a change of a definition is one for those who use its objects."""
-    return crd["spec"] != old["spec"] or _accepted(crd) != _accepted(old)
+    return not same(crd["spec"], old["spec"]) or _accepted(crd) != _accepted(old)
 
 
 def _accepted(crd: Json) -> tuple[Json, bool]:
@@ -101,7 +103,7 @@ def resources_of(crd: Json, schemas: Mapping[str, Schema]) -> list[Resource]:
 
 
 def _resource(crd: Json, version: Json, schemas: Mapping[str, Schema]) -> Resource:
-    spec, names = crd["spec"], crd["status"]["acceptedNames"]
+    spec, names = crd["spec"], _names(crd)
     subresources: Json = as_map(version.get("subresources"))
     declared = as_list(version.get("additionalPrinterColumns"))
     return Resource(
@@ -128,6 +130,12 @@ def _resource(crd: Json, version: Json, schemas: Mapping[str, Schema]) -> Resour
         warning=_warning(spec, version),
         versions=schemas,
     )
+
+
+def _names(crd: Json) -> Json:
+    """The names that a kind goes by; whoever spoils the status takes none of the needed ones."""
+    needed = {name: crd["spec"]["names"][name] for name in _NEEDED}
+    return {**needed, **crdnames.plain(as_map(_accepted(crd)[0]))}
 
 
 def _warning(spec: Json, version: Json) -> str:

@@ -68,6 +68,8 @@ class Cause:
         return {"reason": self.reason, "message": message, "field": self.field}
 
 
+_MOST_TOLD = 200
+"""Causes in one refusal: one byte of a body may be wrong in hundreds of words."""
 _ALWAYS_DETAILED = ("Invalid", "MethodNotAllowed")
 """Reasons of Statuses that have `details` even when there are none."""
 
@@ -89,6 +91,8 @@ class ApiError(Exception):
         self.message = message
         self.details = details or {}
         self.metadata: Json = {}
+        self.warnings: list[str] = []
+        """What the caller is told besides, as with an answer that is no refusal."""
 
     def status(self) -> Json:
         """The body of the answer."""
@@ -187,20 +191,26 @@ def invalid(resource: Named, name: str, causes: Sequence[Cause], *, named: str =
         "name": name,
         "group": resource.group,
         "kind": resource.plural if named else resource.kind,
-        "causes": [cause.shown() for cause in causes],
+        "causes": _shown(causes),
     }
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {_listed(causes)}', details)
 
 
 def invalid_request(group: str, kind: str, causes: Sequence[Cause]) -> ApiError:
     """The same of what is no object: options, a question, a request for a token."""
-    details: Json = {"group": group, "kind": kind, "causes": [cause.shown() for cause in causes]}
+    details: Json = {"group": group, "kind": kind, "causes": _shown(causes)}
     said = f'{kind}.{group} "" is invalid: {_listed(causes)}'
     return ApiError(422, "Invalid", said, details)
 
 
+def _shown(causes: Sequence[Cause]) -> list[Json]:
+    return [cause.shown() for cause in causes[:_MOST_TOLD]]
+
+
 def _listed(causes: Sequence[Cause]) -> str:
-    sentences = [cause.sentence() for cause in causes]
+    sentences = [cause.sentence() for cause in causes[:_MOST_TOLD]]
+    if len(causes) > _MOST_TOLD:
+        sentences.append(f"and {len(causes) - _MOST_TOLD} more")
     return sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
 
 

@@ -69,6 +69,8 @@ class Expiry:
                     await self._store.commit()
             except StorageFailed as error:
                 _LOG.warning("events stay for now", extra={"error": str(error)})
+            except Exception:  # noqa: BLE001 - one Event must not keep all others for ever
+                _LOG.exception("an event could not be deleted")
 
     def _expire(self, before: float) -> int:
         """Delete some of the Events untouched since `before`; how many."""

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_map, same
 
 Path = tuple[str, ...]
 """Elements `f:name` (field), `k:{...}` (list entry by its keys), `v:...` (entry of a set)."""
@@ -36,6 +36,9 @@ METADATA: Final[Json] = {
     },
 }
 UNTYPED: Final[Json] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+STRUCT: Final = "x-struct"
+"""Marks, with its type, a field of a built-in kind that is there in Go whatever an object says, as
+an empty struct or a list without entries: nobody owns that it is there, only what it holds."""
 _SYSTEM_FIELDS = frozenset((
     "name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation",
     "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -169,7 +172,8 @@ def compare(old: Json, new: Json, schema: Json) -> Difference:
 
 
 def _compare(old: Any, new: Any, schema: Json, path: Path, out: Difference) -> None:
-    if isinstance(old, dict) and isinstance(new, dict) and is_granular(schema) and (old and new):
+    both = bool(old and new) or STRUCT in schema
+    if isinstance(old, dict) and isinstance(new, dict) and is_granular(schema) and both:
         _compare_maps(cast("Json", old), cast("Json", new), schema, path, out)
     elif isinstance(old, list) and isinstance(new, list) and is_keyed(schema) and (old and new):
         _compare_lists(cast("list[Any]", old), cast("list[Any]", new), schema, path, out)
@@ -179,17 +183,25 @@ def _compare(old: Any, new: Any, schema: Json, path: Path, out: Difference) -> N
 
 def _compare_maps(old: Json, new: Json, schema: Json, path: Path, out: Difference) -> None:
     for name, part in new.items():
-        if name in old and old[name] == part:
+        if name in old and same(old[name], part):
             continue
         inner, _ = below(schema, name)
         here = (*path, "f:" + name)
         if name in old:
             _compare(old[name], part, inner, here, out)
+        elif STRUCT in inner:
+            if part:
+                _compare({}, part, inner, here, out)
         else:
             out.grown.append((here, set_of(part, inner)))
     for name, part in old.items():
-        if name not in new:
-            out.removed += members(set_of(part, below(schema, name)[0]), (*path, "f:" + name))
+        if name in new:
+            continue
+        inner, here = below(schema, name)[0], (*path, "f:" + name)
+        if STRUCT in inner:
+            _compare(part, {}, inner, here, out)
+        else:
+            out.removed += members(set_of(part, inner), here)
 
 
 def _compare_lists(
@@ -204,7 +216,7 @@ def _compare_lists(
         here = (*path, element)
         if element not in items_old:
             out.grown.append((here, set_of(item, inner)))
-        elif items_old[element] != item:
+        elif not same(items_old[element], item):
             _compare(items_old[element], item, inner, here, out)
 
 
@@ -248,17 +260,19 @@ def all_of(owned: Json, schema: Json) -> Json:
         del out["f:metadata"]
     for name, part in owned.items():
         if name != "metadata":
-            out["f:" + name] = set_of(part, below(schema, name)[0])
+            _add(out, name, part, schema)
     return out
 
 
 def set_of(value: Any, schema: Json) -> Json:
     """The set of all fields of one value: containers that hold something are members themselves."""
     if isinstance(value, dict) and value and is_granular(schema):
-        out: Json = {".": {}}
+        out: Json = {} if STRUCT in schema else {".": {}}
         for name, part in cast("Json", value).items():
-            holds = part and isinstance(part, _CONTAINERS)
-            out["f:" + name] = set_of(part, below(schema, name)[0]) if holds else {}
+            if part is None or isinstance(part, _CONTAINERS):
+                _add(out, name, part, schema)
+            else:
+                out["f:" + name] = {}
         return out
     if isinstance(value, list) and value and is_keyed(schema):
         inner = schema.get("items") or UNTYPED
@@ -267,6 +281,14 @@ def set_of(value: Any, schema: Json) -> Json:
             entries[entry(schema, item)] = set_of(item, inner)
         return entries
     return {}
+
+
+def _add(out: Json, name: str, part: Any, schema: Json) -> None:
+    """Add a field with all that is in it; a struct that holds nothing is no field."""
+    inner = below(schema, name)[0]
+    found = set_of(part, inner)
+    if found or STRUCT not in inner or (part and not isinstance(part, dict)):
+        out["f:" + name] = found
 
 
 def contains(fields: Json, path: Path) -> bool:

@@ -26,13 +26,17 @@ _BOUNDS: dict[tuple[str, str], tuple[Any, Any]] = {
 _HOSTNAME = re.compile(
     "[a0](-?[a0]{0,62})?|([a0]([a0-]{0,61}[a0])?\\.)+a{2,63}"
 )  # a for every letter, 0 for every digit and symbol
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
-_WORD = rf'(?:{_ATOM}|"(?:[^"\\\x00-\x08\x0a-\x1f]|\\.)*")'
+# Callers choose these texts: nowhere must there be two ways to match a part of one.
+_LETTERS = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-"
+_ATOM = rf"[{_LETTERS}]+"
+_QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f]|\\.)*"'
+_WORD = rf"(?:{_ATOM}|{_QUOTED})"
+_PHRASE = rf"(?:(?:[{_LETTERS}]|{_QUOTED})(?:[ \t.{_LETTERS}]|{_QUOTED})*)?"
 _ADDRESS = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_WORD})@(?:{_ATOM}(?:\.{_ATOM})*|\[[0-9A-Fa-f.:]+\])"
-_EMAIL = re.compile(rf"\s*(?:{_ADDRESS}|(?:{_WORD}[ \t.]*)*<{_ADDRESS}>)\s*")
+_EMAIL = re.compile(rf"\s*(?:{_ADDRESS}|{_PHRASE}<{_ADDRESS}>)\s*")
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(.\d+)?(z|[+-]\d\d:\d\d)", re.ASCII)
-_GO_DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
-_SCALA_DURATION = re.compile(r"(\d+)\s*([A-Za-zµ]+)", re.ASCII)
+_GO_DURATION = re.compile(r"[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_SCALA_DURATION = re.compile(r"(?<!\d)(\d++)\s*+([A-Za-zµ]+)", re.ASCII)
 _UNITS = (
     frozenset(("ns", "us", "µs", "ms", "s", "sec", "m", "h", "hr", "d", "w", "wk")),
     ("nano", "micro", "milli", "sec", "min", "hour", "day", "week"),

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from itertools import islice
 
 import orjson
 
@@ -24,7 +25,7 @@ from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
 from isthmus.apiserver.namespaces import OWN_FINALIZER, release, tell_what_is_left
 from isthmus.apiserver.objects import Objects
-from isthmus.apiserver.owners import complaint, misplaced, standing
+from isthmus.apiserver.owners import complaint, misplaced, standing, waits
 from isthmus.apiserver.store import Collection, StorageFailed, Store
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class Collector:
         self._objects = objects
         self._dirty: dict[str, None] = {}
         self._undecided: dict[str, None] = {}
+        self._swept = set[str]()
+        """Namespaces of which everything was asked to go."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +86,7 @@ class Collector:
                 self._mark(owner)
         if event.type == "DELETED":
             self._undecided.pop(record.uid, None)
+            self._swept.discard(record.uid)
             self._recheck_home(collection, record)
         elif collection.name == CRD_COLLECTION:
             self._reconsider()
@@ -100,6 +104,7 @@ class Collector:
 
     def _reconsider(self) -> None:
         """A kind may be served now that was not when somebody named it as their owner's."""
+        self._swept.clear()
         undecided, self._undecided = self._undecided, {}
         for uid in undecided:
             self._mark(uid)
@@ -130,6 +135,8 @@ class Collector:
                     _LOG.warning("garbage collection will try again", extra={"error": str(error)})
                     self._dirty[uid] = None
                     await asyncio.sleep(_RETRY_SECONDS)
+                except Exception:  # noqa: BLE001 - one object must not keep all others from it
+                    _LOG.exception("left as it is until it changes", extra={"uid": uid})
 
     def _attend(self, uid: str) -> bool:
         """Do what one object's state asks for; whether there is more to do at once."""
@@ -156,14 +163,19 @@ class Collector:
 
     def _release_dependents(self, uid: str) -> bool:
         """The owner is gone: look at each of those that named it."""
-        dependents = [
-            (collection, record)
-            for collection, record in self._store.dependents(uid)
-            if record.uid not in self._undecided and not is_leaving(record)
-        ]
-        for collection, record in dependents[:_AT_ONCE]:
+        dependents = islice(
+            (
+                (collection, record)
+                for collection, record in self._store.dependents(uid)
+                if record.uid not in self._undecided and not is_leaving(record)
+            ),
+            _AT_ONCE,
+        )
+        judged = 0
+        for collection, record in dependents:
             self._judge(collection, record, orjson.loads(record.body))
-        return len(dependents) > _AT_ONCE
+            judged += 1
+        return judged == _AT_ONCE
 
     def _judge(self, collection: Collection, record: Record, obj: Json) -> None:
         """Delete what nobody owns any more; take absent owners off what others own too."""
@@ -181,6 +193,8 @@ class Collector:
             policy = "Orphan" if ORPHAN in finalizers else "Background"
             if FOREGROUND in finalizers or (found.waiting and self._store.dependents(record.uid)):
                 policy = "Foreground"
+            if found.waiting and any(waits(r) for _, r in self._store.dependents(record.uid)):
+                self._rewrite(collection, record, _unblock)  # they wait for each other in a circle
             self._delete(collection, record, policy)
 
     def _complain(self, record: Record, uid: str) -> None:
@@ -219,14 +233,33 @@ class Collector:
             self._drop_finalizer(collection, record, FOREGROUND)
         return False
 
-    def _empty_namespace(self, collection: Collection, record: Record, obj: Json) -> bool:
-        name, left = record.key[1], dict[str, list[Record]]()
+    def _sweep(self, namespace: Record) -> tuple[dict[str, list[Record]], bool]:
+        """Delete what is in a namespace.
+
+        Returns:
+            Some objects of each kind that are still there, and whether there is more to do at once.
+            What was asked to go is not looked at again: it may be much, and held for long.
+        """
+        left, more, staying = dict[str, list[Record]](), False, False
         for home in self._store.collections():
-            for key in list(home.within(name))[:_AT_ONCE]:
-                found = home.records[key]
-                left.setdefault(home.name, []).append(found)
-                if b'"deletionTimestamp":' not in found.body:
-                    self._delete(home, found, "Background")
+            if self._objects.registry.stored(home.name) is None:
+                continue  # What its definition left behind cannot go, and must hold nobody.
+            keys = home.within(namespace.key[1])
+            if keys:
+                left[home.name] = [home.records[key] for key in keys[:_AT_ONCE]]
+            if namespace.uid not in self._swept:
+                found = [home.records[key] for key in keys]
+                found = [r for r in found if b'"deletionTimestamp":' not in r.body]
+                for record in found[:_AT_ONCE]:
+                    self._delete(home, record, "Background")
+                staying = staying or bool(found)
+                more = more or len(found) > _AT_ONCE
+        if not staying:
+            self._swept.add(namespace.uid)
+        return left, more
+
+    def _empty_namespace(self, collection: Collection, record: Record, obj: Json) -> bool:
+        left, more = self._sweep(record)
         finalizers = as_list(as_map(obj.get("spec")).get("finalizers"))
         if left:
             held = {
@@ -235,7 +268,7 @@ class Collector:
             }
             if any(held.values()):
                 self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, held), "status")
-            return False
+            return more
         if obj["metadata"].get("finalizers") or any(n != OWN_FINALIZER for n in finalizers):
             self._rewrite(collection, record, lambda ns: tell_what_is_left(ns, {}), "status")
         if OWN_FINALIZER in finalizers:
@@ -286,3 +319,9 @@ class Collector:
         resource = self._objects.registry.stored(collection.name)
         if resource is not None:
             self._objects.rewrite(resource, record.key, change, part)
+
+
+def _unblock(obj: Json) -> None:
+    for owner in as_list(obj["metadata"].get("ownerReferences")):
+        if owner.get("blockOwnerDeletion"):
+            owner["blockOwnerDeletion"] = False

@@ -39,10 +39,9 @@ from isthmus.apiserver.watching import Watch
 
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json",
             "application/strategic-merge-patch+json", "application/apply-patch+yaml")  # fmt: skip
-_OPTIONS = {
-    "POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions",
-    "DELETE": "DeleteOptions",
-}  # fmt: skip
+_AT_ONCE = 500
+"""Objects of a collection that are deleted between two turns of others."""
+_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
 class Handlers:
@@ -91,7 +90,7 @@ class Handlers:
         name = target.name
         if not name and verb in ("list", "watch", "deletecollection"):
             name = selectors.only_name(request.query.get("fieldSelector", ""))
-        action = Action(verb, target.group, target.full, target.namespace, name)
+        action = Action(verb, target.group, target.full, target.home, name)
         self._authorizer.require(request.user, action)
         resource = await self._resource(request, target, verb)
         if request.method == "HEAD" and not (resource.custom and verb in ("get", "list")):
@@ -99,11 +98,16 @@ class Handlers:
         form = http.form_of(request.header(b"accept"))
         if form and verb == "watch":
             raise http.not_acceptable(";stream=watch")
-        response = await self._carry_out(request, resource, target, verb)
+        try:
+            response = await self._carry_out(request, resource, target, verb)
+        except ApiError as error:
+            if resource.warning:
+                error.warnings.insert(0, resource.warning)
+            raise
         if form and isinstance(response, Response):
-            response = response.in_yaml()
+            response = await response.in_yaml()
         if resource.warning:
-            response.warnings.append(resource.warning)
+            response.warnings.insert(0, resource.warning)
         return response
 
     async def _resource(self, request: Request, target: Target, verb: str) -> Resource:
@@ -234,10 +238,10 @@ class Handlers:
     async def _write(
         self, request: Request, resource: Resource, target: Target, verb: str
     ) -> Response:
-        options = self._options(request, target)
         view = self._view(request)
         if verb in ("delete", "deletecollection"):
             return await self._delete(request, resource, target, view)
+        options = self._options(request, target)
         if verb in ("create", "update"):
             obj = await request.object()
             if request.duplicates:
@@ -295,7 +299,9 @@ class Handlers:
 
     def _patched(self, resource: Resource, kind: str, current: Json, change: Any) -> Any:
         if kind == "application/json-patch+json":
-            return patch.json_patch(current, change)
+            changed = patch.json_patch(current, change)
+            http.check_nesting(changed, self._limits.nesting)  # many small steps may go deep
+            return changed
         if not isinstance(change, dict):
             raise patch.undecodable(change, "map[string]interface {}")
         if kind == "application/merge-patch+json":
@@ -350,7 +356,7 @@ class Handlers:
         self, request: Request, resource: Resource, target: Target, view: View
     ) -> Response:
         body = await request.body()
-        options = parameters.delete_options(request.decode(body) if body else {}, request.query)
+        options = parameters.delete_options(request.decode(body) if body else None, request.query)
         if not target.name:
             return await self._delete_collection(request, resource, target, options)
         record = self._objects.current(resource, target.namespace, target.name)
@@ -358,7 +364,7 @@ class Handlers:
         result = self._objects.delete(resource, record, options.policy, dry_run=options.dry_run)
         await self._store.commit()
         if not result.deleted:
-            return Response(view.one(resource, result.body))
+            return Response(view.one(resource, result.body), 202 if options.told_later else 200)
         return Response.json({
             "kind": "Status",
             "apiVersion": "v1",
@@ -381,7 +387,10 @@ class Handlers:
         leaving = [r for r in map(collection.current, (r.key for r in found.records)) if r]
         for record in leaving:  # all are looked at before the first goes
             check_preconditions(resource, record, options.preconditions)
-        for record in leaving:
-            self._objects.delete(resource, record, options.policy, dry_run=options.dry_run)
-        await self._store.commit()
+        for start in range(0, len(leaving), _AT_ONCE):
+            for record in leaving[start : start + _AT_ONCE]:
+                now = collection.current(record.key)
+                if now is not None and now.uid == record.uid:
+                    self._objects.delete(resource, now, options.policy, dry_run=options.dry_run)
+            await self._store.commit()
         return Response(wanted.view.many(resource, found))

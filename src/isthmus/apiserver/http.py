@@ -1,6 +1,9 @@
 """Requests and answers over ASGI: bodies with bounds, content types, warnings."""
 
+import asyncio
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -17,6 +20,11 @@ from isthmus.apiserver.jsonvalues import Json
 
 JSON = b"application/json"
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_MOST_WARNED, _CUT_WARNING = 4096, 256
+"""Letters of all warnings of an answer, and of each where they are more: as in Kubernetes."""
+_YAML_AT_ONCE = 64 * 1024
+_YAML_READER = ThreadPoolExecutor(1, "apiserver-yaml")
+"""One text at a time: each takes a hundred times its length of memory."""
 _FALSE = frozenset(("false", "0"))
 
 
@@ -98,9 +106,11 @@ class Request:
                 )
             parts.append(part)
             if not message.get("more_body"):
-                self._read = True
-                self.sent = parts[0] if len(parts) == 1 else b"".join(parts)
-                return self.sent
+                body = parts[0] if len(parts) == 1 else b"".join(parts)
+                if size > _YAML_AT_ONCE and "yaml" in self.header(b"content-type"):
+                    body = await _in_json(body)
+                self._read, self.sent = True, body
+                return body
 
     async def json(self) -> Any:
         """The body as a JSON value, whatever its encoding: JSON, YAML or Kubernetes' protobuf.
@@ -217,6 +227,16 @@ def duplicate_fields(body: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+async def _in_json(body: bytes) -> bytes:
+    """A long YAML text as JSON; others have their turns while it is read, which takes seconds."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_YAML_READER, lambda: orjson.dumps(load_yaml(body)))
+    return body
+
+
 def load_yaml(body: bytes) -> Any:
     """Read YAML; JSON, which is nearly all that clients send, takes the fast way.
 
@@ -228,8 +248,7 @@ def load_yaml(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        if b"&" in body and any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(body)):
-            raise bad_request("YAML aliases are not accepted")
+        yamlloader.check(body)
         value = yamlloader.load(body)
         return orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
@@ -279,10 +298,18 @@ class Response:
         """An answer from a JSON value."""
         return cls(orjson.dumps(value), code)
 
-    def in_yaml(self) -> "Response":
-        """The same answer as YAML."""
-        text = yaml.safe_dump(orjson.loads(bytes(self.body)), default_flow_style=False)
-        return replace(self, body=text.encode(), content_type=b"application/yaml")
+    async def in_yaml(self) -> "Response":
+        """The same answer as YAML; while a long list is written, others have their turns."""
+        parts: list[str] = []
+        for name, value in sorted(orjson.loads(bytes(self.body)).items()):
+            if name != "items" or not value:
+                parts.append(yamlloader.dump({name: value}))
+                continue
+            parts.append("items:\n")
+            for item in value:
+                parts.append(yamlloader.dump([item]))
+                await asyncio.sleep(0)
+        return replace(self, body="".join(parts).encode(), content_type=b"application/yaml")
 
     async def send(self, send: Send, *, pieces: bool = False) -> None:
         """Answer; with `pieces`, a long body goes out in several."""
@@ -292,7 +319,7 @@ class Response:
             (b"cache-control", b"no-cache, private"),
             *self.headers,
         ]
-        headers += [(b"warning", warning(sentence)) for sentence in self.warnings]
+        headers += [(b"warning", warning(text)) for text in told(self.warnings)]
         await send({"type": "http.response.start", "status": self.code, "headers": headers})
         body = self.body
         if isinstance(body, Joined) and pieces:
@@ -300,6 +327,18 @@ class Response:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             body = b""
         await send({"type": "http.response.body", "body": bytes(body)})
+
+
+def told(sentences: list[str]) -> Iterator[str]:
+    """The warnings that an answer has room for; where they are too long, the beginnings of them."""
+    if sum(map(len, sentences)) > _MOST_WARNED:
+        sentences = [sentence[:_CUT_WARNING] for sentence in sentences]
+    left = _MOST_WARNED
+    for sentence in sentences:
+        left -= len(sentence)
+        if left < 0:
+            return
+        yield sentence
 
 
 def warning(sentence: str) -> bytes:

@@ -5,6 +5,7 @@ make sense with nodes and pods are not served.
 """
 
 from isthmus.apiserver import formats
+from isthmus.apiserver.fields import STRUCT
 from isthmus.apiserver.jsonvalues import Json
 from isthmus.apiserver.resources import AGE, ALL_VERBS, Column, Resource
 from isthmus.apiserver.schema import Schema
@@ -30,6 +31,11 @@ STATUS = frozenset(("status",))
 
 def _object(**properties: Json) -> Json:
     return {"type": "object", "properties": properties}
+
+
+def _struct(**properties: Json) -> Json:
+    """An object that is there in Go whatever is said of it."""
+    return {**_object(**properties), STRUCT: "object"}
 
 
 def _map(value: Json) -> Json:
@@ -78,10 +84,11 @@ _SUBJECT: Json = {
     "required": ["kind", "name"],
     "x-kubernetes-map-type": "atomic",
 }
-_ROLE = _about("Role is a set of rules for one namespace.", _object(rules=_list(_RULE)))
+_RULES: Json = {**_list(_RULE), STRUCT: "array"}
+_ROLE = _about("Role is a set of rules for one namespace.", _object(rules=_RULES))
 _CLUSTER_ROLE = _about(
     "ClusterRole is a set of rules for every namespace and for cluster-scoped resources.",
-    _object(rules=_list(_RULE), aggregationRule={"type": "object", "nullable": True,
+    _object(rules=_RULES, aggregationRule={"type": "object", "nullable": True,
             "x-kubernetes-preserve-unknown-fields": True}),
 )  # fmt: skip
 _BINDING = _about(
@@ -102,7 +109,7 @@ _EVENT = _about(
     "Event is a report that something happened to an object.",
     _object(
         involvedObject=_REFERENCE, reason=STRING, message=STRING,
-        source=_object(component=STRING, host=STRING),
+        source=_struct(component=STRING, host=STRING),
         firstTimestamp=TIME, lastTimestamp=TIME, count=INTEGER, type=STRING, eventTime=TIME,
         series={**_object(count=INTEGER, lastObservedTime=TIME), "nullable": True},
         action=STRING, related={**_REFERENCE, "nullable": True},
@@ -112,14 +119,14 @@ _EVENT = _about(
 _LEASE = _about(
     "Lease says who holds something, such as leadership, and until when.",
     _object(
-        spec=_object(
+        spec=_struct(
             holderIdentity=STRING, leaseDurationSeconds=INTEGER, acquireTime=TIME, renewTime=TIME,
             leaseTransitions=INTEGER, strategy=STRING, preferredHolder=STRING,
         )
     ),
 )  # fmt: skip
 _NAMES: Json = {
-    **_object(
+    **_struct(
         plural=STRING, singular=STRING, kind=STRING, listKind=STRING, shortNames=_STRINGS,
         categories=_STRINGS,
     ),
@@ -157,7 +164,7 @@ _CRD = _about(
     {
         **_object(
             spec={
-                **_object(
+                **_struct(
                     group=STRING, names=_NAMES,
                     scope={"type": "string", "enum": ["Cluster", "Namespaced"]},
                     versions=_list(_CRD_VERSION),
@@ -166,7 +173,17 @@ _CRD = _about(
                 ),
                 "required": ["group", "names", "scope", "versions"],
             },
-            status={"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            status=_struct(
+                acceptedNames=_struct(**_NAMES["properties"]), storedVersions=_STRINGS,
+                conditions=_by(
+                    {
+                        **_object(**_CONDITION["properties"], observedGeneration=INTEGER),
+                        "required": ["type", "status"],
+                    },
+                    "type",
+                ),
+                observedGeneration=INTEGER,
+            ),
         ),
         "required": ["spec"],
     },
@@ -175,13 +192,13 @@ _QUANTITY: Json = {"x-kubernetes-int-or-string": True}
 _QUOTA = _about(
     "ResourceQuota limits how many objects a namespace may have.",
     _object(
-        spec=_object(
+        spec=_struct(
             hard=_about("Limits by name, such as count/configmaps.", _map(_QUANTITY)),
             scopes=_STRINGS,
             scopeSelector={"type": "object", "nullable": True,
                            "x-kubernetes-preserve-unknown-fields": True},
         ),
-        status=_object(hard=_map(STRING), used=_map(STRING)),
+        status=_struct(hard=_map(STRING), used=_map(STRING)),
     ),
 )  # fmt: skip
 _EVENT_FIELDS = frozenset((
@@ -212,8 +229,8 @@ def _core() -> list[Resource]:
         Resource(
             "", "v1", "namespaces", "Namespace",
             Schema(_about("Namespace is a scope for names and rights.", _object(
-                spec=_object(finalizers=_STRINGS),
-                status=_object(phase=STRING, conditions=_by(_CONDITION, "type"))))),
+                spec=_struct(finalizers=_STRINGS),
+                status=_struct(phase=STRING, conditions=_by(_CONDITION, "type"))))),
             namespaced=False, short_names=("ns",), subresources=frozenset(("status", "finalize")),
             columns=(Column("Status", "string", ".status.phase"), AGE),
             selectable=frozenset(("status.phase",)),

@@ -13,7 +13,7 @@ import orjson
 
 from isthmus.apiserver import fields
 from isthmus.apiserver.fields import Path
-from isthmus.apiserver.jsonvalues import Json, as_map
+from isthmus.apiserver.jsonvalues import Json, as_map, same
 
 KUBECTL = "kubectl"
 _ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
@@ -43,7 +43,9 @@ def unchanged(live: Json, part: Any, schema: Json, api_version: str) -> set[Path
         return set()
     present = fields.flatten(part(live), schema)
     applied = fields.flatten(part(before), schema)
-    return {path for path, value in applied.items() if path in present and present[path] == value}
+    return {
+        path for path, value in applied.items() if path in present and same(present[path], value)
+    }
 
 
 def write_on(merged: Json, applied: Json) -> None:

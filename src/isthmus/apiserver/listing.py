@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import operator
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -214,6 +215,8 @@ def _moment(
     """Of which version a list is, after which key it goes on, and what was different then."""
     if query.get("continue"):
         version, after = _open_token(query["continue"])
+        if version > store.version:  # It was given before a backup was restored.
+            raise ApiError(410, "Expired", _OLD_TOKEN)
         return version, after, _past(collection, version, _OLD_TOKEN)
     exact = wanted_version(query, store.version)
     if exact is None:
@@ -256,7 +259,7 @@ def wanted_version(query: dict[str, str], newest: int) -> int | None:
     asked = query.get("resourceVersion", "")
     if not asked or asked == "0":
         return None
-    if not asked.isdecimal():
+    if not is_version(asked):
         raise bad_request(
             f'invalid resource version: resourceVersion: Invalid value: "{asked[:64]}":'
             f' strconv.ParseUint: parsing "{asked[:64]}": invalid syntax'
@@ -273,6 +276,11 @@ def wanted_version(query: dict[str, str], newest: int) -> int | None:
     return version if query.get("resourceVersionMatch") == "Exact" or limited else None
 
 
+def is_version(text: str) -> bool:
+    """Whether a text may be a resourceVersion: a number of at most 64 bits."""
+    return text.isascii() and text.isdecimal() and len(text) < 20
+
+
 def _token(version: int, key: Key) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([version, *key])).decode()
 
@@ -281,6 +289,6 @@ def _open_token(text: str) -> tuple[int, Key]:
     try:
         value: Any = orjson.loads(base64.urlsafe_b64decode(text))
         version, namespace, name = value
-        return int(version), (str(namespace), str(name))
+        return operator.index(version), (str(namespace), str(name))
     except (ValueError, TypeError, binascii.Error) as error:
         raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,18 +19,26 @@ from isthmus.apiserver import formats
 from isthmus.apiserver.errors import Cause, bad_request
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonvalues import Json, as_map, type_name
-from isthmus.apiserver.kinds import EXTENSIONS, FOREGROUND, NAMESPACE_COLLECTION, ORPHAN, RBAC
+from isthmus.apiserver.kinds import (
+    EVENT_COLLECTION,
+    EXTENSIONS,
+    FOREGROUND,
+    NAMESPACE_COLLECTION,
+    ORPHAN,
+    RBAC,
+)
 from isthmus.apiserver.ownerrefs import check_owners
 from isthmus.apiserver.resources import Resource
 from isthmus.apiserver.schema import Schema
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%\x00-\x1f]+")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_BYTES = 63
-_LONGEST_KEY = 253 + 1 + _LABEL_BYTES
+_SUBDOMAIN_BYTES = 253
+_LONGEST_KEY = _SUBDOMAIN_BYTES + 1 + _LABEL_BYTES
 _ANNOTATIONS_BYTES = 256 * 1024
 _TWO_SLASHES = (
     "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and"
@@ -43,6 +52,7 @@ _PREFIX_RULE = (
     " used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _STANDARD_FINALIZERS = ("kubernetes", FOREGROUND, ORPHAN)
+_SUFFIX, _NAMES_TRIED = 5, 8
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 _STRING: Json = {"type": "string", "nullable": True}
@@ -85,7 +95,22 @@ SCHEMA = Schema(
             "managedFields": {
                 "type": "array",
                 "nullable": True,
-                "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "manager": {"type": "string"},
+                        "operation": {"type": "string"},
+                        "apiVersion": {"type": "string"},
+                        "fieldsType": {"type": "string"},
+                        "subresource": {"type": "string"},
+                        "time": _STRING,
+                        "fieldsV1": {
+                            "type": "object",
+                            "nullable": True,
+                            "x-kubernetes-preserve-unknown-fields": True,
+                        },
+                    },
+                },
             },
         },
     },
@@ -114,6 +139,8 @@ def admit(resource: Resource, metadata: Json) -> tuple[list[str], list[Cause]]:
     SCHEMA.fill_strings(metadata)
     _check_types(resource, metadata)
     unknown, causes = SCHEMA.admit(metadata)
+    if resource.custom:
+        unknown.sort()
     return (
         [f"metadata.{name}" for name in unknown],
         [replace(cause, field=f"metadata.{cause.field}") for cause in causes],
@@ -160,9 +187,20 @@ def new_uid() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
-def random_suffix() -> str:
-    """What `generateName` appends."""
-    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+def generated_name(base: str, is_free: Callable[[str], bool]) -> str:
+    """A name from a `generateName`, of which no more stays than fits into a label.
+
+    Args:
+        base: The `generateName`.
+        is_free: Whether no object has a name; else another one is tried, some times.
+    """
+    name = base
+    for _ in range(_NAMES_TRIED):
+        suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX))
+        name = base[: _LABEL_BYTES - _SUFFIX] + suffix
+        if is_free(name):
+            break
+    return name
 
 
 def owners_of(obj: Json) -> tuple[str, ...]:
@@ -181,7 +219,12 @@ def record_of(obj: Json, version: int, body: bytes) -> Record:
 
 def check(resource: Resource, metadata: Json) -> list[Cause]:
     """What is wrong with the name, labels, annotations or owners of an object."""
-    causes = _check_name(resource, str(metadata.get("name") or ""))
+    return _check_name(resource, metadata) + check_marks(metadata)
+
+
+def check_marks(metadata: Json) -> list[Cause]:
+    """What is wrong with labels, annotations or owners."""
+    causes: list[Cause] = []
     labels = metadata.get("labels")
     if labels:
         for key, value in labels.items():
@@ -216,9 +259,9 @@ def check_new_finalizers(
     resource: Resource, finalizers: list[str], before: list[str]
 ) -> tuple[list[Cause], list[str]]:
     """What is wrong with the finalizers that a write adds, and what its caller should be told."""
-    causes, told = list[Cause](), list[str]()
+    causes, told, known = list[Cause](), list[str](), frozenset(before)
     for place, name in enumerate(finalizers):
-        if name in before:
+        if name in known:
             continue
         if not resource.custom and resource.group != EXTENSIONS:
             causes += check_finalizer("metadata.finalizers", name, f"metadata.finalizers[{place}]")
@@ -236,28 +279,55 @@ def check_new_finalizers(
     return causes, told
 
 
-def _check_name(resource: Resource, name: str) -> list[Cause]:
+def _check_name(resource: Resource, metadata: Json) -> list[Cause]:
+    prefix, name = (str(metadata.get(part) or "") for part in ("generateName", "name"))
+    causes: list[Cause] = []
+    if prefix:
+        # What follows the prefix is none of its business: a last dash stands for that.
+        whole = prefix[:-2] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
+        wrong = _name_faults(resource, whole)
+        causes += [Cause("metadata.generateName", f'"{prefix}": {why}') for why in wrong]
     if not name:
         why = "name or generateName is required"
-        return [Cause("metadata.name", why, "FieldValueRequired")]
-    if resource.group == RBAC:
-        fits, rule = _PATH_SEGMENT.fullmatch(name), "may not contain '/' or '%'"
-    elif resource.collection == NAMESPACE_COLLECTION:
-        fits = _DNS_LABEL.fullmatch(name) if len(name) <= _LABEL_BYTES else None
-        rule = (
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
-            " and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc',"
-            " regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-        )
-    else:
-        fits = _SUBDOMAIN.fullmatch(name) if len(name) <= 253 else None
-        rule = (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-'"
-            " or '.', and must start and end with an alphanumeric character (e.g. 'example.com',"
-            " regex used for validation is"
-            " '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-        )
-    return [] if fits else [Cause("metadata.name", f'"{name}": {rule}')]
+        return [*causes, Cause("metadata.name", why, "FieldValueRequired")]
+    wrong = _name_faults(resource, name)
+    return causes + [Cause("metadata.name", f'"{name}": {why}') for why in wrong]
+
+
+def _name_faults(resource: Resource, name: str) -> list[str]:
+    """Why this cannot be the name of an object of a kind."""
+    if resource.group == RBAC or resource.collection == EVENT_COLLECTION:
+        return segment_faults(name)
+    if resource.collection == NAMESPACE_COLLECTION:
+        return _label_faults(name)
+    rule = (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-'"
+        " or '.', and must start and end with an alphanumeric character (e.g. 'example.com',"
+        " regex used for validation is"
+        " '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+    )
+    long = ["must be no more than 253 characters"] if len(name) > _SUBDOMAIN_BYTES else []
+    return long if _SUBDOMAIN.fullmatch(name) else [*long, rule]
+
+
+def _label_faults(name: str) -> list[str]:
+    rule = (
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
+        " and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc',"
+        " regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+    )
+    long = ["must be no more than 63 characters"] if len(name) > _LABEL_BYTES else []
+    if _DNS_LABEL.fullmatch(name):
+        return long
+    return [*long, "must not contain dots" if _SUBDOMAIN.fullmatch(name) else rule]
+
+
+def segment_faults(name: str) -> list[str]:
+    """Why a name cannot be a part of a path."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    faults = [f"may not contain '{sign}'" for sign in "/%" if sign in name]
+    return [*faults, "may not contain control characters"] if _CONTROL.search(name) else faults
 
 
 @lru_cache(1024)
@@ -271,6 +341,8 @@ def check_key(field: str, key: str) -> list[Cause]:
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
         return [Cause(field, f'"{key}": {_TWO_SLASHES}')]
+    if slash and len(prefix) > _SUBDOMAIN_BYTES:
+        return [Cause(field, f'"{key}": prefix part must be no more than 253 bytes')]
     if slash and not _SUBDOMAIN.fullmatch(prefix):
         return [Cause(field, f'"{key}": {_PREFIX_RULE}')]
     if len(name) > _LABEL_BYTES or not _LABEL_NAME.fullmatch(name):
@@ -286,7 +358,7 @@ def check_key(field: str, key: str) -> list[Cause]:
 
 def _check_label_value(value: str) -> list[Cause]:
     if len(value) > _LABEL_BYTES:
-        return [Cause("metadata.labels", f'"{value}": must be no more than 63 characters')]
+        return [Cause("metadata.labels", f'"{value}": must be no more than 63 bytes')]
     if value and not _LABEL_NAME.fullmatch(value):
         rule = (
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_'"

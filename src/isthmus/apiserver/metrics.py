@@ -147,12 +147,14 @@ class Metrics:
 
     def _watches(self) -> Iterator[str]:
         for collection in self._store.collections():
-            if watchers := collection.history.watchers:
+            served = self._registry.stored(collection.name) is not None
+            if served and (watchers := collection.history.watchers):
                 yield _row(_WATCHES, ("WATCH", *_named(collection)), watchers)
 
     def _objects(self) -> Iterator[str]:
         for collection in self._store.collections():
-            yield _row(_OBJECTS, _named(collection), len(collection.records))
+            if self._registry.stored(collection.name) is not None:
+                yield _row(_OBJECTS, _named(collection), len(collection.records))
 
 
 def _series(verb: str, target: Target) -> _Series:

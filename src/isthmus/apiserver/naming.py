@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from isthmus.apiserver.chores import Chore
-from isthmus.apiserver.crdnames import Claims, judge, plain
+from isthmus.apiserver.crdnames import Claims, is_settled, judge
 from isthmus.apiserver.history import Event, Record
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.kinds import CRD_COLLECTION, EXTENSIONS
@@ -33,8 +33,7 @@ def _names(body: bytes) -> _Names:
     """Remembered, since each definition that is written asks for those of all others."""
     crd: Json = orjson.loads(body)
     accepted = as_map(as_map(crd.get("status")).get("acceptedNames"))
-    wanted = crd["spec"]["names"]
-    return _Names(crd["spec"]["group"], accepted, plain(wanted) == plain(accepted))
+    return _Names(crd["spec"]["group"], accepted, is_settled(crd))
 
 
 def _of_group(definitions: Collection, group: str) -> Iterator[tuple[Record, _Names]]:
@@ -85,7 +84,7 @@ class Naming:
         if collection.name != CRD_COLLECTION or event.previous is None:
             return
         before, now = _names(event.previous.body), _names(event.record.body)
-        if event.type == "DELETED" or before.accepted != now.accepted:
+        if event.type == "DELETED" or before.accepted != now.accepted or not now.settled:
             self._chore.mark(now.group)
 
     def _judge(self, group: str) -> None:

@@ -13,35 +13,32 @@ import orjson
 from isthmus.apiserver import metadata as meta
 from isthmus.apiserver import ownership
 from isthmus.apiserver.admission import Admission, Options, Result, Rule, encode
+from isthmus.apiserver.admitting import OMITTED_EMPTY, admit, told_besides
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.deletion import finalizers_for_deletion, held, is_leaving, mark_leaving
 from isthmus.apiserver.errors import (
     already_exists,
     bad_request,
     forbidden,
-    invalid,
     not_found,
     too_large,
 )
 from isthmus.apiserver.history import Key, Record, as_of
-from isthmus.apiserver.jsonvalues import Json, as_list
+from isthmus.apiserver.jsonvalues import Json, as_list, same
 from isthmus.apiserver.kinds import CRD_COLLECTION, NAMESPACE_COLLECTION
 from isthmus.apiserver.metadata import timestamp
-from isthmus.apiserver.ownerrefs import without_repeats
 from isthmus.apiserver.ownership import Writer
 from isthmus.apiserver.preconditions import (
     check_finalizers,
     check_identity,
     check_times,
     check_type,
-    unknown_fields,
 )
 from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Store
 from isthmus.apiserver.subresources import is_only_status, spec_as_sent, with_spec, with_status
 
 _LASTING_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
-_OMITTED_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 _SERVER_METADATA = (
     "uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp",
     "deletionGracePeriodSeconds", "selfLink",
@@ -109,10 +106,11 @@ class Objects:
         warnings = self._admit(resource, obj, None, options)
         collection = self.store.collection(resource.collection)
         key = (metadata.get("namespace", ""), metadata["name"])
-        if (present := collection.current(key)) is not None:
-            raise already_exists(resource, metadata["name"], leaving=is_leaving(present))
-        if self.limit is not None and key[0]:
-            self.limit(resource, *key)
+        with told_besides(warnings):
+            if self.limit is not None and key[0]:
+                self.limit(resource, *key)  # Kubernetes' quotas do not know what is there either.
+            if (present := collection.current(key)) is not None:
+                raise already_exists(resource, metadata["name"], leaving=is_leaving(present))
         if managers is None:
             writer = self.writer(resource, options)
             managers = ownership.accepted(given)
@@ -143,8 +141,10 @@ class Objects:
             metadata.pop("namespace", None)
         if metadata.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
-        if not metadata.get("name") and isinstance(metadata.get("generateName"), str):
-            metadata["name"] = metadata["generateName"] + meta.random_suffix()
+        base = metadata.get("generateName")
+        if base and isinstance(base, str) and not metadata.get("name"):
+            current = self.store.collection(resource.collection).current
+            metadata["name"] = meta.generated_name(base, lambda n: current((namespace, n)) is None)
         check_times(resource, metadata)
         for name in _SERVER_METADATA[4:]:
             metadata.pop(name, None)
@@ -178,49 +178,16 @@ class Objects:
                 " terminated",
             )
             message = f"namespace {namespace} is being terminated"
-            error.details["causes"] = [
-                {
-                    "reason": "NamespaceTerminating",
-                    "message": message,
-                    "field": "metadata.namespace",
-                }
-            ]
+            cause = {"reason": "NamespaceTerminating", "message": message}
+            error.details["causes"] = [{**cause, "field": "metadata.namespace"}]
             raise error
 
     def _admit(
         self, resource: Resource, obj: Json, old: Json | None, options: Options
     ) -> list[str]:
-        """Default, prune and validate; the unknown fields as warnings."""
-        metadata = obj["metadata"]
-        for name in _OMITTED_EMPTY:
-            if name in metadata and not metadata[name]:
-                del metadata[name]
-        unknown, causes = meta.admit(resource, metadata)
-        more, wrong = resource.schema.admit(obj, old)
-        unknown += more
-        name = str(metadata.get("name") or "")
-        told = [f'duplicate field "{field}"' for field in options.duplicates]
-        told += [f'unknown field "{field}"' for field in unknown]
-        if told and options.validation == "Strict":
-            raise unknown_fields(resource, told, patched=options.patched)
-        admission = Admission(resource, obj, old, options)
-        admission.warnings.extend(without_repeats(metadata))
-        causes = causes or meta.check(resource, metadata)
-        if finalizers := metadata.get("finalizers"):
-            before = as_list(old["metadata"].get("finalizers")) if old else []
-            bad, doubtful = meta.check_new_finalizers(resource, finalizers, before)
-            causes += bad
-            admission.warnings.extend(doubtful)
-        causes += wrong
+        known_as = self.registry.stored(resource.collection) if resource.shape else None
         rule = self._rules.get(resource.collection)
-        if rule is not None and not causes:
-            causes += rule(admission)
-        if causes:
-            known_as = self.registry.stored(resource.collection) if resource.shape else resource
-            raise invalid(known_as or resource, name, causes)
-        if options.validation == "Ignore":
-            return admission.warnings
-        return told + admission.warnings
+        return admit(Admission(resource, obj, old, options), rule, known_as or resource)
 
     def writer(self, resource: Resource, options: Options) -> Writer:
         """Who owns what a write with these options changes."""
@@ -269,17 +236,20 @@ class Objects:
         spec = spec_as_sent(resource, new)
         warnings = self._admit(resource, new, old, options)
         if managers is None:
-            before = as_list(old["metadata"].get("managedFields"))
-            managers = resource.known(before if spec is None else copy.deepcopy(before))
-            if given is not None and given != before:
+            managers = as_list(old["metadata"].get("managedFields"))
+            if given is not None and given != managers:
                 managers = ownership.accepted(given)
-            writer = self.writer(resource, options)
-            sent = with_spec(new, spec)
-            managers = ownership.record_update(old, sent, resource.schema.merging, managers, writer)
+            elif spec is not None:
+                managers = copy.deepcopy(managers)
+            if managers:  # else nobody owns anything of it until somebody applies it
+                writer, rules = self.writer(resource, options), resource.schema.merging
+                managers = resource.known(managers)
+                sent = with_spec(new, spec)
+                managers = ownership.record_update(old, sent, rules, managers, writer)
         if managers:
             metadata["managedFields"] = managers
         self._count_generation(resource, old, new)
-        if new == old and self._is_stored_so(resource, record, new):
+        if same(new, old) and self._is_stored_so(resource, record, new):
             return Result(record.body, record.version, warnings)
         return self._put(resource, record, new, options, warnings)
 
@@ -288,7 +258,7 @@ class Objects:
         body = self.store.collection(resource.collection).stored_body(record)
         if body is record.body and resource.storage and body.startswith(resource.prefix):
             return True
-        return resource.shape is not None or orjson.loads(body) == resource.stored(obj)
+        return resource.shape is not None or same(orjson.loads(body), resource.stored(obj))
 
     def _keep_server_fields(self, resource: Resource, old: Json, new: Json) -> None:
         before, after = old["metadata"], new["metadata"]
@@ -309,7 +279,7 @@ class Objects:
             return
         apart = ("metadata", "apiVersion", "kind") + (("status",) if resource.has_status else ())
         names = (old.keys() | new.keys()) - set(apart)
-        if any(old.get(name) != new.get(name) for name in names):
+        if not all(same(old.get(name), new.get(name)) for name in names):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
 
     def _put(
@@ -386,15 +356,15 @@ class Objects:
         if encode(obj) == record.body:
             return None
         metadata = obj["metadata"]
-        for name in _OMITTED_EMPTY:
+        for name in OMITTED_EMPTY:
             if name in metadata and not metadata[name]:
                 del metadata[name]
         system = Options(_SYSTEM, _CONTROLLERS)
         old: Json = orjson.loads(record.body)
-        managers = as_list(metadata.get("managedFields"))
-        writer = Writer(system.manager, resource.group_version, timestamp(), part)
-        managers = ownership.record_update(old, obj, resource.schema.merging, managers, writer)
-        metadata["managedFields"] = managers
-        if not managers:
-            del metadata["managedFields"]
+        if managers := as_list(metadata.get("managedFields")):
+            writer = Writer(system.manager, resource.group_version, timestamp(), part)
+            managers = ownership.record_update(old, obj, resource.schema.merging, managers, writer)
+            metadata["managedFields"] = managers
+            if not managers:
+                del metadata["managedFields"]
         return self._put(resource, record, obj, system, [])

@@ -45,6 +45,8 @@ class OpenApi:
 
     def _forget(self) -> None:
         self._version2 = {}
+        served = set(self._group_versions())
+        self._documents = {gv: found for gv, found in self._documents.items() if gv in served}
 
     async def answer(self, request: Request, parts: list[str]) -> Response:
         """Answer a path below `/openapi`.

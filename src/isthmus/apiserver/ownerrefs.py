@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import orjson
 
 from isthmus.apiserver.errors import Cause
-from isthmus.apiserver.jsonvalues import Json, as_list
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 
 _FIELD = "metadata.ownerReferences"
+_MOST_TOLD = 10
+"""Of one mistake that shows all references each time."""
 _PARTS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
@@ -18,7 +20,7 @@ def check_owners(owners: list[Json]) -> list[Cause]:
     """What is wrong with references to owners."""
     causes = [cause for owner in owners for cause in _check_owner(owner)]
     controllers = [owner for owner in owners if owner.get("controller")]
-    for other in controllers[1:]:
+    for other in controllers[1:_MOST_TOLD]:
         first = f"{controllers[0].get('kind')}/{controllers[0].get('name')}"
         why = (
             'Only one reference can have Controller set to true. Found "true" in references for'
@@ -50,15 +52,16 @@ def _shown(found: Json | list[Json]) -> str:
 
 def without_repeats(metadata: Json) -> list[str]:
     """Drop references that say what another one says, in place; a warning if there were some."""
-    kept, repeated = list[Json](), list[str]()
+    kept, repeated = dict[bytes, Json](), dict[str, None]()
     for owner in as_list(metadata.get("ownerReferences")):
-        if owner not in kept:
-            kept.append(owner)
-        elif owner.get("uid") not in repeated:
-            repeated.append(str(owner.get("uid")))
+        said = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
+        if said not in kept:
+            kept[said] = owner
+        else:
+            repeated[str(as_map(owner).get("uid"))] = None
     if not repeated:
         return []
-    metadata["ownerReferences"] = kept
+    metadata["ownerReferences"] = list(kept.values())
     return [
         f".{_FIELD} contains duplicate entries; API server dedups owner references in 1.20+, and"
         " may reject such requests as early as 1.24; please fix your requests; duplicate UID(s)"

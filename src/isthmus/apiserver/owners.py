@@ -52,14 +52,15 @@ def standing(store: Store, registry: Registry, namespace: str, obj: Json) -> Sta
         owner = store.collection(kind.collection).records.get(key)
         if owner is None or owner.uid != reference["uid"]:
             absent.append(reference["uid"])
-        elif _waits(owner):
+        elif waits(owner):
             waiting.append(owner.uid)
         else:
             solid = True
     return Standing(solid, tuple(waiting), tuple(absent))
 
 
-def _waits(owner: Record) -> bool:
+def waits(owner: Record) -> bool:
+    """Whether an object is going, once its dependents are gone."""
     if b'"deletionTimestamp":' not in owner.body:
         return False
     metadata: Json = orjson.loads(owner.body)["metadata"]

@@ -12,7 +12,7 @@ import orjson
 from isthmus.apiserver import fields, lastapplied
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.fields import CONTAINER, Path
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, same
 
 _NOBODY = "before-first-apply"
 _ANCIENT = "ancient-changes"
@@ -217,14 +217,14 @@ def apply(  # noqa: PLR0913 - both sides, the rules, and who; none of them belon
         fields.discard(manager["fieldsV1"], path)
     merged = orjson.loads(orjson.dumps(merge(live, applied, schema)))
     before: Json = mine["fieldsV1"] if mine else {}
-    for path in sorted(set(fields.members(before)) - wanted.keys(), key=len):
-        if not _claimed(path, wanted, others):
-            remove(merged, schema, path)
-            _remove_empty(merged, schema, path, lambda above: _claimed(above, wanted, others))
+    claimed = _claims(wanted, others)
+    left = set(fields.members(before)) - wanted.keys()
+    gone = fields.build([path for path in left if not claimed(path)])
+    _take_out(merged, schema, gone, claimed)
     entered = _enter(managers, writer, "Apply")
     entered["fieldsV1"] = fields.build(wanted)
     entered["apiVersion"] = writer.api_version
-    if merged != live:
+    if not same(merged, live):
         entered["time"] = writer.now
     elif mine is None:
         del entered["time"]  # Who only joins the owners has changed nothing.
@@ -239,11 +239,11 @@ def _before_first_apply(live: Json, schema: Json, writer: Writer) -> list[Json]:
     return record_update({}, live, schema, [], nobody)
 
 
-def _claimed(path: Path, wanted: dict[Path, Any], others: list[Json]) -> bool:
-    """Whether somebody still wants the field or something within it."""
-    if any(other[: len(path)] == path for other in wanted):
-        return True
-    return any(fields.touches(manager.get("fieldsV1", {}), path) for manager in others)
+def _claims(wanted: dict[Path, Any], others: list[Json]) -> Callable[[Path], bool]:
+    """Tells whether somebody still wants a field or something within it."""
+    mine = {path[:size] for path in wanted for size in range(1, len(path) + 1)}
+    sets = [manager.get("fieldsV1", {}) for manager in others]
+    return lambda path: path in mine or any(fields.touches(owned, path) for owned in sets)
 
 
 def _conflicts(
@@ -251,7 +251,7 @@ def _conflicts(
 ) -> list[tuple[Json, Path]]:
     found: list[tuple[Json, Path]] = []
     for path, value in wanted.items():
-        if value is CONTAINER or (path in present and present[path] == value):
+        if value is CONTAINER or (path in present and same(present[path], value)):
             continue
         found += [(m, path) for m in others if fields.contains(m.get("fieldsV1", {}), path)]
     return found
@@ -303,8 +303,9 @@ def _merge_lists(live: list[Any], new: list[Any], schema: Json) -> list[Any]:
     current = {fields.entry(schema, item): item for item in live}
     wanted = {fields.entry(schema, item): item for item in new}
     inner: Json = schema.get("items") or fields.UNTYPED
-    queue = list(wanted)
+    order, rank = list(wanted), {element: place for place, element in enumerate(wanted)}
     out: list[Any] = []
+    taken = 0
 
     def take(element: str) -> Any:
         if element in current and schema["x-kubernetes-list-type"] == "map":
@@ -315,44 +316,51 @@ def _merge_lists(live: list[Any], new: list[Any], schema: Json) -> list[Any]:
         if element not in wanted:
             out.append(item)
             continue
-        while element in queue:
-            out.append(take(queue.pop(0)))
-    return out + [take(element) for element in queue]
+        upto = max(taken, rank[element] + 1)
+        out += map(take, order[taken:upto])
+        taken = upto
+    return out + list(map(take, order[taken:]))
 
 
-def remove(value: Any, schema: Json, path: Path) -> None:
-    """Take the field at `path` out of `value`, in place; absent ones are no matter."""
-    for element in path[:-1]:
-        value, schema = _step(value, schema, element)
-        if value is None:
-            return
-    last = path[-1]
-    if last[0] == "f" and isinstance(value, dict):
-        cast("Json", value).pop(last[2:], None)
-    elif last[0] != "f" and isinstance(value, list):
-        items = cast("list[Any]", value)
-        items[:] = [item for item in items if fields.entry(schema, item) != last]
+def _take_out(
+    value: Any, schema: Json, gone: Json, claimed: Callable[[Path], bool], path: Path = ()
+) -> bool:
+    """Take the members of a set out of a container, in place; whether there was one.
+
+    Containers that are empty then, and that nobody claims, go with what they held.
+    """
+    parts, lost = _parts(value, schema), set[str]()
+    for element, inner in gone.items():
+        if element not in parts:
+            continue
+        (part, rules), here = parts[element], (*path, element)
+        if _is_member(inner):
+            lost.add(element)
+            continue
+        emptied = _take_out(part, rules, inner, claimed, here)
+        emptied |= any(_is_member(below) for name, below in inner.items() if name != ".")
+        if emptied and part in ({}, []) and here != ("f:metadata",) and not claimed(here):
+            lost.add(element)
+    if isinstance(value, dict):
+        for element in lost:
+            del cast("Json", value)[element[2:]]
+    elif lost:
+        value[:] = [item for item in value if fields.entry(schema, item) not in lost]
+    return bool(lost)
 
 
-def _remove_empty(value: Any, schema: Json, path: Path, claimed: Callable[[Path], bool]) -> None:
-    """Take away the containers above a removed field that are empty now and that nobody claims."""
-    for size in range(len(path) - 1, 0, -1):
-        above = path[:size]
-        found, rules = value, schema
-        for element in above:
-            found, rules = _step(found, rules, element)
-        if found or found is None or above == ("f:metadata",) or claimed(above):
-            return
-        remove(value, schema, above)
+def _is_member(node: Json) -> bool:
+    return not node or "." in node
 
 
-def _step(value: Any, schema: Json, element: str) -> tuple[Any, Json]:
-    if element[0] == "f":
-        if not isinstance(value, dict):
-            return None, schema
-        return cast("Json", value).get(element[2:]), fields.below(schema, element[2:])[0]
-    if isinstance(value, list):
-        for item in cast("list[Any]", value):
-            if fields.entry(schema, item) == element:
-                return item, schema.get("items") or fields.UNTYPED
-    return None, schema
+def _parts(value: Any, schema: Json) -> dict[str, tuple[Any, Json]]:
+    """What a container holds, and its schema, by the path element of each."""
+    if isinstance(value, dict):
+        return {
+            "f:" + name: (part, fields.below(schema, name)[0])
+            for name, part in cast("Json", value).items()
+        }
+    if not isinstance(value, list):
+        return {}
+    inner: Json = schema.get("items") or fields.UNTYPED
+    return {fields.entry(schema, item): (item, inner) for item in cast("list[Any]", value)}

@@ -37,14 +37,14 @@ def check_write(query: dict[str, str], kind: str) -> None:
 
     Args:
         query: Parameters.
-        kind: `CreateOptions`, `UpdateOptions`, `PatchOptions` or `DeleteOptions`.
+        kind: `CreateOptions`, `UpdateOptions` or `PatchOptions`.
 
     Raises:
         ApiError: 422.
     """
     causes: list[Cause] = []
-    dry_run = query.get("dryRun", "")
-    if dry_run not in ("", "All"):
+    dry_run = query.get("dryRun", "All")
+    if dry_run != "All":
         why = f'["{dry_run}"]: supported values: "All"'
         causes.append(Cause("dryRun", why, "FieldValueNotSupported"))
     manager = query.get("fieldManager", "")
@@ -72,24 +72,32 @@ class DeleteOptions(NamedTuple):
         policy: `Background`, `Foreground`, `Orphan` or nothing.
         dry_run: Whether nothing is to change.
         preconditions: `uid` and `resourceVersion` that objects must have.
+        told_later: Whether what is not gone at once is answered with 202.
     """
 
     policy: str
     dry_run: bool
     preconditions: Json
+    told_later: bool = False
 
 
 def delete_options(given: Any, query: dict[str, str]) -> DeleteOptions:
-    """What a deletion's body and parameters ask for.
+    """What a deletion's body asks for, or, without one, its parameters.
+
+    A body leaves the parameters unread, as in Kubernetes; but who asks there for a dry run gets
+    one, lest something is lost.
+
+    Args:
+        given: The body, decoded; None if there is none.
+        query: Parameters.
 
     Raises:
         ApiError: 400, the body is something else; 422, what it asks for is not to be had.
     """
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
+    asked = _in_query(query) if given is None else given
+    if not isinstance(asked, dict):
         raise bad_request("the body must be DeleteOptions")
-    asked = cast("Json", given) or _in_query(query)
+    asked = cast("Json", asked)
     kind, version = asked.get("kind"), asked.get("apiVersion") or "meta.k8s.io/v1"
     if kind and kind != "DeleteOptions":
         raise bad_request(f'no kind "{kind}" is registered for version "{version}"')
@@ -101,39 +109,48 @@ def delete_options(given: Any, query: dict[str, str]) -> DeleteOptions:
                 f"json: cannot unmarshal {type_name(value)} into Go struct field {where}.{name} of"
                 f" type {words}"
             )
-    if any(value != "All" for value in as_list(asked.get("dryRun"))):
-        shown = orjson.dumps(asked["dryRun"]).decode()
-        cause = Cause("dryRun", f'{shown}: supported values: "All"', "FieldValueNotSupported")
-        _refuse("DeleteOptions", [cause])
+    policy, orphans = _policy_of(asked)
     dry_run = bool(asked.get("dryRun") or query.get("dryRun"))
-    return DeleteOptions(_policy_of(asked, query), dry_run, as_map(asked.get("preconditions")))
+    wanted = as_map(asked.get("preconditions"))
+    return DeleteOptions(policy, dry_run, wanted, told_later=orphans is False)
 
 
 def _in_query(query: dict[str, str]) -> Json:
-    """What of DeleteOptions may be said by parameters alone."""
-    seconds, orphans = query.get("gracePeriodSeconds", ""), query.get("orphanDependents", "")
+    """DeleteOptions as parameters say them."""
+    asked: Json = {}
+    seconds = query.get("gracePeriodSeconds", "")
     if seconds and not re.fullmatch(r"[+-]?\d+", seconds, re.ASCII):
         raise bad_request(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
-    return {"orphanDependents": orphans.lower() not in ("false", "0")} if orphans else {}
+    if "orphanDependents" in query:
+        asked["orphanDependents"] = query["orphanDependents"].lower() not in ("false", "0")
+    if "propagationPolicy" in query:
+        asked["propagationPolicy"] = query["propagationPolicy"]
+    if "dryRun" in query:
+        asked["dryRun"] = [query["dryRun"]]
+    wanted = {name: query[name] for name in ("uid", "resourceVersion") if query.get(name)}
+    return {**asked, "preconditions": wanted} if wanted else asked
 
 
-def _policy_of(asked: Json, query: dict[str, str]) -> str:
+def _policy_of(asked: Json) -> tuple[str, bool | None]:
+    """What becomes of dependents, and how that was said before there were policies."""
     policy: str | None = asked.get("propagationPolicy")
-    if policy is None:
-        policy = query.get("propagationPolicy") or None
     orphans: bool | None = asked.get("orphanDependents")
     causes: list[Cause] = []
     if policy is not None and orphans is not None:
         why = f'"{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(Cause("propagationPolicy", why))
-    elif policy is not None and policy not in _POLICIES:
+    if policy is not None and policy not in _POLICIES:
         known = ", ".join(f'"{name}"' for name in (*_POLICIES, "nil"))
         why = f'"{policy}": supported values: {known}'
         causes.append(Cause("propagationPolicy", why, "FieldValueNotSupported"))
+    if any(value != "All" for value in as_list(asked.get("dryRun"))):
+        shown = orjson.dumps(asked["dryRun"]).decode()
+        why = f'{shown}: supported values: "All"'
+        causes.append(Cause("dryRun", why, "FieldValueNotSupported"))
     _refuse("DeleteOptions", causes)
     if orphans is not None:
-        return "Orphan" if orphans else "Background"
-    return policy or ""
+        return "Orphan" if orphans else "Background", orphans
+    return policy or "", None
 
 
 def need_manager(query: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import orjson
 
 from isthmus.apiserver import http
 from isthmus.apiserver.errors import ApiError, bad_request, unprocessable
-from isthmus.apiserver.jsonvalues import Json, as_list, as_map, type_name
+from isthmus.apiserver.jsonvalues import Json, as_list, as_map, same, type_name
 
 MAX_JSON_PATCH_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024
@@ -77,6 +77,8 @@ def json_patch(target: Any, operations: Any) -> Any:
             document = _operate(document, step)
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise unprocessable(f"JSON patch: {_describe(step)} is not possible here") from error
+        except RecursionError as error:
+            raise unprocessable("JSON patch: the object would be nested too deeply") from error
     return document
 
 
@@ -96,7 +98,7 @@ def _describe(step: Any) -> str:
 def _operate(document: Any, step: Json) -> Any:
     operation, path = step["op"], _pointer(step["path"])
     if operation == "test":
-        if _resolve(document, path) != step.get("value"):
+        if not same(_resolve(document, path), step.get("value")):
             raise unprocessable(f"JSON patch: testing value {step['path']} failed")
         return document
     if operation in ("move", "copy"):
@@ -178,8 +180,8 @@ def strategic_patch(target: Any, patch: Json) -> Json:
     for name, value in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.split("/", 1)[1]
-            gone = _items(name, value)
-            out[field] = [item for item in as_list(out.get(field)) if item not in gone]
+            gone = set(map(_text, _items(name, value)))
+            out[field] = [item for item in as_list(out.get(field)) if _text(item) not in gone]
         elif name.startswith("$"):
             continue  # orders only matter for lists that are merged
         elif value is None:
@@ -211,27 +213,39 @@ def _strategic_map(out: Json, name: str, value: Json) -> None:
 
 
 def _strategic_list(current: list[Any], patch: list[Any], name: str) -> list[Any]:
-    out, key = list(current), _MERGE_KEYS[name]
+    key = _MERGE_KEYS[name]
     if key is None:
-        return out + [item for item in patch if item not in out]
+        known, new = set(map(_text, current)), {_text(item): item for item in patch}
+        return [*current, *(item for text, item in new.items() if text not in known)]
     if {"$patch": "replace"} in patch:
         return [item for item in patch if item != {"$patch": "replace"}]
+    out: dict[bytes, Any] = {}
+    for number, item in enumerate(current):
+        place = _identity(item, key)
+        out[place if place and place not in out else b"%d" % number] = item
     for item in patch:
         if not isinstance(item, dict):
             raise bad_request(f"{name}: every item of the patch must be an object with {key!r}")
         item = cast("Json", item)
         if key not in item:
             raise bad_request(f"{name}: {_shown(item)} does not contain declared merge key: {key}")
-        places = (i for i, old in enumerate(out) if as_map(old).get(key) == item.get(key))
-        place = next(places, None)
+        place = _identity(item, key)
         if item.get("$patch") == "delete":
-            if place is not None:
-                del out[place]
-        elif place is None:
-            out.append(item)
+            out.pop(place, None)
         else:
-            out[place] = strategic_patch(out[place], item)
-    return out
+            out[place] = strategic_patch(out[place], item) if place in out else item
+    return list(out.values())
+
+
+def _identity(item: Any, key: str) -> bytes:
+    """What tells an item of a merged list from the others; empty where nothing does."""
+    held = as_map(item)
+    return b"=" + _text(held[key]) if key in held else b""
+
+
+def _text(value: Any) -> bytes:
+    """What is the same for equal values, so that a list of many is searched at once."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _items(name: str, value: Any) -> list[Any]:

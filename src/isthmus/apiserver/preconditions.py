@@ -166,8 +166,8 @@ def check_finalizers(resource: Resource, old: Json, new: Json) -> None:
     """
     if not old.get("deletionTimestamp"):
         return
-    before = as_list(old.get("finalizers"))
-    added = [f'"{name}"' for name in as_list(new.get("finalizers")) if name not in before]
+    before = frozenset(as_list(old.get("finalizers")))
+    added = [f'"{name}"' for name in as_list(new.get("finalizers")) if str(name) not in before]
     if added:
         why = (
             "no new finalizers can be added if the object is being deleted, found new finalizers"

@@ -6,8 +6,9 @@ both are refused.
 Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-on-object-count
 """
 
-import re
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
 
 import orjson
 
@@ -16,17 +17,19 @@ from isthmus.apiserver.chores import Chore
 from isthmus.apiserver.errors import Cause, forbidden
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.jsonvalues import Json, as_map
-from isthmus.apiserver.kinds import QUOTA_COLLECTION
+from isthmus.apiserver.kinds import EVENT_COLLECTION, QUOTA_COLLECTION
+from isthmus.apiserver.metadata import check_key
 from isthmus.apiserver.objects import Objects
-from isthmus.apiserver.resources import Resource
+from isthmus.apiserver.quantities import SHAPE, canonical, number_of
+from isthmus.apiserver.resources import Registry, Resource
 from isthmus.apiserver.store import Collection, Store
+from isthmus.apiserver.unserved import CORE, GROUPS
 
-_SHORT = frozenset(("configmaps", "secrets", "resourcequotas", "services", "pods"))
+_SHORT = frozenset((
+    "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas",
+    "secrets", "services", "services.loadbalancers", "services.nodeports",
+))  # fmt: skip
 _PREFIX = "count/"
-_QUANTITY = re.compile(
-    r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))((?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?)", re.ASCII
-)
-_SHAPE = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
 
 class Quotas:
@@ -75,66 +78,64 @@ class Quotas:
         Raises:
             ApiError: 403, naming the quota.
         """
-        for quota, hard in self._limits.get(namespace, {}).items():
-            for what in _names(resource):
-                if what not in hard:
-                    continue
-                used = self._store.collection(resource.collection).count(namespace)
-                if used + 1 > _whole(str(hard[what])):
-                    raise forbidden(
-                        resource,
-                        name,
-                        f"exceeded quota: {quota}, requested: {what}=1, used: {what}={used},"
-                        f" limited: {what}={hard[what]}",
-                    )
+        limits = self._limits.get(namespace)
+        if limits is None or resource.collection == EVENT_COLLECTION:
+            return
+        used = self._store.collection(resource.collection).count(namespace)
+        for quota, hard in limits.items():
+            full = [what for what in _names(resource) if what in hard and used >= _most(hard[what])]
+            if full:
+                limited = ",".join(f"{what}={hard[what]}" for what in full)
+                raise forbidden(
+                    resource,
+                    name,
+                    f"exceeded quota: {quota}, requested: {_each(full, 1)}, used:"
+                    f" {_each(full, used)}, limited: {limited}",
+                )
 
     def _account(self, namespace: str) -> None:
         """Write what is used into every quota of a namespace."""
         resource = self._objects.registry.get("", "v1", "resourcequotas")
         for name, hard in tuple(self._limits.get(namespace, {}).items()):
-            used = {what: str(self._used(namespace, what)) for what in hard}
+            counted = {what: self._used(namespace, what) for what in hard}
+            used = {what: str(count) for what, count in counted.items() if count is not None}
 
             def write(quota: Json, status: Json = {"hard": hard, "used": used}) -> None:  # noqa: B006
                 quota["status"] = status
 
             self._objects.rewrite(resource, (namespace, name), write, "status")
 
-    def _used(self, namespace: str, what: str) -> int:
+    def _used(self, namespace: str, what: str) -> int | None:
+        """How many there are; None of what is not counted, of which a quota then says nothing."""
+        if not what.startswith(_PREFIX):
+            return self._store.collection(f"/{what}").count(namespace) if what in _SHORT else None
         plural, _, group = what.removeprefix(_PREFIX).partition(".")
-        if not what.startswith(_PREFIX) and what not in _SHORT:
-            return 0
-        return self._store.collection(f"{group}/{plural}").count(namespace)
+        collection = f"{group}/{plural}"
+        if _is_counted(self._objects.registry, collection):
+            return self._store.collection(collection).count(namespace)
+        return 0 if group in GROUPS or (not group and plural in CORE) else None
+
+
+def _is_counted(registry: Registry, collection: str) -> bool:
+    """Whether quotas count a kind: all in namespaces but Events, as in Kubernetes."""
+    kind = registry.stored(collection)
+    return kind is not None and kind.namespaced and collection != EVENT_COLLECTION
 
 
 def _names(resource: Resource) -> tuple[str, ...]:
-    """Under which names a quota may count objects of this kind."""
+    """Under which names a quota may count objects of this kind, in order."""
     counted = _PREFIX + resource.qualified
-    return (counted, resource.plural) if resource.plural in _SHORT else (counted,)
+    short = not resource.group and resource.plural in _SHORT
+    return (counted, resource.plural) if short else (counted,)
 
 
-def _whole(text: str) -> int:
-    """A quantity as a number of objects."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        return 0
-    number, suffix = match.groups()
-    if suffix[:1] in ("e", "E") and len(suffix) > 1 and suffix[1:] != "i":
-        return int(float(number + suffix))
-    powers = {
-        "n": -3,
-        "u": -2,
-        "m": -1,
-        "": 0,
-        "k": 1,
-        "K": 1,
-        "M": 2,
-        "G": 3,
-        "T": 4,
-        "P": 5,
-        "E": 6,
-    }
-    base = 1024 if suffix.endswith("i") else 1000
-    return int(float(number) * base ** powers[suffix[:1]])
+def _each(names: list[str], number: int) -> str:
+    return ",".join(f"{name}={number}" for name in names)
+
+
+def _most(limit: Any) -> Decimal:
+    """A limit as a number of objects."""
+    return number_of(str(limit)) or Decimal()
 
 
 def check(admission: Admission) -> list[Cause]:
@@ -144,7 +145,9 @@ def check(admission: Admission) -> list[Cause]:
         obj["status"] = as_map(old.get("status")) if old else {}
     spec, before = as_map(obj.get("spec")), as_map(as_map(old).get("spec"))
     hard, known = as_map(spec.get("hard")), as_map(before.get("hard"))
-    hard.update({what: str(limit) for what, limit in hard.items()})  # YAML may say numbers
+    hard.update({what: canonical(str(limit)) for what, limit in hard.items()})
+    if not hard:
+        spec.pop("hard", None)
     causes: list[Cause] = []
     for what, limit in hard.items():
         if known.get(what) != limit:
@@ -158,15 +161,18 @@ def check(admission: Admission) -> list[Cause]:
 
 def _check_limit(what: str, limit: str) -> Iterator[Cause]:
     field = f"spec.hard[{what}]"
+    yield from check_key(field, what)
     if not what.startswith(_PREFIX) and what not in _SHORT:
         why = (
             f'"{what}": only numbers of objects are limited; say count/<plural>.<group>'
             f" or one of {', '.join(sorted(_SHORT))}"
         )
         yield Cause(field, why)
-    elif _QUANTITY.fullmatch(limit) is None:
-        yield Cause(field, f"\"{limit}\": quantities must match the regular expression '{_SHAPE}'")
-    elif limit.startswith("-") and limit.strip("-0."):
+        return
+    number = number_of(limit)
+    if number is None:
+        yield Cause(field, f"\"{limit}\": quantities must match the regular expression '{SHAPE}'")
+    elif number < 0:
         yield Cause(field, f'"{limit}": must be greater than or equal to 0')
-    elif "." in limit:
+    elif number % 1:
         yield Cause(field, f'"{limit}": must be an integer')

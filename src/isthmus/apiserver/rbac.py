@@ -4,24 +4,18 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 from typing import NamedTuple
 
 import orjson
 
-from isthmus.apiserver.admission import Admission
 from isthmus.apiserver.authn import User
-from isthmus.apiserver.errors import ApiError, Cause, forbidden
-from isthmus.apiserver.history import Event
+from isthmus.apiserver.errors import ApiError
+from isthmus.apiserver.history import Event, Record
 from isthmus.apiserver.jsonvalues import Json, as_list
 from isthmus.apiserver.kinds import RBAC
 from isthmus.apiserver.store import Collection, Store
 
 _SERVICE_ACCOUNT = "system:serviceaccount"
-_PARTS = (
-    ("APIGroups", "apiGroups"), ("Resources", "resources"), ("ResourceNames", "resourceNames"),
-    ("NonResourceURLs", "nonResourceURLs"), ("Verbs", "verbs"),
-)  # fmt: skip
 
 
 class Action(NamedTuple):
@@ -115,6 +109,8 @@ class Authorizer:
 
     def rules(self, user: User, namespace: str) -> list[Json]:
         """Every rule that holds for the user in a namespace, cluster-wide ones included."""
+        if namespace and not self._store.collection(f"{RBAC}/rolebindings").span(namespace):
+            namespace = ""  # Nothing is bound there; callers may ask about any number of names.
         found = self._rules.get((user, namespace))
         if found is None:
             if len(self._rules) > 10_000:
@@ -133,79 +129,28 @@ class Authorizer:
 
     def role_rules(self, reference: Json, namespace: str) -> list[Json]:
         """The rules of a role that a binding in `namespace` refers to; none when it is missing."""
+        record = self.role(reference, namespace)
+        return as_list(orjson.loads(record.body).get("rules")) if record is not None else []
+
+    def role(self, reference: Json, namespace: str) -> Record | None:
+        """The role that a binding in `namespace` refers to."""
         cluster = reference["kind"] == "ClusterRole"
         collection = self._store.collection(f"{RBAC}/{'clusterroles' if cluster else 'roles'}")
-        record = collection.records.get(("" if cluster else namespace, reference["name"]))
-        if record is None:
-            return []
-        role = orjson.loads(record.body)
-        return as_list(role.get("rules"))
+        return collection.records.get(("" if cluster else namespace, reference["name"]))
 
     def _objects(self, plural: str, namespace: str | None) -> Iterator[Json]:
         collection = self._store.collection(f"{RBAC}/{plural}")
         for key in collection.within(namespace):
             yield orjson.loads(collection.records[key].body)
 
-    def may_grant(self, admission: Admission) -> list[Cause]:
-        """Nobody grants what they do not have themselves, unless they may `escalate` or `bind`.
-
-        Raises:
-            ApiError: 403, naming the rules that the caller lacks.
-        """
-        user, obj = admission.options.user, admission.obj
-        if user.is_master:
-            return []
-        namespace: str = obj["metadata"].get("namespace", "")
-        name: str = obj["metadata"]["name"]
-        plural = admission.resource.plural
-        if plural in ("roles", "clusterroles"):
-            rules: list[Json] = as_list(obj.get("rules"))
-            if admission.old is not None and admission.old.get("rules") == obj.get("rules"):
-                return []
-            pardon = Action("escalate", RBAC, plural, namespace, name)
-        else:
-            reference = obj["roleRef"]
-            rules = self.role_rules(reference, namespace)
-            target = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
-            pardon = Action("bind", RBAC, target, namespace, reference["name"])
-        if self.allowed(user, pardon):
-            return []
-        lacking = [rule for rule in rules if not self._covers(user, namespace, rule)]
-        if lacking:
-            groups = ",".join(f'"{group}"' for group in sorted(user.groups))
-            raise forbidden(
-                admission.resource,
-                name,
-                f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions'
-                " not currently held:\n" + "\n".join(map(_compact, lacking)),
-            )
-        return []
-
-    def _covers(self, user: User, namespace: str, rule: Json) -> bool:
-        """Whether the user's own rules hold everything of `rule`."""
-        verbs = as_list(rule.get("verbs"))
-        for verb, path in product(verbs, as_list(rule.get("nonResourceURLs"))):
-            if not self.allowed(user, Action(verb, path=path)):
-                return False
-        names = rule.get("resourceNames") or ("",)
-        groups, resources = as_list(rule.get("apiGroups")), as_list(rule.get("resources"))
-        return all(
-            self.allowed(user, Action(verb, group, resource, namespace, name))
-            for verb, group, resource, name in product(verbs, groups, resources, names)
-        )
-
-
-def _compact(rule: Json) -> str:
-    """A rule on one line, as Kubernetes shows it."""
-    parts = [
-        f"{title}:[" + ", ".join(f'"{value}"' for value in rule[name]) + "]"
-        for title, name in _PARTS
-        if rule.get(name)
-    ]
-    return "{" + ", ".join(parts) + "}"
-
 
 def _permits(rule: Json, action: Action) -> bool:
+    names = None if action.path else rule.get("resourceNames")
+    return concerns(rule, action) and not (names and action.name not in names)
+
+
+def concerns(rule: Json, action: Action) -> bool:
+    """Whether a rule is about such an action, whatever the names that it is limited to."""
     verbs = as_list(rule.get("verbs"))
     if action.verb not in verbs and "*" not in verbs:
         return False
@@ -213,9 +158,6 @@ def _permits(rule: Json, action: Action) -> bool:
         return any(_path_fits(given, action.path) for given in as_list(rule.get("nonResourceURLs")))
     groups = as_list(rule.get("apiGroups"))
     if action.group not in groups and "*" not in groups:
-        return False
-    names = rule.get("resourceNames")
-    if names and action.name not in names:
         return False
     return _resource_fits(as_list(rule.get("resources")), action.resource)
 

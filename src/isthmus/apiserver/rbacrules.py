@@ -16,7 +16,9 @@ _SUBJECTS = ("ServiceAccount", "User", "Group")
 
 
 def check_role(admission: Admission) -> list[Cause]:
-    """What is wrong with the rules of a role."""
+    """Complete a role, and say what is wrong with its rules."""
+    if not admission.obj.get("rules"):
+        admission.obj["rules"] = None  # as Go writes a list without entries
     return [
         cause
         for index, rule in enumerate(as_list(admission.obj.get("rules")))

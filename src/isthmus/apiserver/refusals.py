@@ -7,7 +7,7 @@ import orjson
 
 from isthmus.apiserver import fields, formats, patterns
 from isthmus.apiserver.errors import Cause
-from isthmus.apiserver.jsonvalues import Json, as_map, type_name
+from isthmus.apiserver.jsonvalues import Json, as_map, same, type_name
 
 _BLOCKING = frozenset((
     "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
@@ -30,7 +30,7 @@ def was_so_before(error: Any, obj: Json, old: Json | None) -> bool:
         return False
     path = list(error.instance_path)
     try:
-        return bool(path) and bool(_at(old, path) == _at(obj, path))
+        return bool(path) and same(_at(old, path), _at(obj, path))
     except (KeyError, IndexError, TypeError):
         return False
 
@@ -47,6 +47,8 @@ def causes_of(errors: Iterable[Any], raw: Json, obj: Json) -> Iterator[Cause]:
 def _cause(keyword: str, path: list[Any], error: Any, raw: Json, obj: Json) -> Cause:
     where = field_path(path)
     *above, rule = _schemas_along(raw, path)
+    if keyword not in rule:
+        rule = {**rule, **_part_of(raw, list(error.schema_path))}
     value = _at(obj, path)
     shown = _shown(value, [*above, rule])
     if keyword == "required":
@@ -119,7 +121,14 @@ def _type(value: Any) -> str:
 
 def _duplicate(values: list[Any]) -> int:
     """Where the first value is that was there before."""
-    return next(place for place, value in enumerate(values) if value in values[:place])
+    seen = set[Any]()
+    for place, value in enumerate(values):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        known = value if number else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if known in seen:
+            return place
+        seen.add(known)
+    return len(values) - 1
 
 
 def duplicate_entries(value: Any, schema: Json, path: str = "") -> Iterator[Cause]:
@@ -193,6 +202,16 @@ def _at(value: Any, path: list[Any]) -> Any:
     for part in path:
         value = value[part]
     return value
+
+
+def _part_of(schema: Any, path: list[Any]) -> Json:
+    """The part of a schema with the keyword at `path`: one of `allOf`, of `anyOf`..."""
+    for part in path[:-1]:
+        try:
+            schema = schema[part]
+        except (KeyError, IndexError, TypeError):
+            return {}
+    return as_map(schema)
 
 
 def _schemas_along(schema: Json, path: list[Any]) -> list[Json]:

@@ -47,7 +47,10 @@ def write(resource: Resource, obj: Json, wanted: Json) -> Json:
     *above, last = (resource.scale or {})["specReplicasPath"].strip(".").split(".")
     place = obj
     for name in above:
-        place = place.setdefault(name, {})
+        if not isinstance(place.setdefault(name, {}), dict):
+            cause = Cause(".spec.replicas", f"cannot be set: {name} is no object")
+            raise invalid(resource, own, [cause])
+        place = place[name]
     place[last] = replicas
     version = as_map(wanted.get("metadata")).get("resourceVersion")
     if version:

@@ -17,7 +17,7 @@ import jsonschema_rs
 from isthmus.apiserver import formats, patterns, refusals
 from isthmus.apiserver.errors import Cause
 from isthmus.apiserver.expressions import rules_of
-from isthmus.apiserver.fields import METADATA
+from isthmus.apiserver.fields import METADATA, STRUCT
 from isthmus.apiserver.jsonvalues import Json, as_map
 
 TYPE_META = ("apiVersion", "kind", "metadata")
@@ -27,6 +27,17 @@ _DROPPED = frozenset((
 _EXACT = 2**53
 """Up to here a JSON number of any spelling is exact."""
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
+EMBEDDED = "x-kubernetes-embedded-resource"
+_STRING: Json = {"type": "string"}
+_NAMES = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "selfLink",
+    "creationTimestamp", "deletionTimestamp",
+)  # fmt: skip
+_INNER_METADATA: Json = {
+    **METADATA,
+    "properties": {**dict.fromkeys(_NAMES, _STRING), **METADATA["properties"]},
+}
+"""Merge rules of the metadata of embedded objects, of which all is somebody's."""
 
 
 class Schema:
@@ -51,17 +62,21 @@ class Schema:
         self.raw: Json = raw or {"type": "object", _PRESERVE: True}
         self._whole = whole
         self._known = known
+        declared = as_map(self.raw.get("properties"))
+        self._structs = [name for name, part in declared.items() if part.get(STRUCT) == "object"]
         self._defaults = _defaults_of(self.raw)
         self._closed = self._compile(closed=True)
         self._open = None
         self._keyed = refusals.keyed_part(self.raw)
+        self.embedded = _embedded_of(self.raw)
+        """The part of the schema that leads to objects within objects; None: there are none."""
         self.rules = rules_of(self.raw)
 
     @cached_property
     def merging(self) -> Json:
         """The schema with the merge rules of `metadata`, for field ownership."""
-        properties = {**as_map(self.raw.get("properties")), "metadata": METADATA}
-        return {**self.raw, "properties": properties}
+        whole = _with_metadata(self.raw, self.embedded) if self.embedded else self.raw
+        return {**whole, "properties": {**as_map(whole.get("properties")), "metadata": METADATA}}
 
     def fill_strings(self, obj: Json) -> None:
         """Make nulls in maps of strings empty strings, in place, as Go does for built-in kinds."""
@@ -83,10 +98,14 @@ class Schema:
             old: The object before an update, for rules about transitions.
 
         Returns:
-            Paths of the fields that were unknown and are gone, and what is wrong.
+            Paths of the fields that were unknown and are gone, in the order of the object, and what
+            is wrong.
         """
         if self._defaults is not None:
             default(obj, self._defaults)
+        for name in self._structs:
+            if obj.get(name) is None:
+                obj[name] = {}
         unknown: list[str] = []
         causes: list[Cause] = []
         if not self._closed.is_valid(obj):
@@ -122,7 +141,6 @@ class Schema:
         drop_nulls(obj, self.raw)
         _make_whole(obj, self.raw)
         prune(obj, self.raw, unknown, whole=self._whole)
-        unknown.sort()
         if self._open is None:
             self._open = self._compile(closed=False)
         errors = [e for e in self._open.iter_errors(obj) if not refusals.was_so_before(e, obj, old)]
@@ -160,9 +178,9 @@ def _json_schema(raw: Json, *, closed: bool, top: bool = False) -> Json:
         out["type"] = [out["type"], "null"]  # An enum stays as it is: null must be named in it.
     if raw.get("x-kubernetes-list-type") == "set":
         out["uniqueItems"] = True
-    if raw.get("x-kubernetes-embedded-resource"):
+    if raw.get(EMBEDDED):
         out["required"] = sorted({*out.get("required", ()), "apiVersion", "kind"})
-    if top or raw.get("x-kubernetes-embedded-resource"):
+    if top or raw.get(EMBEDDED):
         out["properties"] = {**out.get("properties", {}), **{name: {} for name in TYPE_META}}
     if closed and _closes(raw):
         out["additionalProperties"] = False
@@ -181,7 +199,7 @@ def _translate(key: str, value: Any, out: Json, *, closed: bool) -> None:
         out[key] = [_json_schema(part, closed=False) for part in value]
     elif key == "pattern" and isinstance(value, str):
         out[patterns.keyword_of(value)] = value
-    elif key not in _DROPPED and not key.startswith("x-kubernetes"):
+    elif key not in _DROPPED and not key.startswith("x-"):
         out[key] = value
 
 
@@ -214,6 +232,32 @@ def _defaults_of(raw: Any) -> Json | None:
     if kept:
         out["properties"] = kept
     return out if out.keys() - {"nullable"} else None
+
+
+def _embedded_of(raw: Any) -> Json | None:
+    if not isinstance(raw, dict):
+        return None
+    schema = cast("Json", raw)
+    below = {key: _embedded_of(schema.get(key)) for key in ("items", "additionalProperties")}
+    out: Json = {key: part for key, part in below.items() if part is not None}
+    declared = {k: _embedded_of(v) for k, v in as_map(schema.get("properties")).items()}
+    if kept := {k: part for k, part in declared.items() if part is not None}:
+        out["properties"] = kept
+    return {**out, EMBEDDED: True} if schema.get(EMBEDDED) else out or None
+
+
+def _with_metadata(schema: Json, part: Json) -> Json:
+    """A schema in which embedded objects, to which `part` of it leads, declare what they are."""
+    out = dict(schema)
+    properties = dict(as_map(schema.get("properties")))
+    if part.get(EMBEDDED):
+        properties |= {"apiVersion": _STRING, "kind": _STRING, "metadata": _INNER_METADATA}
+    for name, below in as_map(part.get("properties")).items():
+        properties[name] = _with_metadata(properties[name], below)
+    for name in ("items", "additionalProperties"):
+        if name in part:
+            out[name] = _with_metadata(out[name], part[name])
+    return {**out, "properties": properties} if properties else out
 
 
 def default(value: Any, schema: Json) -> bool:
@@ -282,7 +326,7 @@ def prune(
 ) -> None:
     """Remove the fields that `schema` does not know, in place, and name them in `unknown`."""
     if isinstance(value, dict):
-        embedded = whole or bool(schema.get("x-kubernetes-embedded-resource"))
+        embedded = whole or bool(schema.get(EMBEDDED))
         _prune_object(cast("Json", value), schema, unknown, path, TYPE_META if embedded else ())
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for index, item in enumerate(cast("list[Any]", value)):

@@ -54,6 +54,7 @@ def check_secret(admission: Admission) -> list[Cause]:
         for key, value in plain.items():
             data[key] = base64.b64encode(value.encode()).decode()
         obj["data"] = data
+    _leave_out_empty(obj)
     if not obj.get("type"):
         obj["type"] = "Opaque"
     causes = _immutable(admission, ("data",))
@@ -114,7 +115,9 @@ def _mismatch(certificate: bytes, key: bytes) -> str:
 
     try:
         public = x509.load_pem_x509_certificate(certificate).public_key()
-        own = load_pem_private_key(key, None).public_key()
+        # Whether a key is a good one takes seconds to find out; here it only has to be the same.
+        loaded = load_pem_private_key(key, None, unsafe_skip_rsa_key_validation=True)
+        own = loaded.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return ""  # what others may read need not be what we can
     if type(own) is not type(public):
@@ -138,12 +141,20 @@ def _is_no_object(text: bytes) -> str:
 def check_config_map(admission: Admission) -> list[Cause]:
     """What is wrong with a ConfigMap."""
     obj = admission.obj
+    _leave_out_empty(obj)
     plain, binary = as_map(obj.get("data")), _decoded(obj, "binaryData")
     size = sum(len(value) for value in (*plain.values(), *binary.values()))
     causes = _immutable(admission, ("data", "binaryData"))
     both = [f"data[{key}]" for key in plain if key in binary]
     causes += [Cause(field, "duplicate of key present in binaryData") for field in both]
     return [*causes, *_keys(plain), *_keys(binary, "binaryData"), *_size("", size)]
+
+
+def _leave_out_empty(obj: Json) -> None:
+    """Take away, in place, data of which there are none, as Go leaves them out."""
+    for name in ("data", "binaryData"):
+        if obj.get(name) in ({}, None):
+            obj.pop(name, None)
 
 
 def _keys(data: Iterable[str], field: str = "data") -> Iterator[Cause]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from isthmus.apiserver.errors import bad_request
+from isthmus.apiserver.errors import ApiError, bad_request
 from isthmus.apiserver.history import Record
 from isthmus.apiserver.jsonpath import first
 from isthmus.apiserver.jsonvalues import Json, as_list, as_map
 from isthmus.apiserver.resources import Resource
 
-_SPLIT = re.compile(r",(?![^()]*\))")
 _REQUIREMENT = re.compile(
     r"""\s*(?:
         (?P<absent>!)\s*(?P<name1>[^\s!=,()<>]+)
@@ -28,6 +27,8 @@ _REQUIREMENT = re.compile(
 )
 _FIELD = re.compile(r"(?P<field>[^=!]+)(?P<operator>==|=|!=)(?P<value>.*)", re.DOTALL)
 _LONGEST = 16 * 1024
+_MOST_REQUIREMENTS = 256
+"""Each is tried on every object of a list."""
 
 LabelTest = Callable[[Mapping[str, str]], bool]
 
@@ -40,8 +41,27 @@ def parse_labels(text: str) -> LabelTest:
     """
     if len(text) > _LONGEST:
         raise bad_request(f"a selector has at most {_LONGEST} characters")
-    tests = [_requirement(part) for part in _SPLIT.split(text)]
+    parts = _split(text)
+    if len(parts) > _MOST_REQUIREMENTS:
+        raise _too_many()
+    tests = [_requirement(part) for part in parts]
     return tests[0] if len(tests) == 1 else lambda labels: all(test(labels) for test in tests)
+
+
+def _too_many() -> ApiError:
+    return bad_request(f"a selector has at most {_MOST_REQUIREMENTS} requirements")
+
+
+def _split(text: str) -> list[str]:
+    """The requirements of a selector: what is between commas that no parenthesis encloses."""
+    parts, end, enclosed = list[str](), len(text), False
+    for place in range(len(text) - 1, -1, -1):
+        if text[place] in "()":
+            enclosed = text[place] == ")"
+        elif text[place] == "," and not enclosed:
+            parts.append(text[place + 1 : end])
+            end = place
+    return [text[:end], *reversed(parts)]
 
 
 def _requirement(text: str) -> LabelTest:
@@ -181,6 +201,8 @@ def parse(resource: Resource, labels: str, fields: str) -> Selection:
         ApiError: 400, a selector cannot be read or names a field that is not selectable.
     """
     requirements: list[_FieldRequirement] = []
+    if fields.count(",") >= _MOST_REQUIREMENTS:
+        raise _too_many()
     for part in filter(None, fields.split(",")):  # an empty part says nothing, as in Kubernetes
         match = _FIELD.fullmatch(part)
         if match is None:

@@ -35,6 +35,7 @@ from isthmus.apiserver.discovery import VERSION, Discovery
 from isthmus.apiserver.errors import ApiError, method_not_allowed
 from isthmus.apiserver.expiry import Expiry
 from isthmus.apiserver.garbage import Collector
+from isthmus.apiserver.grants import Grants
 from isthmus.apiserver.handlers import Handlers
 from isthmus.apiserver.history import Event
 from isthmus.apiserver.http import Disconnected, Request, Response, takes_yaml_only
@@ -79,7 +80,7 @@ class ApiServer:
             tokens, accounts, OidcTokens(config.issuers), self._authorizer
         )
         definitions = store.collection(kinds.CRD_COLLECTION)
-        rules = builtin_rules(self._authorizer.may_grant, partial(claimed, definitions))
+        rules = builtin_rules(Grants(self._authorizer).check, partial(claimed, definitions))
         self._objects = Objects(store, self._registry, rules)
         self._collector = Collector(store, self._objects)
         self._aggregation = Aggregation(store, self._objects)
@@ -377,8 +378,10 @@ class _Exchange:
     async def refuse(self, error: ApiError) -> None:
         if not self.code:
             answer = Response.json(error.status(), error.code)
+            answer.warnings = error.warnings
             accept = dict(self.scope["headers"]).get(b"accept", b"").decode("latin-1")
-            await (answer.in_yaml() if takes_yaml_only(accept) else answer).send(self.send)
+            answer = await answer.in_yaml() if takes_yaml_only(accept) else answer
+            await answer.send(self.send)
 
     def seconds(self) -> float:
         return time.perf_counter() - self._started

@@ -132,6 +132,8 @@ def age(then: str, now: datetime) -> str:
         moment = datetime.fromisoformat(then)
     except ValueError:
         return "<invalid>"
+    if moment.tzinfo is None:  # Nobody can tell how long ago that was.
+        return "<invalid>"
     seconds = max(0, int((now - moment).total_seconds()))
     # Each row: below this many seconds, print this unit, and that smaller one below this bound.
     if seconds < 2 * _MINUTE:

@@ -34,6 +34,12 @@ class Target(NamedTuple):
         return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
     @property
+    def home(self) -> str:
+        """The namespace whose rights count; a namespace is in itself, as in Kubernetes."""
+        itself = not self.group and self.plural == "namespaces"
+        return self.name if itself else self.namespace
+
+    @property
     def qualified(self) -> str:
         """The same with its group, as metrics name it."""
         return f"{self.full}.{self.group}" if self.group else self.full

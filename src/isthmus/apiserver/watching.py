@@ -16,9 +16,9 @@ import orjson
 from isthmus.apiserver.config import Receive, Send
 from isthmus.apiserver.errors import bad_request, expired, not_yet
 from isthmus.apiserver.history import Event, Record, as_of
-from isthmus.apiserver.http import JSON, Request, warning
+from isthmus.apiserver.http import JSON, Request, told, warning
 from isthmus.apiserver.jsonvalues import Json
-from isthmus.apiserver.listing import Wanted
+from isthmus.apiserver.listing import Wanted, is_version
 from isthmus.apiserver.store import Collection, Store
 from isthmus.apiserver.tables import partial
 
@@ -56,7 +56,7 @@ class Watch:
         self._heads = True
         self._ended = False
         asked = request.query.get("resourceVersion", "")
-        if asked and not asked.isdecimal():
+        if asked and not is_version(asked):
             raise bad_request(f'resourceVersion: Invalid value: "{asked[:64]}": no number')
         self._send_initial = request.flag("sendInitialEvents")
         self._initial = self._send_initial or asked in ("", "0")
@@ -67,7 +67,7 @@ class Watch:
     async def respond(self, send: Send, stopping: asyncio.Event) -> None:
         """Stream until the time is over, the caller is gone, or the server stops."""
         headers = [(b"content-type", JSON), (b"cache-control", b"no-cache, private")]
-        headers += [(b"warning", warning(sentence)) for sentence in self.warnings]
+        headers += [(b"warning", warning(sentence)) for sentence in told(self.warnings)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         history = self._collection.history
         wake = history.subscribe()

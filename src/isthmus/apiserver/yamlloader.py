@@ -10,7 +10,11 @@ from typing import Any
 
 import yaml
 
+from isthmus.apiserver.errors import bad_request
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 500
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _TRUTHS = ("y", "n", "yes", "no", "on", "off", "true", "false")
 _FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 _INT = r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)"
@@ -44,8 +48,34 @@ def _number(loader: Any, node: Any) -> float:
     return value
 
 
+def check(body: bytes) -> None:
+    """Refuse, before anything is made of it, what would grow or nest beyond measure.
+
+    The C library recurses as deep as a text nests, and the process ends when its stack does.
+
+    Raises:
+        ApiError: 400, some part of a text stands for another one, or it is nested too deeply.
+        yaml.YAMLError: It cannot be read.
+    """
+    depth = 0
+    for event in yaml.parse(body, _LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise bad_request("YAML aliases are not accepted")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise bad_request(f"the body is nested deeper than {_DEEPEST} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def dump(value: Any) -> str:
+    """A value as YAML."""
+    return yaml.dump(value, None, _DUMPER, default_flow_style=False)
+
+
 def load(body: bytes) -> Any:
-    """The first document of a text.
+    """The first document of a text that `check` has let pass.
 
     Raises:
         yaml.YAMLError: It is none.
