@@ -152,6 +152,7 @@ class Stacks:
         self.made += 1
         size: Thing = {"original_name": "m1", "vcpus": 1, "ram": 512}
         server: Thing = {"id": f"server-{self.made}", "status": "ACTIVE", "flavor": size}
+        server["metadata"] = definition["properties"].get("metadata", {})
         self.servers.append(server)
         return Part(definition, server["id"])
 

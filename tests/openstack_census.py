@@ -41,9 +41,10 @@ _OWNERS = (
 )
 
 
-def census(lab: OpenStackLab, project: str) -> set[tuple[str, str]]:
+def census(lab: OpenStackLab, project: str = "") -> set[tuple[str, str]]:
     """Return kind and id of everything there is, but for what somebody else's project owns.
 
+    Without a project nothing is left out: for those who have the whole cloud to themselves.
     What has no owner, or is of a project that Heat or Magnum have made for themselves, counts.
     A stack says only in its link whose it is.
     """
@@ -76,7 +77,8 @@ def _is_neutrons(kind: str, thing: dict[str, Any]) -> bool:
 
 
 def _others(admin: Any, project: str) -> set[str]:
-    return {one.id for one in admin.identity.projects(domain_id="default") if one.name != project}
+    projects = admin.identity.projects(domain_id="default") if project else ()
+    return {one.id for one in projects if one.name != project}
 
 
 def _owners(kind: str, thing: dict[str, Any]) -> set[str]:

@@ -43,6 +43,9 @@ class Double:
     """One project. Fill its lists, look at them afterwards."""
 
     servers: list[Thing] = field(default_factory=list[Thing])
+    server_groups: list[Thing] = field(default_factory=list[Thing])
+    networks: list[Thing] = field(default_factory=list[Thing])
+    subnets: list[Thing] = field(default_factory=list[Thing])
     ports: list[Thing] = field(default_factory=list[Thing])
     routers: list[Thing] = field(default_factory=list[Thing])
     floatingips: list[Thing] = field(default_factory=list[Thing])
@@ -50,6 +53,8 @@ class Double:
     volumes: list[Thing] = field(default_factory=list[Thing])
     snapshots: list[Thing] = field(default_factory=list[Thing])
     loadbalancers: list[Thing] = field(default_factory=list[Thing])
+    listeners: list[Thing] = field(default_factory=list[Thing])
+    pools: list[Thing] = field(default_factory=list[Thing])
     clusters: list[Thing] = field(default_factory=list[Thing])
     """Of Magnum, each with its groups: it is busy until it has been looked at again."""
     heat: dict[str, Thing] = field(default_factory=dict[str, Any])
@@ -139,19 +144,17 @@ class Double:
 
     def _compute(self, method: str, path: str, query: Thing) -> Answer:
         words = path.strip("/").split("/")
-        whole: Thing = {
-            "limits": {"absolute": self.limits}, "flavors": FLAVORS, "servers": self.servers,
-        }  # fmt: skip
-        if words[1:] in ([], ["detail"]):
-            return 200, {words[0]: whole[words[0]]}
+        if words[0] == "os-server-groups" or words[1:] in ([], ["detail"]):
+            return self._computes(words)
         server = _find(self.servers, words[1])
         if server is None:
             return 404, {"itemNotFound": {"message": "no such server"}}
+        if method == "DELETE" and not words[2:]:
+            server["going"] = True  # It is seen once more.
+            return 204, None
         if words[2:] == ["action"]:
-            if server["status"] != "ACTIVE":
-                return 409, {"conflictingRequest": {"message": "while it is in vm_state stopped"}}
-            server["status"] = "SHUTOFF"
-        elif words[2:3] == ["os-interface"]:
+            return _stopped(server)
+        if words[2:3] == ["os-interface"]:
             port = _find(self.ports, words[3])
             if port is None:
                 return 404, {"itemNotFound": {"message": "no such interface"}}
@@ -164,6 +167,18 @@ class Double:
                 return 404, {"itemNotFound": {"message": "no such attachment"}}
             volume |= {"attachments": [], "status": "available"}
         return 200, {"server": server}
+
+    def _computes(self, words: list[str]) -> Answer:
+        """A list of Nova's, or the end of a server group."""
+        if words[0] == "os-server-groups":
+            self.server_groups[:] = [g for g in self.server_groups if g["id"] not in words[1:]]
+            return 200, {"server_groups": self.server_groups}
+        whole: Thing = {
+            "limits": {"absolute": self.limits}, "flavors": FLAVORS, "servers": [*self.servers],
+        }  # fmt: skip
+        if words[0] == "servers":
+            self.servers[:] = [server for server in self.servers if not server.get("going")]
+        return 200, {words[0]: whole[words[0]]}
 
     def _attach(self, server: Thing, name: str) -> Answer:
         volume = _find(self.volumes, name)
@@ -188,19 +203,22 @@ class Double:
             return 200, {"quota": self.quotas.get("network", {})}
         things: list[Thing] = getattr(self, kind.replace("-", "_"))
         if not name:
-            tags = query.get("tags")
-            return 200, {
-                kind.replace("-", "_"): [t for t in things if tags is None or tags in t["tags"]]
-            }
+            tags, device = query.get("tags"), query.get("device_id")
+            found = [t for t in things if tags is None or tags in t["tags"]]
+            found = [t for t in found if device is None or t.get("device_id") == device]
+            return 200, {kind.replace("-", "_"): found}
+        name, _, verb = name.partition("/")
         thing = _find(things, name)
         if thing is None:
             return 404, {"NeutronError": {"type": "NotFound", "message": "no such thing"}}
-        if method == "PUT":
+        if verb == "remove_router_interface":
+            self.ports[:] = [p for p in self.ports if p["id"] != query["body"]["port_id"]]
+        elif method == "PUT":
             thing |= query["body"][kind.removesuffix("s")]
         if method == "DELETE":
-            if any(name in port.get("security_groups", ()) for port in self.ports):
-                words = f"Security Group {name} in use."
-                return 409, {"NeutronError": {"type": "SecurityGroupInUse", "message": words}}
+            if any(name in _uses(port) for port in self.ports):
+                words = f"{kind.removesuffix('s')} {name} in use."
+                return 409, {"NeutronError": {"type": "InUse", "message": words}}
             things.remove(thing)
         return 200, {kind.removesuffix("s"): thing}
 
@@ -239,24 +257,27 @@ class Double:
         words = path.strip("/").split("/")[2:]
         if words[0] == "quotas":
             return 200, {"quota": self.quotas.get("load-balancer", {})}
+        things: list[Thing] = getattr(self, words[0])
         if len(words) == 1:
-            going = [b for b in self.loadbalancers if b["provisioning_status"] == "PENDING_DELETE"]
-            found = [dict(b) for b in self.loadbalancers]
-            for balancer in going:
-                self.loadbalancers.remove(balancer)
-            return 200, {"loadbalancers": found}
-        balancer = _find(self.loadbalancers, words[1])
+            found = [dict(b) for b in things]
+            things[:] = [b for b in things if b["provisioning_status"] != "PENDING_DELETE"]
+            return 200, {words[0]: found}
+        balancer = _find(things, words[1])
         if balancer is None:
             return 404, {"faultstring": "no such load balancer"}
         if balancer["provisioning_status"].startswith("PENDING"):
             return 409, {"faultstring": "Load balancer is immutable and cannot be updated."}
-        assert query.get("cascade") == "true"
+        assert query.get("cascade", "") == ("true" if words[0] == "loadbalancers" else "")
         balancer["provisioning_status"] = "PENDING_DELETE"
         return 204, None
 
     def _heat(self, method: str, path: str, query: Thing) -> Answer:
         if self.stacks is not None:
             return self.stacks.answer(method, path, query)
+        if method == "DELETE":
+            for found in (answer for answer in self.heat.values() if "stacks" in answer):
+                found["stacks"] = [s for s in found["stacks"] if s["id"] != path.split("/")[-1]]
+            return 204, None
         if method in ("POST", "PUT") and not path.endswith("/preview"):
             self.orders.append(query["body"])
         asked = "&".join(f"{k}={v}" for k, v in query.items() if k != "body")
@@ -299,6 +320,20 @@ class Double:
             groups.remove(group)
         group["status"] = group["status"].replace("IN_PROGRESS", "COMPLETE")
         return found
+
+
+def _stopped(server: Thing) -> Answer:
+    if server["status"] != "ACTIVE":
+        return 409, {"conflictingRequest": {"message": "while it is in vm_state stopped"}}
+    server["status"] = "SHUTOFF"
+    return 202, {"server": server}
+
+
+def _uses(port: Thing) -> set[Any]:
+    """What cannot go before a port."""
+    subnets = (address["subnet_id"] for address in port.get("fixed_ips", ()))
+    router = port["device_id"] if port.get("device_owner", "").startswith("network:") else None
+    return {router, port.get("network_id"), *port.get("security_groups", ()), *subnets}
 
 
 def _attachment(server: str) -> Thing:

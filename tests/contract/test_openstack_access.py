@@ -16,6 +16,7 @@ from isthmus.errors import Forbidden, Throttled
 from isthmus.ports import Endpoint
 from tests.contract.test_openstack_engine import NET, hot, stack_of
 from tests.contract.test_stack_engine import applied, deleted
+from tests.openstack_census import project
 from tests.openstack_lab import REGION, OpenStackLab, sweep
 
 pytestmark = [pytest.mark.labs, pytest.mark.openstack]
@@ -113,6 +114,24 @@ async def services(endpoint: Endpoint) -> frozenset[str]:
         return await cloud.services()
     finally:
         cloud.close()
+
+
+async def test_each_project_has_its_own(openstack_lab: OpenStackLab) -> None:
+    with project(openstack_lab) as other:
+        here, there = openstack_lab.endpoint(), openstack_lab.endpoint(projectName=other)
+        async with DRIVER.open(here) as ours, DRIVER.open(there) as theirs:
+            accounts = {(await opened.probe()).account for opened in (ours, theirs)}
+            assert len(accounts) == 2
+            native = stack_of(here, hot({"net": NET}))
+            made = [await applied(opened.engine, native) for opened in (ours, theirs)]
+            assert [seen.phase for seen in made] == [Phase.READY] * 2
+            assert made[0].native_id != made[1].native_id
+            for opened, seen in zip((ours, theirs), made, strict=True):
+                owned = await opened.engine.owned()
+                assert [o.native_id for o in owned if o.name == native.name] == [seen.native_id]
+            await deleted(ours.engine, native)
+            assert (await theirs.engine.observe(native.name)).phase is Phase.READY
+            await deleted(theirs.engine, native)
 
 
 async def test_a_cloud_that_is_asked_too_much_says_when_to_come_again(

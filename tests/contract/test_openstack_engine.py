@@ -189,7 +189,8 @@ async def test_what_the_quota_does_not_allow_is_not_begun(
     try:
         await admin.ask("network", "PUT", path, body={"quota": {"network": used + 1}})
         [note] = (await engine.preview(native)).notes
-        assert note == f"quota networks: 2 more are needed, and 1 of {used + 1} are left"
+        words = f"2 more are needed, and 1 of {used + 1} are left (for one, two)"
+        assert note == f"quota networks: {words}"
         with pytest.raises(CapacityExhausted, match="Quota networks"):
             await engine.apply(native)
         assert (await engine.observe(native.name)).phase is Phase.ABSENT

@@ -66,25 +66,28 @@ async def previewed(cloud: Cloud) -> Preview:
     return await previews.of_change(stack, template.prepare(stack), native)
 
 
+THREE = "(for server0, server1 and 1 more)"
+
+
 @pytest.mark.parametrize(
     ("cloud", "said"),
     [
         (a_cloud(server={"flavor": "m1"}), ()),
         (
             a_cloud(server={"flavor": "m2"}),
-            ("quota cores: 3 more are needed, and 2 of 4 are left",),
+            ("quota cores: 3 more are needed, and 2 of 4 are left (for server0)",),
         ),
         (
             a_cloud(server={"flavor": "2"}, count=3),
             (
-                "quota cores: 9 more are needed, and 2 of 4 are left",
-                "quota ram: 4608 MiB more are needed, and 3072 of 4096 are left",
+                f"quota cores: 9 more are needed, and 2 of 4 are left {THREE}",
+                f"quota ram: 4608 MiB more are needed, and 3072 of 4096 are left {THREE}",
             ),
         ),
         (a_cloud(volume={"size": 20}), ()),
         (
             a_cloud(volume={"size": 21}),
-            ("quota gigabytes: 11 GiB more are needed, and 10 of 20 are left",),
+            ("quota gigabytes: 11 GiB more are needed, and 10 of 20 are left (for volume0)",),
         ),
         (a_cloud(volume={"size": 10}), ()),
     ],
@@ -93,10 +96,10 @@ async def test_what_grows_in_place_needs_the_difference(cloud: Double, said: tup
     with serving(cloud) as opened:
         found = await previewed(opened)
         assert dict(found.coming) == {}
-        assert await Quotas(opened).lacking(found.coming.values(), found.growing) == said
+        assert await Quotas(opened).lacking(found.coming.items(), found.growing) == said
         if said:
             with pytest.raises(CapacityExhausted, match="Quota"):
-                await Quotas(opened).require(found.coming.values(), found.growing)
+                await Quotas(opened).require(found.coming.items(), found.growing)
 
 
 async def test_a_server_whose_flavor_nobody_knows_any_more_is_not_counted():
@@ -110,5 +113,5 @@ async def test_a_server_whose_flavor_nobody_knows_any_more_is_not_counted():
 async def test_another_flavor_that_is_not_there_is_found_before_anything_is_asked():
     with serving(a_cloud(server={"flavor": "huge"})) as opened:
         found = await previewed(opened)
-        with pytest.raises(InvalidSpec, match="no flavor 'huge' here; there are: m1, m2"):
+        with pytest.raises(InvalidSpec, match=r"no flavor 'huge' here, which server0 .*: m1, m2"):
             await Quotas(opened).lacking((), found.growing)

@@ -54,9 +54,11 @@ def test_only_what_does_not_fit_is_refused(limit, used, wanted):
 
 
 def test_a_flavor_that_is_not_there_is_found_before_anything_is_asked():
-    assert unknown_flavor([server(flavor="m1.small"), server(flavor="7")], FLAVORS) == ""
-    assert unknown_flavor([server(flavor="huge")], FLAVORS) == "huge"
-    assert unknown_flavor([server(flavor={"get_param": "x"}), server()], FLAVORS) == ""
+    there = [("a", server(flavor="m1.small")), ("b", server(flavor="7"))]
+    assert unknown_flavor(there, FLAVORS) == ("", "")
+    assert unknown_flavor([*there, ("c", server(flavor="huge"))], FLAVORS) == ("c", "huge")
+    later = [("a", server(flavor={"get_param": "x"})), ("b", server())]
+    assert unknown_flavor(later, FLAVORS) == ("", "")
 
 
 def test_a_server_group_takes_only_so_many():
@@ -74,38 +76,56 @@ COMPUTE = {
 }  # fmt: skip
 
 
+ELEVEN = "(for r0, r1 and 9 more)"
+
+
 @pytest.mark.parametrize(
     ("resources", "said"),
     [
         ([server(flavor="m1")] * 6, ()),
-        ([server(flavor="m1")] * 7, ("quota instances: 7 more are needed, and 6 of 10 are left",)),
+        (
+            [server(flavor="m1")] * 7,
+            ("quota instances: 7 more are needed, and 6 of 10 are left (for r0, r1 and 5 more)",),
+        ),
         (
             [server(flavor="m1", scheduler_hints={"group": "hosts"})] * 11,
             (
-                "quota instances: 11 more are needed, and 6 of 10 are left",
-                "quota members of a server group: 11 more are needed, and 10 of 10 are left",
-                "quota ram: 5632 MiB more are needed, and 4096 of 4096 are left",
+                f"quota instances: 11 more are needed, and 6 of 10 are left {ELEVEN}",
+                "quota members of a server group: 11 more are needed, and 10 of 10 are left "
+                f"{ELEVEN}",
+                f"quota ram: 5632 MiB more are needed, and 4096 of 4096 are left {ELEVEN}",
             ),
         ),
         (
-            [{"resource_type": "OS::Neutron::Port"}] * 2,
-            ("quota ports: 2 more are needed, and 1 of 10 are left",),
+            [{"resource_type": "OS::Neutron::Net"}, *[{"resource_type": "OS::Neutron::Port"}] * 2],
+            ("quota ports: 2 more are needed, and 1 of 10 are left (for r1, r2)",),
         ),
         ([{"resource_type": "OS::Neutron::Net"}] * 9, ()),
         (
             [{"resource_type": "OS::Octavia::LoadBalancer"}] * 2,
-            ("quota load balancers: 2 more are needed, and 1 of 2 are left",),
+            ("quota load balancers: 2 more are needed, and 1 of 2 are left (for r0, r1)",),
         ),
     ],
 )
 async def test_the_quotas_of_a_project_are_read(resources, said):
     double = Double(limits=COMPUTE, quotas={"network": NETWORK, "load-balancer": TWO})
     double.loadbalancers = [{"id": "b", "provisioning_status": "ACTIVE"}]
+    listed = [(f"r{number}", resource) for number, resource in enumerate(resources)]
     with serving(double) as cloud:
-        assert await Quotas(cloud).lacking(resources) == said
+        assert await Quotas(cloud).lacking(listed) == said
         if said:
             with pytest.raises(CapacityExhausted, match=r"Quota .* needed"):
-                await Quotas(cloud).require(resources)
+                await Quotas(cloud).require(listed)
+
+
+async def test_a_refusal_names_unit_and_whom_it_is_for():
+    double = Double(limits=COMPUTE | {"maxTotalRAMSize": 512})
+    members = [("nodes/0", server(flavor="m1"))] * 3  # A sample of equal ones.
+    with serving(double) as cloud, pytest.raises(CapacityExhausted) as caught:
+        await Quotas(cloud).require(members)
+    assert caught.value.message.startswith(
+        "Quota ram: 1536 MiB more are needed, and 512 of 512 are left (for nodes/0 and 2 more); "
+    )
 
 
 TWO = {"load_balancer": 2}
@@ -114,5 +134,5 @@ TWO = {"load_balancer": 2}
 async def test_a_quota_that_is_not_told_is_none():
     double = Double(strike=1, failure=(403, {}))
     with serving(double) as cloud:
-        found = await Quotas(cloud).lacking([{"resource_type": "OS::Octavia::LoadBalancer"}])
+        found = await Quotas(cloud).lacking([("b", {"resource_type": "OS::Octavia::LoadBalancer"})])
     assert found == ()

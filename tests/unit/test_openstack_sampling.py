@@ -37,7 +37,7 @@ def test_a_sample_needs_what_all_do(counts: dict[str, int]):
     found = previewed(sample)
     assert len(found) <= 1 + 2 * len(counts)
     wanted = needs(previewed(document).values(), {})
-    assert needs(every(found, factors), {}) == wanted
+    assert needs((resource for _, resource in every(found, factors)), {}) == wanted
     assert (sample.files, document.template["resources"]) == (document.files, resources)
 
 

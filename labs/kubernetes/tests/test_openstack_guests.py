@@ -170,6 +170,11 @@ def test_the_life_of_a_server(guest_cloud: GuestCloud, network: Any) -> None:
     state_becomes(connection, server, "ACTIVE")
     assert said(guest, "cat", "/root/life") == "first"
 
+    leader = guest.leader
+    connection.compute.reboot_server(server, "SOFT")
+    wait(lambda: guest.leader not in (None, leader), 60, "it is not rebooted", every=1)
+    state_becomes(connection, server, "ACTIVE")
+
     second = "#cloud-config\nwrite_files: [{path: /root/life, content: second}]\n"
     connection.compute.rebuild_server(
         server, image=server.image.id, user_data=text(second), name="life"
@@ -211,9 +216,13 @@ def test_a_root_on_a_volume_outlives_its_server(guest_cloud: GuestCloud, network
 
     source = {"source_type": "volume", "uuid": volume.id, "delete_on_termination": True}
     second = boot(
-        guest_cloud, "second", network, image_id="", block_device_mapping=[device | source]
-    )
-    assert said(guest_cloud.guest(second.id), "cat", "/root/note") == "kept"
+        guest_cloud, "second", network, image_id="", block_device_mapping=[device | source],
+        config_drive=True,
+    )  # fmt: skip
+    guest = guest_cloud.guest(second.id)
+    assert said(guest, "cat", "/root/note") == "kept"
+    drive = json.loads(said(guest, "cat", "/config-drive/openstack/latest/meta_data.json"))
+    assert drive["uuid"] == second.id
     content = guest_cloud.openstack.state / "var" / "volumes" / volume.id
     assert content.exists()
     connection.compute.delete_server(second)

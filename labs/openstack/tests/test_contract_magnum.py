@@ -11,6 +11,7 @@ pytestmark = [
     pytest.mark.labs,
     pytest.mark.openstack,
     pytest.mark.slow,
+    pytest.mark.timeout(1080),
     # The SDK warns of its own inside.
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
 ]

@@ -24,6 +24,7 @@ _PATIENCE: Final = timedelta(seconds=20)
 _COLLECTORS_PATIENCE: Final = timedelta(seconds=90)
 """The cluster's garbage collector looks for new kinds every 30 s; until then it knows none."""
 _NAMED: Final = 5
+_VOLUMES: Final = Api("v1", "persistentvolumes", namespaced=False)
 _FOREGROUND: Final = "foregroundDeletion"
 _COMES_BY_ITSELF: Final = frozenset(
     {
@@ -62,7 +63,8 @@ class Remover:
         """Ask for the deletion of what is wanted no more; return what is still there.
 
         What is not ours any more is left alone and forgotten. A namespace or a definition in which
-        something foreign lives stays, and is tried again at the next change.
+        something foreign lives stays, as does a CSI driver with volumes in use, and is tried again
+        at the next change.
         """
         left: list[Member] = []
         for member in _backwards(extra):
@@ -119,12 +121,14 @@ class Remover:
         return tuple(found)
 
     async def foreign_inside(self, member: Member, uid: str) -> tuple[str, ...]:
-        """Name what others would lose if a namespace or a definition went."""
+        """Name what others would lose if a namespace, a definition or a CSI driver went."""
         if member.ref.kind == CRD:
             crd = await self._kube.get(member.ref)
             return await self._instances(crd, uid) if crd is not None else ()
         if member.ref.kind == "Namespace" and member.ref.api_version == "v1":
             return await self._inhabitants(member.ref.name, uid)
+        if member.ref.kind == "CSIDriver":
+            return await self._volumes_in_use(member.ref.name)
         return ()
 
     async def _instances(self, crd: Json, uid: str) -> tuple[str, ...]:
@@ -144,6 +148,21 @@ class Remover:
         for kind, objects in zip(kinds, listed, strict=True):
             named += _foreign(objects, kind.kind, uid)
         return tuple(named[:_NAMED])
+
+    async def _volumes_in_use(self, driver: str) -> tuple[str, ...]:
+        """Name the volumes that pods could neither mount nor leave without their driver."""
+        found = [v for v in await self._kube.list(_VOLUMES) if _is_in_use(v, driver)]
+        claims = [(part(part(v, "spec"), "claimRef"), v["metadata"]["name"]) for v in found]
+        return tuple(
+            f"PersistentVolume {name} (of PersistentVolumeClaim "
+            f"{claim.get('namespace')}/{claim.get('name')})"
+            for claim, name in claims[:_NAMED]
+        )
+
+
+def _is_in_use(volume: Json, driver: str) -> bool:
+    served = part(part(volume, "spec"), "csi").get("driver") == driver
+    return served and part(volume, "status").get("phase") == "Bound"
 
 
 def held(live: Json, now: datetime) -> str:

@@ -25,7 +25,8 @@ from isthmus.core.stacks import (
     Owned,
     StackName,
 )
-from isthmus.drivers.openstack import predelete, readings, states, template
+from isthmus.drivers.openstack import birthmarks, predelete, readings, states, template
+from isthmus.drivers.openstack.lost import Lost
 from isthmus.drivers.openstack.marks import Marks
 from isthmus.drivers.openstack.observation import Observer
 from isthmus.drivers.openstack.previews import Preview, Previews
@@ -47,6 +48,7 @@ class Heat:
         self._cloud = cloud
         self._observer = Observer(cloud)
         self._marks = Marks(cloud, self._observer)
+        self._lost = Lost(cloud, self._observer)
         self._previews = Previews(cloud, self._observer)
         self._quotas = Quotas(cloud)
 
@@ -56,7 +58,7 @@ class Heat:
             native = await self._observer.find(stack.name)
             guards.claim(native, stack)
             if native is None:
-                found = await self._previews.of_new(stack, template.prepare(stack))
+                found = await self._previews.of_new(stack, _marked(stack))
                 return await self._with_quotas(found)
             if states.of(native.status).step is not Step.UPDATE:
                 raise NotYet(f"Heat can preview nothing now: the stack is {native.status}.")
@@ -86,7 +88,7 @@ class Heat:
             match states.of(native.status).step:
                 case Step.CREATE | Step.WAIT:
                     if await self._observer.stalled(native):
-                        await self._update(stack, native)
+                        await self._resume(stack, native)
                 case Step.UPDATE:
                     await self._update(stack, native)
                 case Step.REFUSE:
@@ -111,6 +113,7 @@ class Heat:
             )
             if left := await predelete.run(self._cloud, stack.pre_delete, target):
                 raise NotYet(f"What it made goes before its stack: {left}.", after=_STEP)
+        await self._clear(stack, native)
         try:
             await self._cloud.ask("orchestration", "DELETE", native.path)
         except NotFound:
@@ -165,11 +168,11 @@ class Heat:
         )
 
     async def _with_quotas(self, found: Preview) -> Changes:
-        lacking = await self._quotas.lacking(found.coming.values(), found.growing)
+        lacking = await self._quotas.lacking(found.coming.items(), found.growing)
         return replace(found.changes, notes=(*found.changes.notes, *lacking))
 
     async def _create(self, stack: NativeStack) -> None:
-        document = template.prepare(stack)
+        document = _marked(stack)
         await self._quotas.require(await self._previews.needed(stack, document))
         body = self._request(stack, document, ()) | {"stack_name": stack.name}
         try:
@@ -188,9 +191,23 @@ class Heat:
         losing = found.changes.losing_data
         if losing and not stack.replacement_approved:
             raise guards.needs_approval(losing)
-        await self._quotas.require(found.coming.values(), found.growing)
+        await self._quotas.require(found.coming.items(), found.growing)
         body = self._request(stack, document, native.marks.others)
         await self._cloud.ask("orchestration", "PUT", native.path, body=body)
+
+    async def _resume(self, stack: NativeStack, native: Native) -> None:
+        """Have Heat go on with what a killed engine was doing.
+
+        Of a creation, what that engine lost goes first: it is in the way of its second try (an
+        address that is taken, a port in use). After a change it might be what is still to go.
+        """
+        if native.status == "CREATE_IN_PROGRESS":
+            await self._clear(stack, native)
+        await self._update(stack, native)
+
+    async def _clear(self, stack: NativeStack, native: Native) -> None:
+        if left := await self._lost.clear(stack, native):
+            raise NotYet(f"What Heat made and lost goes first: {left}.", after=_STEP)
 
     async def _tag(self, stack: NativeStack, native: Native) -> None:
         await self._marks.lift(native)
@@ -225,11 +242,20 @@ class Heat:
 
     async def _document(self, stack: NativeStack, native: Native) -> Document:
         document = template.prepare(stack)
-        if not stack.ignore_fields:
+        whole = birthmarks.put(document.template, native.name)
+        if not stack.ignore_fields and whole == document.template:
             return document
         deployed = await self._previews.deployed(native)
-        kept = keep_fields(document.template, deployed, stack.ignore_fields)
-        return Document(template=kept, files=document.files, environment=document.environment)
+        fresh = bool(birthmarks.stack_of(stack))
+        marked = birthmarks.keep(document.template, native.name, deployed, fresh=fresh)
+        return replace(document, template=keep_fields(marked, deployed, stack.ignore_fields))
+
+
+def _marked(stack: NativeStack) -> Document:
+    """Return the document of a stack that is not there yet."""
+    document = template.prepare(stack)
+    marked = birthmarks.put(document.template, birthmarks.stack_of(stack))
+    return replace(document, template=marked)
 
 
 def _owned(native: Native) -> Owned:

@@ -130,9 +130,13 @@ class Observer:
 
     async def everything(self, native: Native) -> tuple[StackResource, ...]:
         """Return the resources at every depth, by their paths: ``pool/0/server``."""
-        parts = await self.parts(native, nested_depth=_DEEPEST)
+        parts = await self.deep(native)
         where = readings.paths(parts)
         return tuple(readings.located(part, where) for part in parts)
+
+    async def deep(self, native: Native) -> tuple[Part, ...]:
+        """Return the resources at every depth."""
+        return await self.parts(native, nested_depth=_DEEPEST)
 
     async def all(self, tag: str = "") -> tuple[Native, ...]:
         """Return all stacks of the project that are not part of others, newest first."""
@@ -197,7 +201,7 @@ class Observer:
                 continue
             above, name = where.get(stack, ""), str(event.get("resource_name", ""))
             read = readings.read_event(event, {name: types.get((stack, name), "")})
-            path = f"{above}/{name}" if above else name
+            path = f"{above}/{read.logical_id}" if above else read.logical_id
             depth = -1 if own else path.count("/")
             found.append((-depth, read.model_copy(update={"logical_id": path})))
         # Heat's clock has whole seconds: in one of them what is deeper came first.
@@ -248,7 +252,8 @@ def _message(
 ) -> str:
     cause = root_cause(failures)
     if cause is not None and cause.type != readings.STACK_TYPE:
-        return f"{says}: {cause.logical_id} ({cause.type}): {cause.reason or cause.status}"
+        kind = f" ({cause.type})" if cause.type else ""
+        return f"{says}: {cause.logical_id}{kind}: {cause.reason or cause.status}"
     busy = [f"{r.logical_id} ({r.type})" for r in resources if r.status.endswith("_IN_PROGRESS")]
     if busy:
         return f"{says} {', '.join(busy[:3])}{' …' if len(busy) > 3 else ''}"

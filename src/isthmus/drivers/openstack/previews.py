@@ -16,7 +16,7 @@ from isthmus.api.v1alpha1 import StackResource
 from isthmus.core.stacks import Change, Changes, NativeStack, Verb
 from isthmus.drivers.openstack import stateful
 from isthmus.drivers.openstack.observation import Observer
-from isthmus.drivers.openstack.quotas import GROWING, Growth
+from isthmus.drivers.openstack.quotas import GROWING, Growth, Listed
 from isthmus.drivers.openstack.readings import SERVER, Native
 from isthmus.drivers.openstack.replacements import Version, Versions, fixed_properties, happening
 from isthmus.drivers.openstack.sampling import every, sampled
@@ -54,8 +54,8 @@ class Previews:
         changes = [_of_new(path, resource, stack) for path, resource in found.items()]
         return Preview(changes=Changes(changes=tuple(changes), digest=stack.digest), coming=found)
 
-    async def needed(self, stack: NativeStack, document: Document) -> tuple[Json, ...]:
-        """Return every resource that would be created, with its properties; paths do not matter."""
+    async def needed(self, stack: NativeStack, document: Document) -> tuple[Listed, ...]:
+        """Return every resource that would be created; equal ones under the path of the first."""
         sample, counts = sampled(document)
         return tuple(every(await self._as_new(stack, sample), counts))
 
@@ -98,7 +98,11 @@ class Previews:
             if change.verb in (Verb.CREATE, Verb.REPLACE) and change.logical_id in after
         }
         growing = tuple(
-            Growth(physical_id=change.physical_id, wanted=after[change.logical_id])
+            Growth(
+                path=change.logical_id,
+                physical_id=change.physical_id,
+                wanted=after[change.logical_id],
+            )
             for change in changes
             if change.verb in (Verb.UPDATE, Verb.MAY_REPLACE)
             and change.type in GROWING

@@ -40,10 +40,14 @@ _BALANCERS: Final = "load balancers"
 _UNITS: Final = {"ram": " MiB", "gigabytes": " GiB"}
 _DEFAULT_RULES: Final = 2
 """Rules that Neutron gives every new security group: everything may go out, by either protocol."""
+_NAMED: Final = 2
+"""How many resources that need a quota are named."""
 _MOST_AT_ONCE: Final = 1000
 """Nova and Cinder list no more."""
 
 Flavors = Mapping[str, Json]
+Listed = tuple[str, Json]
+"""A resource of a preview, by its path in the stack."""
 GROWING: Final = frozenset({SERVER, "OS::Cinder::Volume"})
 """Types of resources that need more of a quota when they are changed in place."""
 
@@ -52,6 +56,7 @@ GROWING: Final = frozenset({SERVER, "OS::Cinder::Volume"})
 class Growth:
     """A resource that is there, of one of the types ``GROWING``, and is to be changed in place."""
 
+    path: str
     physical_id: str
     wanted: Json
     """As a preview has it: ``resource_type`` and ``properties``."""
@@ -85,24 +90,41 @@ def needs(resources: Iterable[Json], flavors: Flavors) -> Counter[str]:
     return total
 
 
-def unknown_flavor(resources: Iterable[Json], flavors: Flavors) -> str:
-    """Return the first flavor that a server is to have and that is not there; empty: none."""
+def unknown_flavor(resources: Iterable[Listed], flavors: Flavors) -> tuple[str, str]:
+    """Return the first server whose flavor is not there, with that flavor; empty: none."""
     wanted = (
-        cast("Json", resource.get("properties") or {}).get("flavor")
-        for resource in resources
+        (path, cast("Json", resource.get("properties") or {}).get("flavor"))
+        for path, resource in resources
         if _is_server(resource)
     )
-    return next((str(f) for f in wanted if isinstance(f, str) and f and f not in flavors), "")
+    missing = ((p, f) for p, f in wanted if isinstance(f, str) and f and f not in flavors)
+    return next(missing, ("", ""))
 
 
-def short(needed: Mapping[str, int], rooms: Mapping[str, Room]) -> tuple[str, ...]:
-    """Return what is not left, a sentence a quota."""
+def short(
+    needed: Mapping[str, int],
+    rooms: Mapping[str, Room],
+    users: Callable[[str], Sequence[str]] = lambda _: (),
+) -> tuple[str, ...]:
+    """Return what is not left, a sentence a quota.
+
+    Args:
+        needed: How much more there would be, by the name of the quota.
+        rooms: The quotas.
+        users: The paths of the resources that need one.
+    """
     return tuple(
         f"quota {name}: {wanted}{_UNITS.get(name, '')} more are needed, and "
-        f"{max(room.limit - room.used, 0)} of {room.limit} are left"
+        f"{max(room.limit - room.used, 0)} of {room.limit} are left{_for(users(name))}"
         for name, wanted in sorted(needed.items())
         if (room := rooms.get(name)) is not None and 0 <= room.limit < room.used + wanted
     )
+
+
+def _for(paths: Sequence[str]) -> str:
+    shown = tuple(dict.fromkeys(paths))[:_NAMED]
+    more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+    return f" (for {', '.join(shown)}{more})" if shown else ""
 
 
 class Quotas:
@@ -112,9 +134,9 @@ class Quotas:
         self._cloud = cloud
 
     async def lacking(
-        self, resources: Iterable[Json], growing: Iterable[Growth] = ()
+        self, resources: Iterable[Listed], growing: Iterable[Growth] = ()
     ) -> tuple[str, ...]:
-        """Return what there is not enough of for these resources of a preview.
+        """Return what there is not enough of for these resources of a preview, and which need it.
 
         What grows in place counts by the difference; what another one gives up meanwhile does not:
         Heat changes them at once.
@@ -124,25 +146,36 @@ class Quotas:
         """
         listed, grown = list(resources), list(growing)
         flavors: Flavors = {}
-        servers = [r for r in (*listed, *(one.wanted for one in grown)) if _is_server(r)]
-        if servers:
+        grows = ((one.path, one.wanted) for one in grown)
+        everything = sorted([*listed, *grows], key=lambda one: one[0])  # Heat has them in no order.
+        if any(_is_server(resource) for _, resource in everything):
             flavors = await self._flavors()
-            missing = unknown_flavor(servers, flavors)
+            path, missing = unknown_flavor(everything, flavors)
             if missing and len(flavors) < _MOST_AT_ONCE:
                 names = ", ".join(sorted({str(flavor["name"]) for flavor in flavors.values()}))
-                raise InvalidSpec(f"There is no flavor {missing!r} here; there are: {names}.")
-        needed = needs(listed, flavors) + await self._differences(grown, flavors)
-        needed = +needed  # Without zeros: of those nobody is asked.
-        return short(needed, await self._rooms(frozenset(needed))) if needed else ()
+                raise InvalidSpec(
+                    f"There is no flavor {missing!r} here, which {path} is to have; there are: "
+                    f"{names}."
+                )
+        coming = needs((resource for _, resource in listed), flavors)
+        needed = +(coming + await self._differences(grown, flavors))
+        if not needed:
+            return ()  # Zeros are left out: of those nobody is asked.
 
-    async def require(self, resources: Iterable[Json], growing: Iterable[Growth] = ()) -> None:
+        def users(name: str) -> list[str]:
+            return [path for path, resource in everything if needs([resource], flavors)[name]]
+
+        return short(needed, await self._rooms(frozenset(needed)), users)
+
+    async def require(self, resources: Iterable[Listed], growing: Iterable[Growth] = ()) -> None:
         """Refuse what cannot be.
 
         Raises:
             CapacityExhausted: Names every quota that does not suffice.
         """
         if lacking := await self.lacking(resources, growing):
-            raise CapacityExhausted(f"{'; '.join(lacking).capitalize()}; {QUOTA_NOTE}.")
+            said = "; ".join(lacking)
+            raise CapacityExhausted(f"{said[:1].upper()}{said[1:]}; {QUOTA_NOTE}.")
 
     async def _differences(self, growing: Sequence[Growth], flavors: Flavors) -> Counter[str]:
         """Return how much more these need than what they have now."""

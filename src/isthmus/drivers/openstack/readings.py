@@ -21,6 +21,10 @@ _REQUEST_IDS: Final = re.compile(r"\s*Neutron server returns request_ids: \[[^\]
 _PATH: Final = re.compile(
     r"\bresources(?:\.[\w-]+|\[[^\]]*\])(?:\.resources(?:\.[\w-]+|\[[^\]]*\]))*: "
 )
+_MEMBER: Final = re.compile(
+    r"^Property error: resources(?:\.(?P<name>[\w-]+)|\[(?P<number>\d+)\])\.properties\."
+)
+"""Of a group whose member cannot be: Heat makes no resource of it, and no event of its own."""
 _NOVA: Final = re.compile(r'Went to status (\w+) due to "Message: (.*?),? Code: (\w+)"', re.DOTALL)
 _STATE: Final = re.compile(r"'status': expected 'ACTIVE', got '(\w+)'")
 _BROKEN: Final = frozenset({"ERROR", "DELETED", "SOFT_DELETED", "UNKNOWN"})
@@ -120,16 +124,23 @@ def read_part(resource: Json) -> Part:
 
 
 def read_event(event: Json, types: Mapping[str, str]) -> StackEvent:
-    """Read one event of the stack itself; ``types`` has its resources' types by name."""
-    name = str(event.get("resource_name", ""))
-    own = is_of_stack(event)
+    """Read one event of the stack itself; ``types`` has its resources' types by name.
+
+    What is wrong with a member of a group, and found before there is one, is said of the member.
+    """
+    name, own = str(event.get("resource_name", "")), is_of_stack(event)
+    kind = STACK_TYPE if own else types.get(name, "")
+    reason = _telling(words(str(event.get("resource_status_reason") or "")))
+    match = None if own else _MEMBER.search(reason)
+    if match is not None and (member := match["name"] or match["number"]) != name:
+        name, kind, reason = f"{name}/{member}", "", f"Property error: {reason[match.end() :]}"
     return StackEvent(
         id=str(event["id"]),
         time=read_time(str(event["event_time"])),
         logical_id=name,
-        type=STACK_TYPE if own else types.get(name, ""),
+        type=kind,
         status=str(event.get("resource_status", "")),
-        reason=_telling(words(str(event.get("resource_status_reason") or ""))),
+        reason=reason,
     )
 
 

@@ -31,11 +31,11 @@ def sampled(document: Document) -> tuple[Document, Mapping[str, int]]:
     return replace(document, template=template), counts
 
 
-def every(found: Mapping[str, Json], counts: Mapping[str, int]) -> Iterator[Json]:
-    """Yield the resources of a sample, by their paths, as often as there will be each."""
+def every(found: Mapping[str, Json], counts: Mapping[str, int]) -> Iterator[tuple[str, Json]]:
+    """Yield path and words of a sample's resources, as often as there will be each."""
     for path, resource in found.items():
         head, below, _ = path.partition("/")
-        yield from [resource] * (counts.get(head, 1) if below else 1)
+        yield from [(path, resource)] * (counts.get(head, 1) if below else 1)
 
 
 def _count(resource: Any) -> int:
