@@ -1,10 +1,27 @@
 """What becomes of bindings, their Secrets and credentials, and of actions on an instance."""
 
+import copy
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 import pytest
 
 from isthmus.api.v1alpha1 import Operation, OperationPhase, ServiceBinding, ServiceInstance
-from isthmus.runtime.kinds import SECRETS
-from tests.world import TEAM, a_binding, an_instance, an_operation, scene
+from isthmus.runtime.kinds import SECRETS, api_of
+from isthmus.runtime.memory import MemoryStore
+from tests.outward import Outward
+from tests.world import (
+    OFFERING,
+    TEAM,
+    LoopClock,
+    a_binding,
+    an_instance,
+    an_offering,
+    an_operation,
+    scene,
+)
+
+T = TypeVar("T")
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -45,6 +62,38 @@ async def test_other_rights_are_another_credential() -> None:
         assert set(here.cloud.users) == {changed.status.credential} != {first}
         await here.apply(a_binding(instance="other"))
         assert "spec.instance" in await here.refused(ServiceBinding, "app", "InvalidSpec")
+
+
+class Noticing(Outward):
+    """Notes what the binding says of the place when a credential is made there."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
+        self._store = store
+        self.said: list[str] = []
+
+    async def call(self, name: str, run: Callable[[], Awaitable[T]]) -> T:
+        if name == "grant":
+            found = await self._store.get(api_of(ServiceBinding), TEAM, "app")
+            assert found is not None
+            self.said.append(found["status"]["granted"]["spec"]["host"])
+        return await super().call(name, run)
+
+
+async def test_where_a_credential_is_made_is_noted_before() -> None:
+    """Else a crash right after would leave one that nobody revokes."""
+    stacks = copy.deepcopy(OFFERING["stacks"])
+    stacks["fake"]["template"]["outputs"]["Host"] = "${Database.size}.fake.test"
+    store = MemoryStore(LoopClock())
+    row = Noticing(store)
+    async with scene(store=store, outward=row) as here:
+        await here.apply(an_offering(stacks=stacks))
+        await here.apply(an_instance())
+        await here.apply(a_binding())
+        await here.ready(ServiceBinding, "app")
+        await here.apply(an_instance(parameters={"size": 2}))
+        await here.until(ServiceBinding, "app", lambda _: here.cloud.calls["grant"] == 2)
+        assert row.said == ["1.fake.test", "2.fake.test"]
 
 
 async def test_an_action_is_refused_by_its_state_and_runs_once() -> None:

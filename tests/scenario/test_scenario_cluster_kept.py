@@ -92,6 +92,22 @@ async def test_a_cluster_that_is_there_never_gets_another_authority() -> None:
         await world.here.ready(Cluster, "c", within=600)
 
 
+async def test_authorities_that_somebody_deleted_before_are_left_all_the_same() -> None:
+    async with clusters() as world:
+        await world.here.apply(a_cluster(deletionPolicy="Retain"))
+        first = await world.here.ready(Cluster, "c", within=300)
+        stack = (await world.here.ready(Stack, "cluster-c")).status.external_name
+        await world.here.store.delete(SECRETS, TEAM, "c-cluster")
+        await world.here.delete(Cluster, "c")
+        await world.here.gone(Cluster, "c", within=600)
+        assert await secret(world, "c-cluster") is None
+        await world.here.apply(adopting("c", stack))
+        again = await world.here.ready(Cluster, "c", within=600)
+        assert again.status.ca_hash == first.status.ca_hash
+        names = [s["metadata"]["name"] for s in (await world.here.store.list(SECRETS)).items]
+        assert names == ["c-cluster", "c-kubeconfig"]
+
+
 async def test_who_only_looks_makes_no_authority() -> None:
     async with clusters() as world:
         stack = await left(world)
@@ -157,3 +173,19 @@ async def test_a_retained_pool_is_not_emptied() -> None:
         assert (world.servers(), await world.nodes()) == (3, nodes)
         assert not any(n.unschedulable for n in await world.cluster.nodes())
         assert world.cluster.tokens == frozenset()
+
+
+async def test_a_retained_pool_that_stays_leaves_no_server_behind() -> None:
+    """What is retained is the pool's when it is deleted, not what it exchanges before."""
+    async with clusters() as world:
+        await world.here.apply(a_cluster())
+        await world.here.ready(Cluster, "c", within=300)
+        await world.here.apply(a_pool(deletionPolicy="Retain"))
+        await world.here.ready(NodePool, "workers", within=300)
+        for replicas in (2, 0):
+            await world.here.apply(
+                a_pool(image="debian-14", replicas=replicas, deletionPolicy="Retain")
+            )
+            await world.here.nothing_for(600)
+            await world.here.ready(NodePool, "workers", within=1)
+            assert world.servers() == 1 + replicas

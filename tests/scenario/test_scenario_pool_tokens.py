@@ -93,3 +93,16 @@ async def test_a_token_whose_secret_somebody_deletes_goes_with_its_pool() -> Non
         await world.here.gone(NodePool, "workers", within=600)
         assert world.cluster.tokens == frozenset()
         assert await world.here.store.get(SECRETS, TEAM, "workers-join") is None
+
+
+async def test_anothers_secret_of_that_name_keeps_no_pool_from_going() -> None:
+    async with clusters() as world:
+        await world.here.apply(a_cluster())
+        await world.here.ready(Cluster, "c", within=300)
+        await world.here.secret("workers-join", token="theirs")
+        await world.here.apply(a_pool())
+        said = await world.here.refused(NodePool, "workers", "AlreadyExists")
+        assert "'workers-join'" in said
+        await world.here.delete(NodePool, "workers")
+        await world.here.gone(NodePool, "workers")
+        assert await world.here.store.get(SECRETS, TEAM, "workers-join") is not None

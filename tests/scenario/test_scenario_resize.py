@@ -96,3 +96,13 @@ async def test_one_alone_is_resized_at_once() -> None:
         (stack,) = world.here.cloud.stacks.values()
         await world.here.ready(Cluster, "c", within=60)
         assert stack.resources["Control-0"].actual["flavor"] == NEW
+
+
+async def test_who_gives_each_server_its_own_flavor_keeps_it() -> None:
+    async with clusters() as world:
+        await world.here.apply(three(OLD, controlFlavors=[NEW, NEW, OLD]))
+        await world.here.ready(Cluster, "c", within=300)
+        for _ in range(600):
+            await asyncio.sleep(1)
+            assert flavors(world) == "m2 m2 m1"
+        await world.here.ready(Cluster, "c", within=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from isthmus.api.meta import LET_GO, Json, Resource
+from isthmus.api.meta import Json, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
@@ -23,11 +23,14 @@ from isthmus.api.v1alpha1 import (
     Stack,
     StorageBackend,
 )
+from isthmus.controllers import indexes
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.cluster import ClusterController
+from isthmus.controllers.held_secrets import HeldSecrets, held
 from isthmus.controllers.node_pool import NodePoolController
 from isthmus.controllers.offering import OfferingController
 from isthmus.controllers.operation import OperationController
+from isthmus.controllers.owned_secrets import left_with
 from isthmus.controllers.planning import Planning
 from isthmus.controllers.provider import ProviderController
 from isthmus.controllers.service_binding import ServiceBindingController
@@ -38,7 +41,7 @@ from isthmus.controllers.world import World
 from isthmus.core.compose.cluster_provider import CLUSTER_UID
 from isthmus.errors import InvalidSpec
 from isthmus.ports import ClusterNodes, Driver, OpenCluster
-from isthmus.runtime.cache import Cache, Index, Lister, owner_uids
+from isthmus.runtime.cache import Cache, Lister, owner_uids
 from isthmus.runtime.connections import Connections
 from isthmus.runtime.kinds import NAMESPACES, SECRETS, Key, key_of
 from isthmus.runtime.manager import Manager, Trigger
@@ -92,6 +95,7 @@ def build(
     manager.in_background(connections.sweep)
     manager.on_close(connections.close)
     world = _world(manager, connections, open_cluster or _nobody)
+    manager.in_background(HeldSecrets(world).sweep)
     triggers = _Triggers(world)
     manager.add(ProviderController(world), triggers=triggers.of_providers())
     manager.add(OfferingController(world))
@@ -121,31 +125,46 @@ async def _nobody(kubeconfig: str) -> AsyncGenerator[ClusterNodes, None]:
 
 def _world(manager: Manager, connections: Connections, open_cluster: OpenCluster) -> World:
     claims = {model.names.kind: _claims(manager, model) for model in CLAIMS}
+    secrets = manager.cache(SECRETS)
+    secrets.index("held", held)
+    secrets.index("left", left_with)
     return World(
         store=manager.store,
         clock=manager.clock,
         connections=connections,
-        providers=manager.lister(Provider, secret=_provider_secret),
+        providers=manager.lister(Provider, secret=indexes.provider_secret),
         offerings=manager.lister(Offering),
-        revisions=manager.lister(OfferingRevision, offering=_field("offering")),
+        revisions=manager.lister(OfferingRevision, offering=indexes.field("offering")),
         instances=claims[ServiceInstance.names.kind],
         claims=claims,
         clusters=claims[Cluster.names.kind],
         pools=claims[NodePool.names.kind],
         open_cluster=open_cluster,
-        bindings=manager.lister(ServiceBinding, instance=_bound),
-        stacks=manager.lister(
-            Stack, provider=_field("provider"), owner=owner_uids, secret=_stack_secrets, uid=_uid
+        bindings=manager.lister(
+            ServiceBinding, instance=indexes.bound, provider=indexes.granted_on
         ),
-        operations=manager.lister(Operation, target=_target),
+        stacks=manager.lister(
+            Stack,
+            provider=indexes.field("provider"),
+            owner=owner_uids,
+            kept=indexes.kept,
+            secret=indexes.stack_secrets,
+            uid=indexes.uid,
+        ),
+        operations=manager.lister(Operation, target=indexes.target),
         namespaces=manager.cache(NAMESPACES),
-        secrets=manager.cache(SECRETS),
+        secrets=secrets,
     )
 
 
 def _claims(manager: Manager, kind: type[AnyClaim]) -> Lister[Any]:
-    more = _MORE_INDEXES.get(kind, {})
-    return manager.lister(kind, offering=_offering(kind), namespace=_namespace, uid=_uid, **more)
+    return manager.lister(
+        kind,
+        offering=indexes.offering(kind),
+        namespace=indexes.namespace,
+        uid=indexes.uid,
+        **indexes.MORE.get(kind, {}),
+    )
 
 
 class _Triggers:
@@ -155,9 +174,14 @@ class _Triggers:
         self._world = world
 
     def of_providers(self) -> Iterable[Trigger]:
-        """Its Secret, and the stacks that keep it from going."""
+        """Its Secret, and what keeps it from going: stacks, and credentials."""
         providers = self._world.providers.cache
         yield Trigger(self._world.secrets, _by(providers, "secret", _path))
+        yield Trigger(
+            self._world.bindings.cache,
+            lambda obj: [("", name) for name in indexes.granted_on(obj)],
+            gone=True,
+        )
         yield Trigger(
             self._world.stacks.cache, lambda obj: [("", obj["spec"]["provider"])], gone=True
         )
@@ -187,14 +211,16 @@ class _Triggers:
         """Its provider, its Secrets, and who still needs it while it goes."""
         stacks = self._world.stacks.cache
         for claims in self._world.claims.values():
-            yield Trigger(claims.cache, _kept(stacks), essence=_leaving)
+            yield Trigger(claims.cache, _by(stacks, "kept", _uid), essence=_leaving)
         yield Trigger(self._world.bindings.cache, _instance, gone=True)
         yield Trigger(self._world.providers.cache, _by(stacks, "provider", _name), essence=_usable)
         yield Trigger(self._world.secrets, _by(stacks, "secret", _path))
 
     def of_bindings(self) -> Iterable[Trigger]:
-        """Its instance and its Secret."""
+        """Its instance, its provider and its Secret."""
         bindings = self._world.bindings.cache
+        usable = _by(bindings, "provider", _name)
+        yield Trigger(self._world.providers.cache, usable, essence=_usable)
         yield Trigger(self._world.instances.cache, _by(bindings, "instance", _path))
         yield Trigger(self._world.secrets, _owner(ServiceBinding))
 
@@ -231,29 +257,9 @@ def _owner(kind: type[Resource[Any, Any]]) -> Callable[[Json], list[Key]]:
     return keys
 
 
-def _kept(stacks: Cache) -> Callable[[Json], list[Key]]:
-    """Find the Stacks of an object that are deleted, and that it has not let go."""
-
-    def keys(obj: Json) -> list[Key]:
-        found = stacks.keys_by("owner", obj["metadata"]["uid"])
-        return [key for key in found if _is_kept(stacks.get(*key))]
-
-    return keys
-
-
-def _is_kept(stack: Json | None) -> bool:
-    meta: Json = stack["metadata"] if stack is not None else {}
-    return "deletionTimestamp" in meta and LET_GO not in meta.get("annotations", {})
-
-
 def _instance(obj: Json) -> list[Key]:
     """Find the instance of a binding, and its Stack, which has the same name."""
-    return [(obj["metadata"]["namespace"], _used(obj))]
-
-
-def _used(obj: Json) -> str:
-    """Return the instance that a binding has a credential of, or wants one of."""
-    return obj.get("status", {}).get("instance") or obj["spec"]["instance"]
+    return [(obj["metadata"]["namespace"], indexes.used(obj))]
 
 
 def _cluster(obj: Json) -> list[Key]:
@@ -287,6 +293,10 @@ def _joinable(obj: Json) -> object:
 
 def _name(obj: Json) -> str:
     return obj["metadata"]["name"]
+
+
+def _uid(obj: Json) -> str:
+    return obj["metadata"]["uid"]
 
 
 def _path(obj: Json) -> str:
@@ -325,64 +335,3 @@ def _usable(obj: Json) -> object:
     ready = [c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"]
     known = status.get("account"), status.get("services")
     return obj["metadata"].get("generation"), _labels(obj), ready, known
-
-
-def _field(name: str) -> Callable[[Json], list[str]]:
-    return lambda obj: [obj["spec"][name]]
-
-
-def _offering(kind: type[AnyClaim]) -> Callable[[Json], list[str]]:
-    """Index a claim by its offering: the one it names, a default, or that of its revision."""
-    spec = kind.model_fields["spec"].annotation
-    assert spec is not None
-    usual = spec.model_fields["offering"].get_default() or ""
-
-    def offering(obj: Json) -> list[str]:
-        named = obj["spec"].get("offering") or usual
-        return [named or obj.get("status", {}).get("revision", "").rpartition("-")[0]]
-
-    return offering
-
-
-def _in_namespace(name: str) -> Callable[[Json], list[str]]:
-    return lambda obj: [f"{obj['metadata']['namespace']}/{obj['spec'].get(name, '')}"]
-
-
-def _bound(obj: Json) -> list[str]:
-    return [f"{obj['metadata']['namespace']}/{_used(obj)}"]
-
-
-def _namespace(obj: Json) -> list[str]:
-    return [obj["metadata"]["namespace"]]
-
-
-def _uid(obj: Json) -> list[str]:
-    return [obj["metadata"]["uid"]]
-
-
-def _target(obj: Json) -> list[str]:
-    return [f"{obj['metadata']['namespace']}/{obj['spec']['target']['name']}"]
-
-
-def _provider_secret(obj: Json) -> list[str]:
-    ref = obj["spec"].get("credentialsSecret")
-    return [f"{ref['namespace']}/{ref['name']}"] if ref else []
-
-
-def _kubeconfig_secret(obj: Json) -> list[str]:
-    ref = obj["spec"].get("kubeconfigSecret")
-    return [f"{obj['metadata']['namespace']}/{ref['name']}"] if ref else []
-
-
-def _stack_secrets(obj: Json) -> list[str]:
-    namespace = obj["metadata"]["namespace"]
-    parameters = obj["spec"].get("parameters", {}).values()
-    refs = [parameter["secretKeyRef"] for parameter in parameters if "secretKeyRef" in parameter]
-    return [f"{namespace}/{ref['name']}" for ref in refs]
-
-
-_MORE_INDEXES: dict[type[AnyClaim], dict[str, Index]] = {
-    Cluster: {"secret": _kubeconfig_secret},
-    NodePool: {"cluster": _in_namespace("cluster")},
-    StorageBackend: {"cluster": _in_namespace("cluster")},
-}

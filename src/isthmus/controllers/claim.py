@@ -6,7 +6,15 @@ its own file.
 
 from typing import Any, Generic, TypeVar
 
-from isthmus.api.meta import APPROVE_REPLACEMENT, LET_GO, PAUSED, RETRY, Condition, Json
+from isthmus.api.meta import (
+    APPROVE_REPLACEMENT,
+    LET_GO,
+    PAUSED,
+    RETRY,
+    Condition,
+    DeletionPolicy,
+    Json,
+)
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Claim,
@@ -102,7 +110,7 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         stack = await self._world.look_up(Stack, meta.namespace, obj.stack_name)
         if stack is None or owner_uid(stack) != meta.uid:
             return done()
-        free = await self._let_go(obj, stack)
+        free = await self._let_go(stack, obj.spec.deletion_policy)
         if free is stack and stack.deleting:
             return mirrored(stack.condition("Ready"), "Its stack is being deleted.")
         await self._delete(free)
@@ -163,7 +171,13 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
                 f"spec.provider: cannot be changed from {used!r}; create another object."
             )
         if asked or used:
-            return world.provider(asked or used, namespace)
+            provider = world.provider(asked or used, namespace)
+            if former is None and provider.deleting:
+                raise NotYet(
+                    f"spec.provider: Provider {asked!r} is being deleted and takes nothing new; "
+                    "name another."
+                )
+            return provider
         labels = world.labels_of(namespace)
         fitting = [
             provider
@@ -211,10 +225,12 @@ class ClaimController(Reconciler[ClaimT], Generic[ClaimT]):
         body = raw | {"metadata": metadata, "spec": wanted.dump()["spec"]}
         return Stack.parse(await self._world.replace(Stack, body))
 
-    async def _let_go(self, claim: AnyClaim, stack: Stack) -> Stack:
-        """Say that nothing needs the Stack any more; with it goes the newest deletion policy."""
-        policy, notes = claim.spec.deletion_policy, stack.metadata.annotations
-        if LET_GO in notes and stack.spec.deletion_policy is policy:
+    async def _let_go(self, stack: Stack, policy: DeletionPolicy) -> Stack:
+        """Say that nothing needs the Stack any more, and whether what it stands for stays."""
+        notes, known = stack.metadata.annotations, stack.spec.deletion_policy
+        if stack.deleting and known is DeletionPolicy.RETAIN:
+            return stack  # It goes at once. Who wants that on the Stack itself is not overruled.
+        if LET_GO in notes and known is policy:
             return stack
         metadata = stack.metadata.model_copy(update={"annotations": notes | {LET_GO: "true"}})
         spec = stack.spec.model_copy(update={"deletion_policy": policy})

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from isthmus.api.meta import Management
 from isthmus.api.v1alpha1 import Cluster, OfferingSpec
-from isthmus.controllers.owned_secrets import OwnedSecret, Values, left_with
+from isthmus.controllers.owned_secrets import OwnedSecret, Values, what_was_left
 from isthmus.controllers.world import World
 from isthmus.core.compose.cluster import (
     KEY,
@@ -82,6 +82,7 @@ class Authorities:
 
     async def leave(self, stack: str) -> None:
         """Let go of the secrets, so that they stay for whoever adopts the native stack."""
+        await self._secret.save(stack)  # The kubeconfig is issued anew by who has the authorities.
         for secret in (self._kubeconfig, self._secret):
             await secret.leave(stack)
 
@@ -99,7 +100,7 @@ class Authorities:
 
     async def _brought_along(self, stack: str, keys: Values) -> Values:
         """Move the authorities that were left under another name to where ours are."""
-        async for former, values in left_with(self._world, self._cluster, stack):
+        async for former, values in what_was_left(self._world, self._cluster, stack):
             if AUTHORITY in values and not keys:
                 await self._secret.write(values)
                 keys = values

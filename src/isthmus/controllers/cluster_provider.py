@@ -83,7 +83,9 @@ class ClusterProvider:
             return ""
         if not found.deleting:
             await self._world.store.delete(api_of(Provider), "", self.name, found.metadata.uid)
-        return f"Its Provider {self.name} is being deleted."
+        ready = found.condition("Ready")
+        keeps = f" {ready.message}" if ready is not None and ready.reason == "InUse" else ""
+        return f"Its Provider {self.name} is being deleted.{keeps}"
 
     def _inside(self) -> list[Stack]:
         found = self._world.providers.get("", self.name)

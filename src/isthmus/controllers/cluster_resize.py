@@ -48,11 +48,13 @@ class ControlFlavors:
     def next(self, found: Sequence[ClusterNode]) -> tuple[Cluster | None, Waiting | None]:
         """Return the cluster with one more of the wanted flavor, or what that waits for.
 
-        Neither: all have it. The first alone is no reason to hold up anything else.
+        Neither: all have it, or who asks gives each server its own. The first alone is no reason to
+        hold up anything else.
         """
         flavors, wanted = flavors_of(self._values), str(self._values.get(FLAVOR) or "")
         there = flavors.count(wanted)
-        if FLAVORS not in self._values or there == len(flavors):
+        given = FLAVORS in self._cluster.spec.parameters
+        if given or FLAVORS not in self._values or there == len(flavors):
             return None, None
         words = f"Its control plane gets the flavor {wanted!r}: {there} of {len(flavors)} have it"
         bearers = [node for node in found if node.control_plane]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.api.meta import DeletionPolicy
 from isthmus.api.v1alpha1 import Cluster, NodePool, OfferingSpec, Phase, RevisionPolicy, Stack
 from isthmus.controllers.claim import ClaimController
 from isthmus.controllers.world import World
@@ -97,16 +98,16 @@ class NodeGroups(ClaimController[NodeGroup]):
         """Have the Stack of any group hold these servers; without any it goes."""
         origin = rendered_from(stack)
         if not size.count or origin is None:
-            await self.remove(pool, stack)
+            await self.remove(stack, DeletionPolicy.DELETE)
             return
         definition = self._world.definition(origin.revision)
         group = former_group(pool, stack, definition)
         if group is not None:
             await self.write(Target(group, definition), size)
 
-    async def remove(self, pool: NodePool, stack: Stack) -> None:
-        """Have a Stack go."""
-        await self._delete(await self._let_go(pool, stack))
+    async def remove(self, stack: Stack, policy: DeletionPolicy) -> None:
+        """Have a Stack go, and its servers with it unless they are retained."""
+        await self._delete(await self._let_go(stack, policy))
 
     def _revision_of(self, pool: NodePool, cluster: Cluster) -> str:
         """Pick the revision: the one asked for, the one in use, or the newest."""

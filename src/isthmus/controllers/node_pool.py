@@ -109,7 +109,7 @@ class NodePoolController(ClaimController[NodePool]):
                     limit = timedelta(seconds=obj.spec.rollout.drain_timeout_seconds)
                     return await self._step(look, replace(nobody, drain_timeout=limit), progress)
             for stack in stacks:
-                await self._groups.remove(obj, stack)
+                await self._groups.remove(stack, obj.spec.deletion_policy)
             if stacks:
                 usual = "Its servers are being deleted."
                 found = mirrored(stacks[0].condition("Ready"), usual)

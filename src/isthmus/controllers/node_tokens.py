@@ -5,6 +5,7 @@ still on their way its end is put off, so that no other token has to take its pl
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ from isthmus.controllers.world import World
 from isthmus.core.compose.node_pool import TOKEN_KEY, token_secret
 from isthmus.core.planner.members import Seen
 from isthmus.core.planner.nodes import State
-from isthmus.errors import IsthmusError, NotFound
+from isthmus.errors import AlreadyExists, IsthmusError, NotFound
 from isthmus.ports import ClusterNodes
 from isthmus.runtime.outcome import Progress
 
@@ -93,7 +94,9 @@ class JoinTokens:
         await self._secret.delete()
 
     async def _revoke(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
-        known = {progress.status.join_token, *_ids(await self._secret.read())}
+        known = {progress.status.join_token}
+        with suppress(AlreadyExists):  # Another's Secret of that name has no token of ours.
+            known |= _ids(await self._secret.read())
         for token in sorted(known - {""}):
             await nodes.revoke_join_token(token)
         _forget(progress)

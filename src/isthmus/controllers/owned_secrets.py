@@ -6,11 +6,13 @@ more. The key to a cluster in which something lives must not go first.
 
 import base64
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from isthmus.api.meta import FINALIZER, Json, Resource
 from isthmus.controllers.world import World
-from isthmus.errors import AlreadyExists, Conflict
+from isthmus.errors import AlreadyExists, Conflict, Forbidden, NotFound
+from isthmus.ports import Store
 from isthmus.runtime.connections import secret_values
 from isthmus.runtime.kinds import SECRETS
 
@@ -69,7 +71,7 @@ class OwnedSecret:
             meta = body["metadata"] | {"resourceVersion": found["metadata"]["resourceVersion"]}
             if "deletionTimestamp" in found["metadata"]:  # It takes no new finalizer.
                 meta["finalizers"] = found["metadata"].get("finalizers", [])
-            stored = await store.replace(SECRETS, body | {"metadata": meta})
+            stored = await _replace(store, body | {"metadata": meta})
         self._world.secrets.put(stored)
 
     async def delete(self) -> None:
@@ -86,6 +88,22 @@ class OwnedSecret:
         found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
         if found is not None and self._is_ours(found):
             await self._hand_on(found, self._others(found), {LEFT_WITH: stack}, ())
+
+    async def save(self, stack: str) -> None:
+        """Leave a copy, if somebody has deleted it: then it goes as soon as it is let go."""
+        found = await self._world.store.get(SECRETS, self._owner.metadata.namespace, self.name)
+        if (
+            found is None
+            or not self._is_ours(found)
+            or "deletionTimestamp" not in found["metadata"]
+        ):
+            return
+        body = self._body(secret_values(found), {LEFT_WITH: stack})
+        free: Json = {"ownerReferences": [], "finalizers": []}
+        name = f"{self.name}-{self._owner.metadata.uid[:8]}"
+        copy = body | {"metadata": body["metadata"] | free | {"name": name}}
+        with suppress(AlreadyExists, Forbidden):  # Made before; or its namespace goes as well.
+            self._world.secrets.put(await self._world.store.create(SECRETS, copy))
 
     async def take_over(self, stack: str) -> None:
         """Make it ours, if it was left with that stack and is nobody's."""
@@ -109,7 +127,7 @@ class OwnedSecret:
             "annotations": notes | note,
             "finalizers": [*others, *held],
         }
-        stored = await self._world.store.replace(SECRETS, found | {"metadata": meta | changed})
+        stored = await _replace(self._world.store, found | {"metadata": meta | changed})
         self._world.secrets.put(stored)
 
     def _others(self, found: Json) -> list[Json]:
@@ -158,19 +176,28 @@ class LeftSecret:
         await self._world.store.delete(SECRETS, meta["namespace"], meta["name"], meta["uid"])
 
 
-async def left_with(
+async def what_was_left(
     world: World, owner: AnyResource, stack: str
 ) -> AsyncIterator[tuple[LeftSecret, Values]]:
     """Yield what was left with a native stack in the owner's namespace, with the values."""
     namespace = owner.metadata.namespace
-    every = world.secrets.keys()
-    for home, name in every:
-        known = world.secrets.get(home, name)
-        if home != namespace or known is None or not _was_left(known, stack):
-            continue
-        found = await world.store.get(SECRETS, home, name)
+    for home, name in world.secrets.keys_by("left", stack):
+        found = await world.store.get(SECRETS, home, name) if home == namespace else None
         if found is not None and _was_left(found, stack):
             yield LeftSecret(world, found), secret_values(found)
+
+
+def left_with(secret: Json) -> list[str]:
+    """Index the Secrets that were left by the native stacks that they were left with."""
+    stack = secret["metadata"].get("annotations", {}).get(LEFT_WITH)
+    return [stack] if stack else []
+
+
+async def _replace(store: Store, secret: Json) -> Json:
+    try:
+        return await store.replace(SECRETS, secret)
+    except NotFound:  # It went between our look and this.
+        raise Conflict("The Secret is gone.") from None
 
 
 def _was_left(secret: Json, stack: str) -> bool:

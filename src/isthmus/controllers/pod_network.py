@@ -77,13 +77,11 @@ class PodNetworks(ClaimController[PodNetwork]):
     async def forget(self) -> str:
         """Let go of the network of a cluster that goes; say what is left, empty: nothing."""
         network = network_of(self._cluster, "none", "none")
-        kept = network.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
-        network = network.model_copy(update={"spec": kept})
         meta = self._cluster.metadata
         stack = await self._world.look_up(Stack, meta.namespace, network.stack_name)
         if stack is None or owner_uid(stack) != meta.uid:
             return ""
-        await self._delete(await self._let_go(network, stack))
+        await self._delete(await self._let_go(stack, DeletionPolicy.RETAIN))
         return "Its pod network is let go."
 
     def furnish(self, claim: PodNetwork, definition: OfferingSpec) -> PodNetwork:

@@ -3,6 +3,7 @@
 from isthmus.api.meta import SIMULATED
 from isthmus.api.v1alpha1 import Provider, ProviderStatus
 from isthmus.controllers.world import World
+from isthmus.runtime.kinds import Key
 from isthmus.runtime.outcome import Outcome, Progress, done, waiting
 from isthmus.runtime.worker import Reconciler
 
@@ -35,15 +36,21 @@ class ProviderController(Reconciler[Provider]):
         return done()
 
     async def release(self, obj: Provider, progress: Progress[ProviderStatus]) -> Outcome:
-        """Go, unless stacks are still there: without the account nobody could delete them."""
+        """Go, unless stacks or credentials are still there: nobody could delete them any more."""
         del progress
-        users = self._world.stacks.cache.keys_by("provider", obj.metadata.name)
-        if users:
-            names = ", ".join(f"{namespace}/{name}" for namespace, name in users[:_NAMED])
-            more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
-            return waiting(
-                f"Stacks use it: {names}{more}. Delete them, or their owners, first.",
-                reason="InUse",
+        world, name = self._world, obj.metadata.name
+        if stacks := world.stacks.cache.keys_by("provider", name):
+            words = f"Stacks use it: {_named(stacks)}. Delete them, or their owners, first."
+            return waiting(words, reason="InUse")
+        if bindings := world.bindings.cache.keys_by("provider", name):
+            words = (
+                f"ServiceBindings have credentials of it: {_named(bindings)}. Delete them first."
             )
-        await self._world.connections.forget(obj)
+            return waiting(words, reason="InUse")
+        await world.connections.forget(obj)
         return done()
+
+
+def _named(users: list[Key]) -> str:
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+    return ", ".join(f"{namespace}/{name}" for namespace, name in users[:_NAMED]) + more

@@ -1,7 +1,7 @@
 """ServiceBinding: one credential for one consumer, in an owned Secret; rotated and revoked.
 
-The order survives a crash at any point: note which credential we mean to make, make it (granting
-twice is granting once), write the Secret, say Ready, and only then revoke the former one.
+The order survives a crash at any point: note which credential we mean to make and where, make it
+(granting twice is granting once), write the Secret, say Ready, and only then revoke the former one.
 """
 
 import base64
@@ -86,7 +86,9 @@ class ServiceBindingController(Reconciler[ServiceBinding]):
             if not use.instance.ready:
                 raise NotYet(f"spec.instance: {use.instance.metadata.name!r} is not ready yet.")
             granted = _granted(use)
-            progress.status = status.model_copy(update={"granted": granted})
+            if status.granted != granted:
+                progress.status = status.model_copy(update={"granted": granted})
+                return waiting("The credential is being made.", after=_NOW)
             await self._deliver(obj, use, granted)
         progress.status = _bound(obj, progress)
         if not obj.ready:

@@ -86,7 +86,7 @@ class StackController(Reconciler[Stack]):
             return done()
         if obj.spec.deletion_policy is DeletionPolicy.RETAIN:
             return done()
-        if needed := still_needed(self._world, obj):
+        if needed := await still_needed(self._world, obj):
             return waiting(needed, reason="InUse")
         provider = self._world.providers.get("", obj.spec.provider)
         if provider is None:
@@ -356,7 +356,8 @@ def _tell(event: StackEvent, progress: Progress[StackStatus]) -> None:
         event.status, {"resource": event.logical_id, "type": event.type, "reason": event.reason}
     )
     if stacks.matters(event):
-        words = f"{event.logical_id} ({event.type}): {event.status}. {event.reason}".strip()
+        of = f" ({event.type})" if event.type else ""
+        words = f"{event.logical_id}{of}: {event.status}. {event.reason}".strip()
         kind = "Warning" if stacks.failed(event) else "Normal"
         progress.tell(Happening(reason="NativeEvent", message=words, type=kind, key=event.id))
 

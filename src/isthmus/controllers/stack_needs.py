@@ -9,14 +9,14 @@ from isthmus.api.v1alpha1 import ServiceInstance, Stack
 from isthmus.controllers.world import World
 
 
-def still_needed(world: World, stack: Stack) -> str:
+async def still_needed(world: World, stack: Stack) -> str:
     """Say who still needs what a Stack stands for, and what to do; empty: it may go."""
     owner = next((o for o in stack.metadata.owner_references if o.controller), None)
     if owner is None or LET_GO in stack.metadata.annotations:
         return ""
     bindable = owner.kind == ServiceInstance.names.kind
     users = world.bound_to(stack.metadata.namespace, owner.name) if bindable else ""
-    claim = world.claim(owner.uid)
+    claim = await world.owning_claim(stack.metadata.namespace, owner)
     if claim is None:  # It went by force, and its Stack follows it.
         return users
     its = f"{owner.kind} {owner.name!r}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from isthmus.api.meta import Json, Resource
+from isthmus.api.meta import Json, OwnerReference, Resource
 from isthmus.api.v1alpha1 import (
     AnyClaim,
     Cluster,
@@ -71,12 +71,18 @@ class World:
         for lister in (*self.claims.values(), self.stacks):
             yield from lister.cache.keys_by("uid", uid)
 
-    def claim(self, uid: str) -> AnyClaim | None:
-        """Return the claim of this uid, as far as it stands."""
-        for lister in self.claims.values():
-            for key in lister.cache.keys_by("uid", uid):
-                return lister.get(*key)
-        return None
+    async def owning_claim(self, namespace: str, owner: OwnerReference) -> AnyClaim | None:
+        """Return the claim that an object belongs to; None: it is gone, or no claim.
+
+        What the cache does not know is read past it: it may have missed it, and who asks destroys.
+        """
+        listed = self.claims.get(owner.kind)
+        if listed is None:
+            return None
+        found = listed.get(namespace, owner.name)
+        if found is None or found.metadata.uid != owner.uid:
+            found = await self.look_up(listed.kind, namespace, owner.name)
+        return found if found is not None and found.metadata.uid == owner.uid else None
 
     def bound_to(self, namespace: str, instance: str) -> str:
         """Say which ServiceBindings use an instance, and what to do; empty: none does."""
@@ -93,7 +99,7 @@ class World:
         """Return a Provider that this namespace may use.
 
         Raises:
-            NotYet: There is none of that name, or it is going.
+            NotYet: There is none of that name.
             Forbidden: It is not for this namespace.
         """
         provider = self.providers.get("", name)

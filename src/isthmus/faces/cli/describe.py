@@ -56,8 +56,13 @@ async def _around(client: Client, kind: Known, obj: Json) -> Json:
         found["otherStacks"] = [one for one in owned if one is not main]
     if kind.kind == "ServiceInstance":
         bindings = await _allowed(client.list(BINDINGS, namespace), [])
-        found["bindings"] = [b for b in bindings if text(b, "spec.instance") == name]
+        found["bindings"] = [b for b in bindings if _instance(b) == name]
     return found
+
+
+def _instance(binding: Json) -> str:
+    """Return the instance that a binding has a credential of, or wants one of."""
+    return text(binding, "status.instance") or text(binding, "spec.instance")
 
 
 async def _owned(client: Client, namespace: str, uid: str) -> list[Json]:

@@ -74,9 +74,17 @@ async def _next(client: Client, obj: AnyResource) -> tuple[str, str] | None:
         case Claim():
             return await _below(client, obj)
         case Stack():
-            return "Provider", obj.spec.provider
+            return _keeper(obj) or ("Provider", obj.spec.provider)
         case _:
             return None
+
+
+def _keeper(stack: Stack) -> tuple[str, str] | None:
+    """Return the owner that a Stack waits for before it goes."""
+    ready = stack.condition("Ready")
+    owner = next((o for o in stack.metadata.owner_references if o.controller), None)
+    kept = stack.deleting and ready is not None and ready.reason == "InUse"
+    return (owner.kind, owner.name) if kept and owner is not None else None
 
 
 async def _below(client: Client, claim: AnyClaim) -> tuple[str, str]:
