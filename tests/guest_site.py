@@ -225,8 +225,8 @@ def nothing_more(cloud: GuestCloud, before: set[tuple[str, str]], seconds: float
 
 
 def everything(cloud: GuestCloud) -> set[tuple[str, str]]:
-    """Kind and id of all that the cloud has, in all services, for the project that is used here."""
-    return census(cloud.openstack, cloud.openstack.auth()["project_name"])
+    """Kind and id of all that the cloud has, in all services and all projects."""
+    return census(cloud.openstack)
 
 
 @contextmanager

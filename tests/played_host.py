@@ -109,6 +109,7 @@ class Host:
         self.program("kubectl", KUBECTL, where)
         with tarfile.open(served / "cni-plugins.tgz", "w:gz") as archive:
             archive.add(self.root / "bin" / "ip", "bridge")
+        (served / "images.tar").write_text("images")
         sums = [
             f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}"
             for f in sorted(served.iterdir())

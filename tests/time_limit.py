@@ -1,8 +1,9 @@
 """A gate that must end: tests that take minutes are not begun after a given time.
 
 Tests of clouds (marks openstack and guests) run one after the other. Where ISTHMUS_CLOUDS_UNTIL is
-set, to seconds since the epoch, those that would begin later are skipped and say so, and none may
-take more than LONGEST; without it all of them run. What shows most comes FIRST.
+set, to seconds since the epoch, those that might end later are skipped and say so: none may take
+more than LONGEST, nor more than USUAL that says nothing else. Without it all of them run. What
+shows most comes FIRST.
 """
 
 import os
@@ -12,6 +13,7 @@ import pytest
 
 UNTIL = "ISTHMUS_CLOUDS_UNTIL"
 LONGEST = 1080
+USUAL = 420
 """Seconds."""
 FIRST = (
     "test_apiserver_oracle",
@@ -30,9 +32,15 @@ FIRST = (
 """Modules: what is alike on both homes, a cluster until nothing is left, then what may go wrong."""
 
 
-def is_over() -> bool:
-    """Whether nothing that takes minutes may begin any more."""
-    return time.time() > float(os.environ.get(UNTIL) or "inf")
+def _seconds(item: pytest.Item) -> float:
+    """How long a test may take where time is short."""
+    own = item.get_closest_marker("timeout")
+    return min(own.args[0], LONGEST) if own is not None else USUAL
+
+
+def _fits(item: pytest.Item) -> bool:
+    """Whether a test that begins now ends in time."""
+    return time.time() + _seconds(item) <= float(os.environ.get(UNTIL) or "inf")
 
 
 def _rank(item: pytest.Item) -> int:
@@ -49,14 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not os.environ.get(UNTIL):
         return
     items.sort(key=_rank)
-    for item in items:
-        own = item.get_closest_marker("timeout")
-        if _of_clouds(item) and own is not None and own.args[0] > LONGEST:
-            item.add_marker(pytest.mark.timeout(LONGEST), append=False)
+    for item in filter(_of_clouds, items):
+        item.add_marker(pytest.mark.timeout(_seconds(item)), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip before any fixture starts a lab."""
-    if _of_clouds(item) and is_over():
+    if _of_clouds(item) and not _fits(item):
         pytest.skip(f"no time is left for it ({UNTIL})")

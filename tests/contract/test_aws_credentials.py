@@ -208,6 +208,15 @@ async def test_a_user_without_our_mark_is_left_alone(connection, postgres):
         await connection.credentials["sql-user"].revoke(request)
 
 
+async def test_of_a_database_that_is_gone_there_is_nothing_to_revoke(connection, postgres):
+    """Its master's secret goes with it; as long as that is there, the database has to answer."""
+    users = connection.credentials["sql-user"]
+    nobody = {"secretArn": postgres.secret.replace("c-postgresql", "c-gone") + "x"}
+    await users.revoke(postgres.grant("lost", host="gone.test", admin=nobody))
+    with pytest.raises(Unavailable):
+        await users.revoke(postgres.grant("silent", host="127.0.0.1", port=1))
+
+
 @pytest.fixture(scope="session")
 def strangers() -> str:
     """Authorities that everybody knows, and the lab's is not among them."""

@@ -343,6 +343,48 @@ async def test_a_claim_is_not_lost_unasked(here: Here) -> None:
     assert stored["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
+async def test_a_driver_stays_while_its_volumes_are_in_use(here: Here) -> None:
+    name = f"{here.namespace}.csi.test"
+    driver = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "CSIDriver",
+        "metadata": {"name": name},
+        "spec": {"attachRequired": True},
+    }
+    native = a_stack(driver, a_deployment("csi-node"))
+    await here.connection.engine.apply(native)
+    volume = Ref("v1", "PersistentVolume", "", f"pvc-{here.namespace}")
+    shared = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    spec = shared | {
+        "capacity": {"storage": "1Gi"},
+        "persistentVolumeReclaimPolicy": "Retain",
+        "csi": {"driver": name, "volumeHandle": "v1"},
+    }
+    body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume.name}}
+    await here.kube.apply(volume, body | {"spec": spec})
+    claim = here.ref("PersistentVolumeClaim", "data")
+    body = {"apiVersion": "v1", "kind": claim.kind, "metadata": {"name": "data"}}
+    wanted = {"volumeName": volume.name, "resources": {"requests": {"storage": "1Gi"}}}
+    await here.kube.apply(claim, body | {"spec": shared | wanted})
+
+    async def is_bound() -> bool:
+        found = await here.kube.get(volume)
+        return found is not None and found["status"].get("phase") == "Bound"
+
+    await eventually(is_bound, within=SECONDS)
+    await here.connection.engine.delete(native)
+    seen = await here.connection.engine.observe(native.name)
+    (blocker,) = seen.blockers
+    words = f"PersistentVolume {volume.name} (of PersistentVolumeClaim {here.namespace}/data)"
+    assert words in blocker
+    assert await here.kube.get(here.ref("Deployment", "csi-node", "apps/v1")) is not None
+    for ref in (claim, volume):
+        stored = await here.kube.get(ref)
+        assert stored is not None
+        await here.kube.delete(ref, str(stored["metadata"]["uid"]), policy="Background")
+    await here.gone(native)
+
+
 async def test_ignored_fields_are_left_to_others(here: Here) -> None:
     native = a_stack(
         a_deployment(replicas=0), ignore_fields=("manifests.Deployment/web.spec.replicas",)

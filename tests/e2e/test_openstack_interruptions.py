@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from base64 import b64encode
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ pytestmark = [
 async def test_an_engine_of_heat_that_is_killed_midway_is_asked_again(
     openstack_lab: OpenStackLab,
 ) -> None:
-    """It waits for a server then: what it was just asking for would be known to nobody."""
+    """It waits for a server then, and has noted what it asked for."""
     slow = {"service": "nova-compute", "method": "spawn", "delay": 30, "fail": False, "times": 1}
     async with home(openstack_lab, stallMinutes="1") as here:
         openstack_lab.faults(slow)
@@ -59,6 +60,86 @@ def _server_alone_is_missing(cloud: Any) -> bool:
         begun = all(part.physical_resource_id for part in under_way)
         return begun and {part.resource_type for part in under_way} == {"OS::Nova::Server"}
     return False
+
+
+LOSSES: dict[str, tuple[Json, str, Callable[[Any], Iterable[Any]]]] = {
+    "router": (
+        {"service": "neutron", "method": "POST", "path": "/routers$"},
+        "OS::Neutron::Router",
+        lambda cloud: cloud.network.routers(),
+    ),
+    "interface": (
+        {"service": "neutron", "method": "PUT", "path": "/add_router_interface$"},
+        "OS::Neutron::RouterInterface",
+        lambda cloud: cloud.network.ports(device_owner="network:router_interface"),
+    ),
+    "floating IP": (
+        {"service": "neutron", "method": "POST", "path": "/floatingips$"},
+        "OS::Neutron::FloatingIP",
+        lambda cloud: cloud.network.ips(),
+    ),
+    "server": (
+        {"service": "nova", "method": "POST", "path": "/servers$"},
+        "OS::Nova::Server",
+        lambda cloud: cloud.compute.servers(),
+    ),
+}
+"""Requests, the type of what they make for Heat, and how that is found."""
+
+
+@pytest.mark.parametrize(
+    ("what", "resumed"),
+    [("router", False), ("floating IP", False), ("interface", True), ("server", True)],
+)
+async def test_what_an_engine_of_heat_asked_for_when_it_was_killed_is_not_left(
+    openstack_lab: OpenStackLab, what: str, resumed: bool
+) -> None:
+    """The request waits at the service's door until the engine that sent it is dead.
+
+    Either the cluster is deleted then, or Heat goes on: what it makes again, there is once.
+    """
+    request, kind, listed = LOSSES[what]
+    async with home(openstack_lab, stallMinutes="1") as here:
+        openstack_lab.faults(request | {"body": ".", "delay": 20, "times": 1})
+        await here.apply(here.cluster())
+        await eventually(lambda: asyncio.to_thread(_only_asks_for, here.cloud, kind), within=120)
+        await asyncio.to_thread(openstack_lab.order, "kill", "heat-engine")
+        await asyncio.to_thread(openstack_lab.order, "start", "heat-engine")
+        openstack_lab.faults()
+        await eventually(lambda: asyncio.to_thread(_number, here.cloud, listed), within=60)
+        assert await asyncio.to_thread(_only_asks_for, here.cloud, kind)
+        if resumed:
+            await here.ready(Cluster, "c")
+            assert await asyncio.to_thread(_number, here.cloud, listed) == 1
+        await here.delete(Cluster, "c")
+
+
+def _only_asks_for(cloud: Any, kind: str) -> bool:
+    """Whether Heat is at work on that alone, and has not noted its id."""
+    for stack in cloud.orchestration.stacks():
+        parts = list(cloud.orchestration.resources(stack))
+        busy = [part for part in parts if part.status == "CREATE_IN_PROGRESS"]
+        asked = not any(part.physical_resource_id for part in busy)
+        return asked and {part.resource_type for part in busy} == {kind}
+    return False
+
+
+def _number(cloud: Any, listed: Callable[[Any], Iterable[Any]]) -> int:
+    return sum(1 for _ in listed(cloud))
+
+
+async def test_a_cluster_whose_creation_was_broken_off_anywhere_leaves_nothing(
+    openstack_lab: OpenStackLab,
+) -> None:
+    chance = random.Random(11)
+    async with home(openstack_lab, stallMinutes="1") as here:
+        for _ in range(3):
+            await here.apply(here.cluster())
+            await eventually(here.native_stacks, within=120)
+            await asyncio.sleep(chance.uniform(0, 8))
+            await asyncio.to_thread(openstack_lab.order, "kill", "heat-engine")
+            await asyncio.to_thread(openstack_lab.order, "start", "heat-engine")
+            await here.delete(Cluster, "c")
 
 
 async def test_controllers_that_are_torn_down_at_any_moment_converge(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isthmus.api.meta import Json
-from isthmus.api.v1alpha1 import Cluster, Stack
+from isthmus.api.v1alpha1 import Cluster, NodePool, Stack
 from isthmus.runtime.kinds import SECRETS
 from tests.openstack_home import Home, home
 from tests.openstack_lab import OpenStackLab
@@ -69,6 +69,50 @@ async def test_pods_may_speak_with_their_own_addresses_on_neutron(
         await here.delete(Cluster, "c")
 
 
+async def test_it_may_live_in_a_network_that_is_there_and_no_two_nodes_on_one_host(
+    openstack_lab: OpenStackLab,
+) -> None:
+    async with home(openstack_lab) as here:
+        network, subnet, router = await asyncio.to_thread(a_network, here.cloud)
+        theirs: Json = {"network": network, "subnet": subnet, "nodeCidr": CIDR}
+        made = await created(here, parameters=theirs)
+        assert not {"network", "subnet", "router", "router_interface"} & made.keys()
+        port = await asyncio.to_thread(here.cloud.network.get_port, made["control_port_0"])
+        assert (port.network_id, port.fixed_ips[0]["subnet_id"]) == (network, subnet)
+        address = await asyncio.to_thread(here.cloud.network.get_ip, made["api_floating_ip"])
+        assert address.port_id == port.id
+
+        await here.apply(here.pool(replicas=2, parameters={"antiAffinity": "anti-affinity"}))
+        pool = await here.until(NodePool, "workers", lambda p: p.ready and p.status.ready == 2)
+        servers = [await seen_by_an_administrator(here, m.server_id) for m in pool.status.members]
+        assert len({server.compute_host for server in servers}) == 2
+        await here.delete(Cluster, "c")
+        await asyncio.to_thread(remove_network, here.cloud, network, subnet, router)
+
+
+CIDR = "10.71.0.0/24"
+
+
+def a_network(cloud: Any) -> tuple[str, str, str]:
+    """Make a network with a way out; its id, its subnet's and its router's."""
+    outside = cloud.network.find_network("public")
+    network = cloud.network.create_network(name="theirs")
+    subnet = cloud.network.create_subnet(
+        name="theirs", network_id=network.id, ip_version=4, cidr=CIDR
+    )
+    router = cloud.network.create_router(
+        name="theirs", external_gateway_info={"network_id": outside.id}
+    )
+    cloud.network.add_interface_to_router(router, subnet_id=subnet.id)
+    return network.id, subnet.id, router.id
+
+
+def remove_network(cloud: Any, network: str, subnet: str, router: str) -> None:
+    cloud.network.remove_interface_from_router(router, subnet_id=subnet)
+    cloud.network.delete_router(router)
+    cloud.network.delete_network(network)
+
+
 async def test_a_root_may_be_a_volume(openstack_lab: OpenStackLab) -> None:
     async with home(openstack_lab) as here:
         made = await created(here, parameters={"bootVolumeGb": 2})
@@ -82,6 +126,9 @@ async def test_a_root_may_be_a_volume(openstack_lab: OpenStackLab) -> None:
 async def test_an_immutable_host_gets_ignition(openstack_lab: OpenStackLab) -> None:
     async with home(openstack_lab) as here:
         made = await created(here, parameters={"hostSystem": "ignition"})
-        server = await seen_by_an_administrator(here, made["control_0"])
-        assert b64decode(server.user_data).lstrip().startswith(b'{"ignition"')
+        await here.apply(here.pool(replicas=1))
+        pool = await here.until(NodePool, "workers", lambda p: p.ready and p.status.ready == 1)
+        for name in (made["control_0"], pool.status.members[0].server_id):
+            server = await seen_by_an_administrator(here, name)
+            assert b64decode(server.user_data).lstrip().startswith(b'{"ignition"')
         await here.delete(Cluster, "c")

@@ -104,6 +104,22 @@ def test_why_names_what_is_wrong(home: Installation, database: str):
     home.run("delete", "si/bad", "-n", "shop", "--timeout", "60")
 
 
+def test_why_names_who_keeps_what_is_to_go(home: Installation):
+    home.apply(an_instance("kept", "shop"))
+    home.apply(a_binding("user", "shop", "kept"))
+    for what in ("stack/kept", "si/kept"):
+        done = home.run("delete", what, "-n", "shop", "--timeout", "2", code=8)
+        assert "ServiceBindings use it: user" in done.stderr
+    chain = home.json("why", "stack/kept", "-n", "shop")["chain"]
+    assert [(link["subject"], link["state"]) for link in chain] == [
+        ("Stack shop/kept", "InUse"),
+        ("ServiceInstance shop/kept", "InUse"),
+    ]
+    assert "ServiceBindings use it: user. Delete them first." in chain[0]["message"]
+    home.run("delete", "servicebinding/user", "-n", "shop", "--timeout", "60")
+    home.run("delete", "si/kept", "-n", "shop", "--timeout", "60", "--ignore-not-found")
+
+
 BAD = """
 apiVersion: isthmus.dev/v1alpha1
 kind: ServiceInstance

@@ -116,6 +116,31 @@ def test_a_host_takes_what_it_lacks_from_the_mirror(folder: Path) -> None:
     assert "ExecStart=/usr/local/bin/kubelet" in host.read("etc/systemd/system/kubelet.service")
 
 
+def test_images_of_the_mirror_outlive_a_restart_and_are_taken_once(folder: Path) -> None:
+    host = bare(folder)
+    host.setting(MIRROR="http://mirror.example", MIRROR_SHA256=host.mirror())
+    host.program("ctr", "exit 1")
+    assert host.run().returncode == 1
+    host.program("ctr", 'echo "ctr $*" >>ROOT/imported')
+    for _ in range(2):
+        assert host.run().returncode == 0
+    assert host.read("imported") == "ctr -n k8s.io images import /var/lib/isthmus/images.tar\n"
+    assert not (folder / "var/lib/isthmus/images.tar").exists()
+
+
+def test_what_the_mirror_lacked_is_taken_by_a_later_run(folder: Path) -> None:
+    host = bare(folder)
+    host.setting(MIRROR="http://mirror.example", MIRROR_SHA256=host.mirror())
+    plugins = folder / "served/v1.36.3/cni-plugins.tgz"
+    content = plugins.read_bytes()
+    plugins.unlink()
+    assert host.run().returncode == 1
+    plugins.write_bytes(content)
+    assert host.run().returncode == 0
+    assert (folder / "opt/cni/bin/bridge").exists()
+    assert "ExecStart=/usr/local/bin/kubelet" in host.read("etc/systemd/system/kubelet.service")
+
+
 def lacking(host: Host) -> None:
     (host.root / "served" / "v1.36.3" / "kubelet").unlink()
 
