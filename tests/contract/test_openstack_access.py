@@ -111,6 +111,7 @@ async def test_each_region_is_spoken_to_by_its_own_endpoints(
 async def services(endpoint: Endpoint) -> frozenset[str]:
     cloud = Cloud(parse(endpoint))
     try:
+        await cloud.log_in()
         return await cloud.services()
     finally:
         cloud.close()

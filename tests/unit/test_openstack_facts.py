@@ -65,3 +65,11 @@ async def test_a_keystone_that_lets_heat_not_act_for_us_is_named_at_once():
     said = r"credentialsSecret: .*username and password"
     with serving(a_cloud(delegates=False)) as cloud, pytest.raises(Forbidden, match=said):
         await facts(cloud)
+
+
+async def test_a_service_that_was_added_is_found_though_the_token_is_older():
+    double = a_cloud(BALANCER, services=("network",))
+    with serving(double) as cloud:
+        assert await cloud.services() == {"network"}
+        double.services = ("network", "orchestration", "load-balancer")
+        assert (await facts(cloud)).services == set(double.services)

@@ -9,6 +9,7 @@ from tests.openstack_double import Double, serving
 
 HREF = "http://heat/v1/p/stacks/s/1"
 PATH = "/stacks/s/1"
+LATER = "2999-01-01T00:00:05Z"
 CHOICES = [({}, True), ({"rollback": "false"}, True), ({"rollback": "true"}, False)]
 
 
@@ -17,7 +18,9 @@ def wanted() -> NativeStack:
     return NativeStack(name=StackName("s"), template=template, digest="d", tags={TAG_UID: "u"})
 
 
-def a_heat(status: str = "", reason: str = "") -> Double:
+def a_heat(
+    status: str = "", reason: str = "", *, rolls_back: bool = False, failed: str = LATER
+) -> Double:
     """A Heat that has the stack in this state, or has none, and accepts what it is asked."""
     new = {"resource_name": "net", "resource_type": "OS::T", "properties": {}}
     double = Double(heat={"/stacks/preview": {"stack": {"resources": [new]}}})
@@ -27,6 +30,7 @@ def a_heat(status: str = "", reason: str = "") -> Double:
         "stack": {
             "stack_name": "s", "id": "1", "stack_status": status, "stack_status_reason": reason,
             "creation_time": "2999-01-01T00:00:00Z", "tags": ["isthmus:uid=u"],
+            "disable_rollback": not rolls_back,
         }
     }  # fmt: skip
     resource = {
@@ -37,7 +41,7 @@ def a_heat(status: str = "", reason: str = "") -> Double:
     failure = {
         "resource_name": "net", "resource_status": "CREATE_FAILED", "logical_resource_id": "net",
         "resource_status_reason": "Quota exceeded for resources: network", "id": "e",
-        "event_time": "2999-01-01T00:00:05Z", "physical_resource_id": "",
+        "event_time": failed, "physical_resource_id": "",
         "links": [{"rel": "stack", "href": HREF}],
     }  # fmt: skip
     events = {"events": [failure]}
@@ -95,3 +99,23 @@ async def test_what_was_rolled_back_has_failed_and_says_why(status, phase, says)
     assert says in seen.message
     if phase is Phase.FAILED:
         assert "Quota exceeded" in seen.message
+
+
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "UPDATE_FAILED"])
+@pytest.mark.parametrize(
+    ("rolls_back", "failed", "phase"),
+    [
+        (True, LATER, Phase.WORKING),
+        (True, "2020-01-01T00:00:00Z", Phase.FAILED),
+        (False, LATER, Phase.FAILED),
+    ],
+    ids=["it is about to", "its engine was killed before it could", "it shall not"],
+)
+async def test_a_failure_that_heat_is_about_to_undo_is_waited_for(
+    status, rolls_back, failed, phase
+):
+    double = a_heat(status, rolls_back=rolls_back, failed=failed)
+    with serving(double, rollback=str(rolls_back).lower()) as cloud:
+        seen = await Heat(cloud).observe(StackName("s"))
+        await Heat(cloud).apply(wanted())
+    assert (seen.phase, bool(double.orders)) == (phase, phase is Phase.FAILED)

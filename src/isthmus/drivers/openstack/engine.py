@@ -90,7 +90,8 @@ class Heat:
                     if await self._observer.stalled(native):
                         await self._resume(stack, native)
                 case Step.UPDATE:
-                    await self._update(stack, native)
+                    if not await self._observer.undoing(native):
+                        await self._update(stack, native)
                 case Step.REFUSE:
                     raise StackFailed(
                         f"Heat cannot change a stack in {native.status}: "

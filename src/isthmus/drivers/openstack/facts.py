@@ -23,6 +23,7 @@ async def facts(cloud: Cloud) -> Facts:
         Forbidden: They do not let us in, or Heat could not act for us later.
         Unavailable: They do not answer.
     """
+    await cloud.log_in()
     answer = await cloud.get("orchestration", "/template_versions")
     versions = [str(v.get("version", "")) for v in answer.get("template_versions", [])]
     # The newest version of templates is the one thing that Heat says of its own age.

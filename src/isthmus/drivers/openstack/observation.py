@@ -26,6 +26,9 @@ _PAGE: Final = 200
 _STALLED: Final = states.State(
     Phase.FAILED, Step.UPDATE, "Heat has lost what it was doing; it is asked once more"
 )
+_UNDOING: Final = states.of("ROLLBACK_IN_PROGRESS")
+_A_MOMENT: Final = timedelta(seconds=60)
+"""Within which Heat begins to roll back what failed; later its engine was killed before it did."""
 _SOON: Final = timedelta(seconds=20)
 """How long a stack is looked at often anyway, so that more questions would be too many."""
 _REMEMBERED: Final = 1000
@@ -68,8 +71,8 @@ class Observer:
     async def _look(self, native: Native) -> Observed:
         state = states.of(native.status)
         # At once: a busy Heat takes seconds for each, and a stack's end is to be noticed soon.
-        parts, raw, stalled = await asyncio.gather(
-            self.parts(native), self._events(native), self.stalled(native)
+        parts, raw, stalled, undoing = await asyncio.gather(
+            self.parts(native), self._events(native), self.stalled(native), self.undoing(native)
         )
         types = {part.resource.logical_id: part.resource.type for part in parts}
         events = [readings.read_event(event, types) for event in raw]
@@ -77,6 +80,8 @@ class Observer:
         if stalled:
             # Neither at work nor what it is wanted to be: so that it is asked for anew.
             state, native = _STALLED, replace(native, marks=replace(native.marks, digest=""))
+        if undoing:
+            state = _UNDOING
         if native.status.endswith("_FAILED"):
             below = await self.failed_parts(native)
             events = _merged(events, await self._nested_failures(native, raw, below))
@@ -118,15 +123,13 @@ class Observer:
         long_ago = datetime.now(UTC) - timedelta(minutes=self._cloud.settings.stall_minutes)
         if readings.read_time(native.updated) > long_ago:
             return False
-        answer = await self._cloud.get(
-            "orchestration",
-            f"{native.path}/events",
-            nested_depth=_DEEPEST,
-            limit=1,
-            sort_dir="desc",
-        )
-        newest = cast("list[Json]", answer.get("events", []))
-        return all(readings.read_time(str(e["event_time"])) < long_ago for e in newest)
+        return not await self._has_said_something(native, since=long_ago)
+
+    async def undoing(self, native: Native) -> bool:
+        """Tell whether Heat says that it failed and is about to roll that back."""
+        if not native.rolls_back or native.status not in states.ROLLED_BACK:
+            return False
+        return await self._has_said_something(native, since=datetime.now(UTC) - _A_MOMENT)
 
     async def everything(self, native: Native) -> tuple[StackResource, ...]:
         """Return the resources at every depth, by their paths: ``pool/0/server``."""
@@ -158,6 +161,18 @@ class Observer:
             "orchestration", f"{native.path}/events", limit=_NEWEST_EVENTS, sort_dir="desc"
         )
         return cast("list[Json]", answer.get("events", []))[::-1]
+
+    async def _has_said_something(self, native: Native, *, since: datetime) -> bool:
+        """Tell whether there is an event so new, at whatever depth."""
+        answer = await self._cloud.get(
+            "orchestration",
+            f"{native.path}/events",
+            nested_depth=_DEEPEST,
+            limit=1,
+            sort_dir="desc",
+        )
+        newest = cast("list[Json]", answer.get("events", []))
+        return any(readings.read_time(str(e["event_time"])) >= since for e in newest)
 
     async def _left(self, native: Native, parts: Sequence[Part]) -> int:
         """Return how many resources are not done; below the stack's own, those in work count."""

@@ -45,6 +45,8 @@ class Native:
     updated: str = ""
     """When it was last created or changed, in Heat's words: differs once it has moved on."""
     nested: bool = False
+    rolls_back: bool = False
+    """Whether Heat undoes what fails."""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     """As Heat shows them: a hidden one as asterisks."""
 
@@ -101,6 +103,7 @@ def read_stack(stack: Json) -> Native:
         },
         updated=str(stack.get("updated_time") or stack.get("creation_time") or ""),
         nested=bool(stack.get("parent")),
+        rolls_back=not stack.get("disable_rollback", True),
         parameters={k: as_text(v) for k, v in parameters.items() if "::" not in k},
     )
 

@@ -3,7 +3,7 @@
 The SDK blocks, so calls run on a small pool of threads; its own retries are off, because the
 runtime's backoff does that and must know about throttling. A token that Keystone no longer accepts
 is renewed by the SDK, once a call. Providers of the same identity share one token, whatever their
-regions.
+regions; each probe takes a new one, for a catalog is as old as its token.
 """
 
 import asyncio
@@ -81,8 +81,12 @@ class Cloud:
         return await self.run(self._project)
 
     async def services(self) -> frozenset[str]:
-        """Return the types of services that the catalog offers us here."""
+        """Return the types of services that the catalog of our token offers us here."""
         return await self.run(self._services)
+
+    async def log_in(self) -> None:
+        """Take a new token, and with it the catalog as it is now."""
+        await self.run(self._log_in)
 
     async def delegates(self) -> bool:
         """Return whether Keystone lets us hand on our rights, as Heat does for every stack.
@@ -154,6 +158,13 @@ class Cloud:
     def _project(self) -> str:
         try:
             return str(self._opened().session.get_project_id() or "")
+        except Exception as exc:
+            raise of_exception(exc, "identity", "authenticate") from exc
+
+    def _log_in(self) -> None:
+        try:
+            session: Any = self._opened().session
+            session.auth.auth_ref = session.auth.get_auth_ref(session)
         except Exception as exc:
             raise of_exception(exc, "identity", "authenticate") from exc
 

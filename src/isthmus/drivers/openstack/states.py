@@ -41,6 +41,8 @@ def _busy(says: str) -> State:
     return State(_WORKING, Step.WAIT, says)
 
 
+ROLLED_BACK: Final = frozenset({"ADOPT_FAILED", "CREATE_FAILED", "RESTORE_FAILED", "UPDATE_FAILED"})
+"""What Heat undoes where it shall; for a moment it only says that it failed."""
 CHECKING: Final = "CHECK_IN_PROGRESS"
 STATES: Final[dict[str, State]] = {
     "CREATE_IN_PROGRESS": _busy("Heat is creating"),
