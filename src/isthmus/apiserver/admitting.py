@@ -15,7 +15,7 @@ from isthmus.apiserver.ownerrefs import without_repeats
 from isthmus.apiserver.preconditions import unknown_fields
 from isthmus.apiserver.resources import Resource
 
-OMITTED_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
+_OMITTED_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 """Parts of metadata that an object does not have when nothing is in them."""
 
 
@@ -35,9 +35,7 @@ def admit(admission: Admission, rule: Rule | None, known_as: Resource) -> list[s
     """
     resource, obj, options = admission.resource, admission.obj, admission.options
     metadata: Json = obj["metadata"]
-    for name in OMITTED_EMPTY:
-        if name in metadata and not metadata[name]:
-            del metadata[name]
+    leave_out_empty(metadata)
     unknown, wrong, causes = _typed(resource, obj, admission.old)
     told = [f'duplicate field "{field}"' for field in options.duplicates]
     told += [f'unknown field "{field}"' for field in unknown]
@@ -56,6 +54,13 @@ def admit(admission: Admission, rule: Rule | None, known_as: Resource) -> list[s
         refusal.warnings = told
         raise refusal
     return told + admission.warnings
+
+
+def leave_out_empty(metadata: Json) -> None:
+    """Take away, in place, parts of metadata in which there is nothing."""
+    for name in _OMITTED_EMPTY:
+        if name in metadata and not metadata[name]:
+            del metadata[name]
 
 
 def _typed(

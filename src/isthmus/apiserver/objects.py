@@ -13,7 +13,7 @@ import orjson
 from isthmus.apiserver import metadata as meta
 from isthmus.apiserver import ownership
 from isthmus.apiserver.admission import Admission, Options, Result, Rule, encode
-from isthmus.apiserver.admitting import OMITTED_EMPTY, admit, told_besides
+from isthmus.apiserver.admitting import admit, leave_out_empty, told_besides
 from isthmus.apiserver.authn import User
 from isthmus.apiserver.deletion import finalizers_for_deletion, held, is_leaving, mark_leaving
 from isthmus.apiserver.errors import (
@@ -356,9 +356,7 @@ class Objects:
         if encode(obj) == record.body:
             return None
         metadata = obj["metadata"]
-        for name in OMITTED_EMPTY:
-            if name in metadata and not metadata[name]:
-                del metadata[name]
+        leave_out_empty(metadata)
         system = Options(_SYSTEM, _CONTROLLERS)
         old: Json = orjson.loads(record.body)
         if managers := as_list(metadata.get("managedFields")):
