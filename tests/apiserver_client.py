@@ -1,7 +1,7 @@
 """Calls an `ApiServer` in-process, as its controllers do, and gives back plain JSON."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -221,6 +221,21 @@ async def running(folder: Path, **config: Any) -> AsyncGenerator[tuple[ApiServer
         yield server, Client(server, "admin")
     finally:
         await server.close()
+
+
+async def until(api: Client, path: str, holds: Callable[[Answer], bool]) -> Answer:
+    """Ask for a path again until its answer is as wanted, and return that answer."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await api("GET", path)
+            if holds(answer):
+                return answer
+            await asyncio.sleep(0.01)
+
+
+def gone(answer: Answer) -> bool:
+    """Whether there is nothing at the path, for `until`."""
+    return answer.code == 404
 
 
 async def entitle(

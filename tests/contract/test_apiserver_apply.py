@@ -1,31 +1,14 @@
 """Server-side apply, and how it lives with the other ways to write."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.apiserver_client import (
-    DEFINITIONS,
-    WIDGETS,
-    Answer,
-    Client,
-    running,
-    widget,
-    widget_definition,
-)
+from tests.apiserver_client import WIDGETS, Answer, Client, widget
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncGenerator[Client]:
-    async with running(tmp_path / "data") as (_, client):
-        await client("POST", DEFINITIONS, widget_definition())
-        yield client
 
 
 async def apply(api: Client, manager: str, body: Any, more: str = "") -> Answer:

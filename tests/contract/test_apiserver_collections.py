@@ -1,22 +1,13 @@
 """What may be deleted at once, and from where: never more than a caller can have meant."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
+from tests.apiserver_client import WIDGETS, Client, widget
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 NAMESPACES = "/api/v1/namespaces"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncGenerator[Client]:
-    async with running(tmp_path / "data") as (_, client):
-        await client("POST", DEFINITIONS, widget_definition())
-        yield client
 
 
 async def names(api: Client, path: str) -> list[str]:

@@ -1,21 +1,11 @@
 """Create, read, update, patch and delete, as any Kubernetes client expects them."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import pytest
 
-from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
+from tests.apiserver_client import WIDGETS, Client, widget
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncGenerator[Client]:
-    async with running(tmp_path / "data") as (_, client):
-        assert (await client("POST", DEFINITIONS, widget_definition())).code == 201
-        yield client
 
 
 async def test_created_object_is_defaulted_stamped_and_read_back(api: Client) -> None:

@@ -1,25 +1,14 @@
 """What quotas count, how they refuse, and what they give back."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
+from tests.apiserver_client import WIDGETS, Client, widget
 from tests.polling import eventually
 
 HOME = "/api/v1/namespaces/default"
 QUOTAS, SECRETS, EVENTS = (f"{HOME}/{plural}" for plural in ("resourcequotas", "secrets", "events"))
 COUNTED = "count/widgets.example.com"
 MERGE = "application/merge-patch+json"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncGenerator[Client]:
-    async with running(tmp_path / "data") as (_, client):
-        await client("POST", DEFINITIONS, widget_definition())
-        yield client
 
 
 async def limited(api: Client, hard: dict[str, Any], name: str = "q") -> Any:

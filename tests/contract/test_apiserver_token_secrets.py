@@ -1,15 +1,14 @@
 """Secrets that hold a token of a ServiceAccount, and other types of Secrets."""
 
-import asyncio
 import base64
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isthmus.apiserver import ApiServer
-from tests.apiserver_client import Client, running
+from tests.apiserver_client import Client, gone, running, until
 from tests.certificates import Authority
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
@@ -31,21 +30,13 @@ def secret(name: str = "t", account: str = "robot", **noted: str) -> dict[str, A
     return {"metadata": metadata, "type": TYPE}
 
 
-async def eventually(api: Client, path: str, holds: Callable[[Any], bool]) -> Any:
-    async with asyncio.timeout(10):
-        while True:
-            answer = await api("GET", path)
-            if holds(answer):
-                return answer.json
-            await asyncio.sleep(0.01)
-
-
 def has_token(answer: Any) -> bool:
     return bool(answer.json.get("data", {}).get("token"))
 
 
-def gone(answer: Any) -> bool:
-    return answer.code == 404
+async def with_token(admin: Client) -> Any:
+    """The Secret `t` once it is filled."""
+    return (await until(admin, f"{SECRETS}/t", has_token)).json
 
 
 def token_of(filled: Any) -> str:
@@ -57,7 +48,7 @@ async def test_a_secret_is_filled_and_its_token_ends_with_it(
 ) -> None:
     api, admin = server
     assert (await admin("POST", SECRETS, secret())).code == 201
-    filled = await eventually(admin, f"{SECRETS}/t", has_token)
+    filled = await with_token(admin)
     account = (await admin("GET", f"{ACCOUNTS}/robot")).json
     assert base64.b64decode(filled["data"]["namespace"]) == b"default"
     assert filled["metadata"]["annotations"][UID] == account["metadata"]["uid"]
@@ -68,7 +59,7 @@ async def test_a_secret_is_filled_and_its_token_ends_with_it(
     assert (await robot("GET", "/api")).code == 401
 
     await admin("POST", SECRETS, secret())
-    again = token_of(await eventually(admin, f"{SECRETS}/t", has_token))
+    again = token_of(await with_token(admin))
     assert (await robot("GET", "/api")).code == 401, "of the same name, and another one"
     assert (await Client(api, again)("GET", "/api")).code == 200
 
@@ -76,12 +67,12 @@ async def test_a_secret_is_filled_and_its_token_ends_with_it(
 async def test_the_secret_goes_with_its_account(server: tuple[ApiServer, Client]) -> None:
     api, admin = server
     await admin("POST", SECRETS, secret())
-    robot = Client(api, token_of(await eventually(admin, f"{SECRETS}/t", has_token)))
+    robot = Client(api, token_of(await with_token(admin)))
 
     await admin("DELETE", f"{ACCOUNTS}/robot")
 
     assert (await robot("GET", "/api")).code == 401
-    await eventually(admin, f"{SECRETS}/t", gone)
+    await until(admin, f"{SECRETS}/t", gone)
 
 
 async def test_what_is_taken_out_of_a_secret_is_put_in_again(
@@ -89,11 +80,11 @@ async def test_what_is_taken_out_of_a_secret_is_put_in_again(
 ) -> None:
     _, admin = server
     await admin("POST", SECRETS, secret())
-    before = await eventually(admin, f"{SECRETS}/t", has_token)
+    before = await with_token(admin)
 
     await admin("PATCH", f"{SECRETS}/t", {"data": {"token": None}}, kind=MERGE)
 
-    after = await eventually(admin, f"{SECRETS}/t", has_token)
+    after = await with_token(admin)
     assert after["data"] == before["data"]
 
 
@@ -101,15 +92,15 @@ async def test_the_authority_is_told_once_there_is_one(tmp_path: Path) -> None:
     async with running(tmp_path) as (api, admin):
         await admin("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
         await admin("POST", SECRETS, secret())
-        await eventually(admin, f"{SECRETS}/t", has_token)
+        await with_token(admin)
 
         authority = api.ca_pem
 
         def tells(answer: Any) -> bool:
             return "ca.crt" in answer.json["data"]
 
-        filled = await eventually(admin, f"{SECRETS}/t", tells)
-        assert base64.b64decode(filled["data"]["ca.crt"]).decode() == authority
+        filled = await until(admin, f"{SECRETS}/t", tells)
+        assert base64.b64decode(filled.json["data"]["ca.crt"]).decode() == authority
 
 
 async def test_secrets_of_nobody_go(server: tuple[ApiServer, Client]) -> None:
@@ -117,15 +108,15 @@ async def test_secrets_of_nobody_go(server: tuple[ApiServer, Client]) -> None:
     assert (await admin("POST", SECRETS, secret("a", "nobody"))).code == 201
     assert (await admin("POST", SECRETS, secret("b", **{UID: "of-another-one"}))).code == 201
 
-    await eventually(admin, f"{SECRETS}/a", gone)
-    await eventually(admin, f"{SECRETS}/b", gone)
+    await until(admin, f"{SECRETS}/a", gone)
+    await until(admin, f"{SECRETS}/b", gone)
 
 
 async def test_secrets_of_nobody_go_after_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, admin):
         await admin("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
         await admin("POST", SECRETS, secret())
-        filled = await eventually(admin, f"{SECRETS}/t", has_token)
+        filled = await with_token(admin)
     async with running(tmp_path) as (api, admin):
         assert (await Client(api, token_of(filled))("GET", "/api")).code == 200
 
