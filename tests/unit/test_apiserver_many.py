@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Generator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from isthmus.apiserver.chores import Chore
+from isthmus.apiserver.config import Limits
 from isthmus.apiserver.errors import ApiError
 from isthmus.apiserver.expressions import rules_of
 from isthmus.apiserver.fields import members
@@ -20,7 +22,9 @@ from isthmus.apiserver.ownerrefs import check_owners, without_repeats
 from isthmus.apiserver.ownership import Writer, apply
 from isthmus.apiserver.patch import strategic_patch
 from isthmus.apiserver.schema import Schema
+from isthmus.apiserver.secretbox import SecretBox
 from isthmus.apiserver.selectors import parse, parse_labels
+from isthmus.apiserver.store import Store
 from tests.apiserver_client import widget, widget_definition
 
 MANY = 10_000
@@ -134,12 +138,10 @@ def test_rules_whose_values_would_be_huge(rule: str) -> None:
     assert cause.sentence()
 
 
-async def test_a_task_outlives_what_it_cannot_handle() -> None:
+async def test_a_task_outlives_what_it_cannot_handle(tmp_path: Path) -> None:
+    box = SecretBox([b"k" * 32])
+    store = await Store.open(tmp_path / "x.sqlite", box, frozenset(), Limits())
     done, handled = list[str](), asyncio.Event()
-
-    class Nothing:
-        async def commit(self) -> None:
-            pass
 
     def step(name: str) -> None:
         done.append(name)
@@ -147,13 +149,14 @@ async def test_a_task_outlives_what_it_cannot_handle() -> None:
             raise TypeError(name)
         handled.set()
 
-    chore = Chore(Nothing(), step)  # pyright: ignore[reportArgumentType] - all that it asks of one
+    chore = Chore(store, step)
     chore.start()
     for name in ("odd", "even"):
         chore.mark(name)
     async with asyncio.timeout(5):
         await handled.wait()
     await chore.stop()
+    await store.close()
     assert done == ["odd", "even"]
 
 

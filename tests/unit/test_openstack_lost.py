@@ -21,7 +21,7 @@ NOTED, LOST, FOREIGN = "noted", "lost", "foreign"
 ROUND = 40
 VOLUME: Json = {"type": "OS::Cinder::Volume", "properties": {"size": 1}}
 TEMPLATE: Json = SHOP.spec.template | {
-    "resources": SHOP.spec.template["resources"] | {"data": VOLUME}  # pyright: ignore
+    "resources": SHOP.spec.template["resources"] | {"data": VOLUME}
 }
 TYPES = {
     "servers": SERVER,
