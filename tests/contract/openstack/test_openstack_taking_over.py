@@ -4,7 +4,6 @@ Heat's own ``abandon`` is not used: most clouds forbid it, and what it lets go b
 anybody. What an object leaves (``deletionPolicy: Retain``) stays a stack, for others to adopt.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -12,41 +11,15 @@ import pytest
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.core.stacks import TAG_UID
-from isthmus.drivers.openstack import DRIVER
 from isthmus.drivers.openstack.session import Cloud
-from isthmus.drivers.openstack.settings import parse
 from isthmus.errors import AlreadyExists, Forbidden, NotFound, NotYet
-from isthmus.ports import Connection, Endpoint, StackEngine
-from tests.contract.test_openstack_engine import NET, hot, stack_of, with_template
+from isthmus.ports import Endpoint, StackEngine
 from tests.contract.test_stack_engine import SECONDS, applied, deleted, settled
-from tests.openstack_lab import OpenStackLab, sweep
+from tests.openstack_lab import OpenStackLab
+from tests.openstack_stacks import NET, hot, stack_of, with_template
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.labs, pytest.mark.openstack]
-
-
-@pytest.fixture
-def endpoint(openstack_lab: OpenStackLab) -> Endpoint:
-    return openstack_lab.endpoint()
-
-
-@pytest.fixture
-async def connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
-    async with DRIVER.open(endpoint) as opened:
-        yield opened
-        await sweep(opened)
-
-
-@pytest.fixture
-def engine(connection: Connection) -> StackEngine:
-    return connection.engine
-
-
-@pytest.fixture
-async def cloud(endpoint: Endpoint) -> AsyncIterator[Cloud]:
-    opened = Cloud(parse(endpoint))
-    yield opened
-    opened.close()
 
 
 async def test_a_change_of_somebody_else_is_waited_for(

@@ -14,10 +14,10 @@ from isthmus.drivers.openstack.session import Cloud
 from isthmus.drivers.openstack.settings import parse
 from isthmus.errors import Forbidden, Throttled
 from isthmus.ports import Endpoint
-from tests.contract.test_openstack_engine import NET, hot, stack_of
 from tests.contract.test_stack_engine import applied, deleted
 from tests.openstack_census import project
 from tests.openstack_lab import REGION, OpenStackLab, sweep
+from tests.openstack_stacks import NET, hot, stack_of
 
 pytestmark = [pytest.mark.labs, pytest.mark.openstack]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,17 +12,7 @@ import pytest
 
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
-from isthmus.core.stacks import (
-    TAG_INSTALLATION,
-    TAG_NAME,
-    TAG_NAMESPACE,
-    TAG_UID,
-    NativeStack,
-    Observed,
-    StackName,
-    Verb,
-    digest,
-)
+from isthmus.core.stacks import TAG_UID, NativeStack, Observed, StackName, Verb
 from isthmus.core.why import root_cause
 from isthmus.drivers.openstack import DRIVER
 from isthmus.drivers.openstack.session import Cloud
@@ -38,41 +27,13 @@ from isthmus.errors import (
 )
 from isthmus.ports import Connection, Endpoint, StackEngine
 from tests.contract.test_stack_engine import SECONDS, applied, deleted, settled
-from tests.openstack_lab import OpenStackLab, sweep
+from tests.openstack_lab import OpenStackLab
+from tests.openstack_stacks import NET, hot, stack_of, with_template
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.labs, pytest.mark.openstack]
 
-NET: Json = {"type": "OS::Neutron::Net"}
 VOLUME: Json = {"type": "OS::Cinder::Volume", "properties": {"size": 1}}
-
-
-@pytest.fixture
-def endpoint(openstack_lab: OpenStackLab) -> Endpoint:
-    return openstack_lab.endpoint()
-
-
-@pytest.fixture
-async def connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
-    async with DRIVER.open(endpoint) as opened:
-        yield opened
-        await sweep(opened)
-
-
-@pytest.fixture
-def engine(connection: Connection) -> StackEngine:
-    return connection.engine
-
-
-@pytest.fixture
-async def cloud(endpoint: Endpoint) -> AsyncIterator[Cloud]:
-    opened = Cloud(parse(endpoint))
-    yield opened
-    opened.close()
-
-
-def hot(resources: Json, **sections: Any) -> Json:
-    return {"heat_template_version": "2021-04-16", "resources": resources} | sections
 
 
 def pool(count: Any, *, member: Json | None = None) -> Json:
@@ -83,26 +44,6 @@ def pool(count: Any, *, member: Json | None = None) -> Json:
     }
     nested = hot(member or {"net": NET, "data": VOLUME})
     return hot({"pool": group}, files={"member.yaml": nested})
-
-
-def stack_of(endpoint: Endpoint, template: Json, **changes: Any) -> NativeStack:
-    uid = str(uuid.uuid4())
-    return NativeStack(
-        name=StackName(f"isthmus-heat-{uid}"),
-        template=template,
-        digest=digest(template),
-        tags={
-            TAG_UID: uid,
-            TAG_NAMESPACE: "team-a",
-            TAG_NAME: "a" * 100,
-            TAG_INSTALLATION: endpoint.installation,
-        },
-        **changes,
-    )
-
-
-def with_template(native: NativeStack, template: Json, **changes: Any) -> NativeStack:
-    return replace(native, template=template, digest=digest(template, str(changes)), **changes)
 
 
 async def test_the_probe_says_project_and_engine(connection: Connection) -> None:

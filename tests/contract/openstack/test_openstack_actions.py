@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -10,22 +9,14 @@ import pytest
 
 from isthmus.api.meta import Json
 from isthmus.core.stacks import TAG_INSTALLATION, TAG_UID, NativeStack, StackName, digest
-from isthmus.drivers.openstack import DRIVER
 from isthmus.errors import InvalidSpec, StackFailed, StateForbids
 from isthmus.ports import ActionCall, ActionState, Connection, Endpoint
 from tests.contract.test_stack_engine import applied
-from tests.openstack_lab import OpenStackLab, sweep
+from tests.openstack_lab import OpenStackLab
 
 pytestmark = [pytest.mark.labs, pytest.mark.openstack, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SECONDS = 120.0
-
-
-@pytest.fixture
-async def connection(openstack_lab: OpenStackLab) -> AsyncIterator[Connection]:
-    async with DRIVER.open(openstack_lab.endpoint()) as opened:
-        yield opened
-        await sweep(opened)
 
 
 @pytest.fixture
