@@ -54,6 +54,16 @@ class Heat:
         """Status by name."""
         return {r.name: r.status for r in self.cloud.orchestration.resources(stack)}
 
+    def lost(self, stack: str) -> list[Any]:
+        """Servers made for a stack that are in it at no depth."""
+        name = self.cloud.orchestration.get_stack(stack).name
+        known = {
+            r.physical_resource_id
+            for r in self.cloud.orchestration.resources(stack, nested_depth=5)
+        }
+        made = [s for s in self.cloud.compute.servers() if s.name.startswith(f"{name}-")]
+        return [server for server in made if server.id not in known]
+
 
 @pytest.fixture
 def cloud(openstack_lab: OpenStackLab) -> Iterator[Any]:
