@@ -120,6 +120,8 @@ def serve(state: Path, *options: str) -> Iterator[OpenStackLab]:
         process.terminate()
         process.wait(180)
         process.stdout.close()
+        # Where servers are guests, what removes them begins now, and needs their records.
+        until(lambda: list((state / "guests" / "guests").glob("*")), lambda left: not left)
         shutil.rmtree(state, ignore_errors=True)
 
 
