@@ -41,6 +41,7 @@ class Sandbox:
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "TERM": "dumb",
+            "PYTHONUNBUFFERED": "",  # Nobody who reads the page has it.
         }
 
 

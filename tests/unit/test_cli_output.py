@@ -1,5 +1,8 @@
 """Answers, failures and waiting of the command line."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,3 +121,16 @@ async def test_gone_is_gone(capsys):
     await waiting.until_gone("si/db", looks(blocked, blocked, None), 5, patient=True)
     await waiting.until_gone("si/db", looks(an_object("True", "Ready"), None), 5)
     assert "si/db is gone" in capsys.readouterr().err
+
+
+def test_answers_and_notes_keep_their_order_in_a_pipe():
+    words = "from isthmus.faces.cli.output import note, say; say('made'); note('wait'); say('done')"
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["made", "wait", "done"]

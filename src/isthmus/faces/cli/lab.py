@@ -62,7 +62,6 @@ def _run(folder: Path, port: int) -> None:
     line = command(folder, port=port)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     note(f"lab state: {folder}")
-    sys.stdout.flush()
     os.execv(line[0], line)  # It becomes the lab: nothing is left to look after.
 
 

@@ -25,8 +25,9 @@ class Output(StrEnum):
 
 
 def say(text: str = "") -> None:
-    """Print one line of the answer."""
+    """Print one line of the answer, at once: in a pipe, too, notes are to follow it in order."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def note(text: str) -> None:
@@ -38,7 +39,7 @@ def note(text: str) -> None:
 def dump(value: Any, output: Output) -> None:
     """Print a value for programs."""
     if output == Output.YAML:
-        sys.stdout.write(yaml.safe_dump(_plain(value), sort_keys=False, width=100))
+        say(yaml.safe_dump(_plain(value), sort_keys=False, width=100).removesuffix("\n"))
     else:
         say(_json(value).decode())
 
