@@ -29,10 +29,14 @@ class _Api:
     folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     health: str = "/"
+    processes: int = 1
+    threads: int = 8
+    """Of each process."""
 
 
 _APIS = {
-    "keystone": _Api("keystone.wsgi.api", health="/v3"),
+    # Its middleware keeps the token of a request where every thread of the process finds it.
+    "keystone": _Api("keystone.wsgi.api", health="/v3", processes=4, threads=1),
     "placement": _Api("placement.wsgi.api"),
     "glance": _Api("glance.wsgi.api", health="/versions"),
     "neutron": _Api("neutron.wsgi.api", "", {"OS_NEUTRON_CONFIG_FILES": "neutron.conf"}),
@@ -49,9 +53,9 @@ _APIS = {
     "octavia": _Api("octavia.wsgi.api"),
 }
 _UWSGI = (
-    "--master", "--no-orphans", "--processes", "1", "--threads", "8", "--enable-threads",
-    "--lazy-apps", "--die-on-term", "--need-app", "--buffer-size", "65535", "--add-header",
-    "Connection: close", "--disable-logging", "--listen", "100", "--worker-reload-mercy", "5",
+    "--master", "--no-orphans", "--enable-threads", "--lazy-apps", "--die-on-term", "--need-app",
+    "--buffer-size", "65535", "--add-header", "Connection: close", "--disable-logging",
+    "--listen", "100", "--worker-reload-mercy", "5",
 )  # fmt: skip
 
 
@@ -125,6 +129,7 @@ def _uwsgi(lab: Settings, binaries: Path, name: str) -> Program:
         name=f"{name}-api",
         command=(
             binaries / "uwsgi", *socket, *module, *_UWSGI,
+            "--processes", str(api.processes), "--threads", str(api.threads),
             "--procname-prefix", f"lab-{name} ", "--virtualenv", binaries.parent,
         ),
         environment={
