@@ -41,8 +41,10 @@ _OWNERS = (
 )
 
 
-def census(lab: OpenStackLab, project: str = "") -> set[tuple[str, str]]:
+def census(lab: OpenStackLab, project: str = "", *, without: str = "") -> set[tuple[str, str]]:
     """Return kind and id of everything there is, but for what somebody else's project owns.
+
+    Nor is anything of the kind `without` in it.
 
     Without a project nothing is left out: for those who have the whole cloud to themselves.
     What has no owner, or is of a project that Heat or Magnum have made for themselves, counts.
@@ -68,7 +70,7 @@ def census(lab: OpenStackLab, project: str = "") -> set[tuple[str, str]]:
     }
     found |= {("metal", f"{n['uuid']} {n['instance_uuid']}") for n in nodes}
     found |= {("stacks", s["id"]) for s in stacks if not others & set(_STACK.findall(_link(s)))}
-    return found
+    return {(kind, name) for kind, name in found if kind != without}
 
 
 def _is_neutrons(kind: str, thing: dict[str, Any]) -> bool:

@@ -323,8 +323,7 @@ async def _settled(
     deadline = time.monotonic() + 20
     while True:
         late = time.monotonic() > deadline
-        found = await asyncio.to_thread(census, lab, chosen) - before
-        left = {(kind, id) for kind, id in found if kind != forgiven}
+        left = await asyncio.to_thread(census, lab, chosen, without=forgiven) - before
         if late or not left:
             return left
         await asyncio.sleep(1)
