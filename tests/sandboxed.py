@@ -58,8 +58,9 @@ class Sandboxed:
     # --- life ---
 
     def start(self) -> None:
-        """Start it and wait until its Provider is ready."""
+        """Start it and wait until its lab and its Provider are ready."""
         self.kubeconfig.unlink(missing_ok=True)
+        former = self._lab_says()
         command = [sys.executable, "-m", "isthmus", "up", "--sandbox", "--port", "0"]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -72,7 +73,16 @@ class Sandboxed:
                 preexec_fn=dying_with_us(signal.SIGTERM),
             )
         self._client = None
+        # What was ready before a kill still says so, while the lab starts its databases again.
+        self.until(lambda: self._lab_says() not in ("", former), _START_SECONDS, "the lab is ready")
         self.until(self._serves, _START_SECONDS, "the Provider is ready")
+
+    def _lab_says(self) -> str:
+        """What the lab wrote when it was ready: with its process id, so never twice the same."""
+        try:
+            return (self.data_dir / "lab-aws" / "ready.json").read_text()
+        except FileNotFoundError:
+            return ""
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """End it; SIGKILL is the power cut."""

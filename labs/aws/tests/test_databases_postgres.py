@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from isthmus_lab_aws.databases.cluster import DatabaseCluster
+from isthmus_lab_aws.databases import children
+from isthmus_lab_aws.databases.certificates import Authority
+from isthmus_lab_aws.databases.cluster import DatabaseCluster, State
 from isthmus_lab_aws.databases.registry import Databases, NewCluster
 from isthmus_lab_aws.databases.server import DatabaseFailed, Login
 
@@ -73,6 +76,23 @@ def test_master_logs_in_with_full_verification_and_is_no_superuser(databases, cl
         session.execute("CREATE SCHEMA mine AUTHORIZATION app")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute("COPY (SELECT 1) TO PROGRAM 'cat'")
+
+
+def test_a_server_whose_address_is_taken_does_not_count_as_running(databases, cluster) -> None:
+    cluster.stop()
+    with socket.create_server(("127.0.0.1", cluster.endpoint.port)):
+        with pytest.raises(DatabaseFailed, match="cannot listen"):
+            cluster.start()
+        assert not cluster.running
+    cluster.start()
+    log_in(databases, cluster).close()
+
+
+def test_a_restart_leaves_alone_what_is_just_being_made(tmp_path) -> None:
+    state = State("postgresql", "16.4", children.free_port(("127.0.0.1",)))
+    claimed = DatabaseCluster(tmp_path / "claimed", state, Authority(tmp_path), "secret")
+    claimed.resume()
+    assert not (tmp_path / "claimed").exists()
 
 
 def test_wrong_password_and_missing_tls_are_refused(databases, cluster) -> None:

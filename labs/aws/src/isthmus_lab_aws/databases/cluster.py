@@ -140,9 +140,10 @@ class DatabaseCluster:
             self._start_nodes()
 
     def resume(self) -> None:
-        """After a restart of the lab: run again what was running."""
+        """After a restart of the lab: run again what was running; one being made is left alone."""
         with self._lock:
-            if self._state.running and not self.running:
+            made = (self.folder / _STATE).exists()
+            if made and self._state.running and not self.running:
                 self._start_nodes()
 
     def start(self) -> None:

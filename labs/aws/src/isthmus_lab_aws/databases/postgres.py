@@ -103,7 +103,11 @@ class PostgresServer(Server):
             [self._programs / "postgres", "-D", self._data], log=self._log, reaches=self._data
         )
         await_log_in(self, lambda: self._connect().close(), self._log)
-        self._front.open(hosts, self._settings.port)
+        try:
+            self._front.open(hosts, self._settings.port)
+        except OSError as taken:
+            self.stop()  # A server that nobody can reach does not count as running.
+            raise DatabaseFailed(f"the database cannot listen: {taken}") from taken
 
     def stop(self) -> None:
         """Fast shutdown: sessions are cut, everything committed is written."""
