@@ -212,13 +212,13 @@ class OnCluster(Sandboxed):
         )
 
     def _simulate(self) -> None:
-        state = self.data_dir / "lab-aws"
+        state = self.lab_ready.parent
         state.mkdir(parents=True)
         with (state / "lab.log").open("wb") as output:
             self.simulation = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "isthmus_lab_aws", "--state", state, "--no-lint"),
-                    *("--port-file", state / "ready.json", "--scale", self.scale),
+                    *("--port-file", self.lab_ready, "--scale", self.scale),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -227,11 +227,11 @@ class OnCluster(Sandboxed):
                 env={**os.environ, "PYTHONPATH": _SOURCES},
                 preexec_fn=dying_with_us(signal.SIGTERM),
             )
-        self.until((state / "ready.json").exists, _START_SECONDS, "the lab is ready")
+        self.until(self.lab_ready.exists, _START_SECONDS, "the lab is ready")
 
     def _register(self) -> None:
         """Make the Provider and its Secret, as an administrator would."""
-        told = json.loads((self.data_dir / "lab-aws" / "ready.json").read_text())
+        told = json.loads(self.lab_ready.read_text())
         keys = json.loads(Path(told["credentials"]).read_text())["accounts"][told["accounts"][0]]
         authority = Path(self.lab("health")["certificateAuthority"]).read_text()
         values = {

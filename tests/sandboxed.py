@@ -48,6 +48,11 @@ class Sandboxed:
         return self.folder / "data"
 
     @property
+    def lab_ready(self) -> Path:
+        """The file that the lab writes once it is ready."""
+        return self.data_dir / "lab-aws" / "ready.json"
+
+    @property
     def log(self) -> Path:
         return self.folder / "up.log"
 
@@ -80,7 +85,7 @@ class Sandboxed:
     def _lab_says(self) -> str:
         """What the lab wrote when it was ready: with its process id, so never twice the same."""
         try:
-            return (self.data_dir / "lab-aws" / "ready.json").read_text()
+            return self.lab_ready.read_text()
         except FileNotFoundError:
             return ""
 
@@ -268,7 +273,7 @@ class Sandboxed:
 
     def lab(self, page: str, document: Any = None) -> Any:
         """Read or set one of the lab's pages."""
-        url = json.loads((self.data_dir / "lab-aws" / "ready.json").read_text())["url"]
+        url = json.loads(self.lab_ready.read_text())["url"]
         data = None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(f"{url}/_lab/{page}", data=data)
         with urllib.request.urlopen(request, timeout=30) as answer:

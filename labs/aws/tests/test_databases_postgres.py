@@ -78,14 +78,21 @@ def test_master_logs_in_with_full_verification_and_is_no_superuser(databases, cl
             session.execute("COPY (SELECT 1) TO PROGRAM 'cat'")
 
 
-def test_a_server_whose_address_is_taken_does_not_count_as_running(databases, cluster) -> None:
+@pytest.mark.parametrize("replicated", [False, True])
+def test_a_cluster_with_an_address_that_is_taken_does_not_count_as_running(
+    databases, cluster, replicated: bool
+) -> None:
+    where = cluster.endpoint
+    if replicated:
+        cluster.add_replica()
     cluster.stop()
-    with socket.create_server(("127.0.0.1", cluster.endpoint.port)):
+    with socket.create_server((where.reader_host if replicated else where.host, where.port)):
         with pytest.raises(DatabaseFailed, match="cannot listen"):
             cluster.start()
         assert not cluster.running
     cluster.start()
     log_in(databases, cluster).close()
+    log_in(databases, cluster, where.reader_host).close()
 
 
 def test_a_restart_leaves_alone_what_is_just_being_made(tmp_path) -> None:

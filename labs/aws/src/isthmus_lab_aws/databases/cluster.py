@@ -242,12 +242,17 @@ class DatabaseCluster:
         return _NODES[1 - _NODES.index(self._state.writer)]
 
     def _start_nodes(self) -> None:
+        """Start all or none: a cluster that does not serve each endpoint is not running."""
         writer = self._node(self._state.writer)
-        if not self._state.replica:
-            writer.start((self._hosts.writer, self._hosts.reader))
-            return
-        writer.start((self._hosts.writer,))
-        self._node(self._other).start((self._hosts.reader,), follows=writer)
+        try:
+            if not self._state.replica:
+                writer.start((self._hosts.writer, self._hosts.reader))
+                return
+            writer.start((self._hosts.writer,))
+            self._node(self._other).start((self._hosts.reader,), follows=writer)
+        except Exception:
+            self.halt()
+            raise
 
     def _node(self, name: str) -> Server:
         if name not in self._nodes:

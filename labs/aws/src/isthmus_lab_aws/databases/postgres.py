@@ -106,7 +106,6 @@ class PostgresServer(Server):
         try:
             self._front.open(hosts, self._settings.port)
         except OSError as taken:
-            self.stop()  # A server that nobody can reach does not count as running.
             raise DatabaseFailed(f"the database cannot listen: {taken}") from taken
 
     def stop(self) -> None:
