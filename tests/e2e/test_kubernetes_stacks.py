@@ -1,7 +1,7 @@
 """Stacks in a real Kubernetes control plane without nodes: what the embedded API cannot show."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,18 +50,22 @@ class Here:
     def ref(self, kind: str, name: str, api_version: str = "v1") -> Ref:
         return Ref(api_version, kind, self.namespace, name)
 
-    async def until(self, native: NativeStack, phase: Phase) -> Observed:
+    async def until(self, native: NativeStack, holds: Callable[[Observed], object]) -> Observed:
+        """Observe the stack until it holds, and return what was seen then."""
         seen: list[Observed] = []
 
         async def reached() -> bool:
             seen.append(await self.connection.engine.observe(native.name))
-            return seen[-1].phase is phase
+            return bool(holds(seen[-1]))
 
         try:
             await eventually(reached, within=SECONDS)
         except TimeoutError as exc:
             raise AssertionError(seen[-1]) from exc
         return seen[-1]
+
+    async def ready(self, native: NativeStack) -> Observed:
+        return await self.until(native, lambda seen: seen.phase is Phase.READY)
 
     async def gone(self, native: NativeStack) -> None:
         async def is_gone() -> bool:
@@ -117,14 +121,7 @@ async def test_the_cluster_says_who_it_is(here: Here) -> None:
 async def test_a_pod_without_a_node_is_named_as_the_cause(here: Here) -> None:
     native = a_stack(a_deployment())
     await here.connection.engine.apply(native)
-    seen: list[Observed] = []
-
-    async def told() -> bool:
-        seen.append(await here.connection.engine.observe(native.name))
-        return "finds no node" in seen[-1].message
-
-    await eventually(told, within=SECONDS)
-    observed = seen[-1]
+    observed = await here.until(native, lambda seen: "finds no node" in seen.message)
     assert (observed.phase, observed.changeable) == (Phase.WORKING, True)
     assert "Deployment/web" in observed.message
     cause = root_cause(observed.events)
@@ -134,7 +131,7 @@ async def test_a_pod_without_a_node_is_named_as_the_cause(here: Here) -> None:
 
     none = changed(native, a_deployment(replicas=0))
     await here.connection.engine.apply(none)
-    assert (await here.until(native, Phase.READY)).digest == none.digest
+    assert (await here.ready(native)).digest == none.digest
     await here.gone(none)
     assert await here.kube.get(here.ref("Deployment", "web", "apps/v1")) is None
 
@@ -159,17 +156,8 @@ async def test_an_image_that_cannot_be_pulled_is_named(here: Here) -> None:
     container |= {"restartCount": 0, "state": {"waiting": waiting}}
     status = {"containerStatuses": [container]}  # As a kubelet says it.
     await here.kube.merge(here.ref("Pod", name), {"status": status}, "status")
-    seen: list[str] = []
-
-    async def told() -> bool:
-        seen.append((await here.connection.engine.observe(native.name)).message)
-        return "ImagePullBackOff" in seen[-1]
-
-    try:
-        await eventually(told, within=SECONDS)
-    except TimeoutError as exc:
-        raise AssertionError(seen[-1]) from exc
-    assert f"container c of pod {name}: ImagePullBackOff" in seen[-1]
+    seen = await here.until(native, lambda seen: "ImagePullBackOff" in seen.message)
+    assert f"container c of pod {name}: ImagePullBackOff" in seen.message
 
 
 async def test_a_quota_is_named(here: Here) -> None:
@@ -181,13 +169,7 @@ async def test_a_quota_is_named(here: Here) -> None:
     }
     native = a_stack(quota, a_deployment())
     await here.connection.engine.apply(native)
-    seen: list[Observed] = []
-
-    async def told() -> bool:
-        seen.append(await here.connection.engine.observe(native.name))
-        return "exceeded quota: small" in seen[-1].message
-
-    await eventually(told, within=SECONDS)
+    await here.until(native, lambda seen: "exceeded quota: small" in seen.message)
     more = changed(native, quota, *(config_map(f"c{number}") for number in range(5)))
     refusals: list[str] = []
 
@@ -212,7 +194,7 @@ async def test_a_whole_operator_in_one_template(here: Here) -> None:
     assert {change.verb for change in changes.changes} == {Verb.CREATE}
     assert "Queue/" in changes.notes[0]
     await here.connection.engine.apply(native)
-    await here.until(native, Phase.READY)
+    await here.ready(native)
 
     foreign = {"metadata": {"name": "not-ours"}, "data": {}}
     path = path_of_config_maps(f"{here.namespace}-b")
@@ -244,14 +226,8 @@ async def test_a_finalizer_that_holds_is_no_riddle(here: Here) -> None:
     native = a_stack(held)
     await here.connection.engine.apply(native)
     await here.connection.engine.delete(native)
-    seen: list[Observed] = []
-
-    async def named() -> bool:
-        seen.append(await here.connection.engine.observe(native.name))
-        return bool(seen[-1].blockers)
-
-    await eventually(named, within=60)
-    assert "example.com/hold" in seen[-1].blockers[0]
+    seen = await here.until(native, lambda seen: seen.blockers)
+    assert "example.com/hold" in seen.blockers[0]
     await here.kube.merge(here.ref("ConfigMap", "held"), {"metadata": {"finalizers": None}})
     await here.gone(native)
 
@@ -313,7 +289,7 @@ async def test_what_is_there_already_is_refused_or_adopted(here: Here) -> None:
     assert await engine.adoptable() == ()
     await engine.apply(adopting)
     assert (await here.kube.read(f"{path}/theirs"))["data"] == {"a": "2"}
-    assert (await here.until(adopting, Phase.READY)).owner_uid == adopting.tags[TAG_UID]
+    assert (await here.ready(adopting)).owner_uid == adopting.tags[TAG_UID]
     await here.gone(adopting)
 
 
