@@ -51,7 +51,7 @@ class Heat:
         return answer.json()["output"]["output_value"]
 
     def resources(self, stack: str) -> dict[str, str]:
-        """Status by name."""
+        """Status by name; of those that the engine has noted so far."""
         return {r.name: r.status for r in self.cloud.orchestration.resources(stack)}
 
     def lost(self, stack: str) -> list[Any]:

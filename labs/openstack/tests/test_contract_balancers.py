@@ -29,7 +29,6 @@ def test_a_balancer_gets_a_port_becomes_active_and_goes_with_all_its_parts(
         return until(
             lambda: balancers.get_load_balancer(made.id),
             lambda found: found.provisioning_status == "ACTIVE",
-            60,
         )
 
     port = cloud.network.get_port(settled().vip_port_id)
@@ -49,7 +48,7 @@ def test_a_balancer_gets_a_port_becomes_active_and_goes_with_all_its_parts(
     )
     assert settled().operating_status == "ONLINE"
     balancers.delete_load_balancer(made.id, cascade=True)
-    until(lambda: balancers.find_load_balancer(made.id), lambda found: found is None, 60)
+    until(lambda: balancers.find_load_balancer(made.id), lambda found: found is None)
     assert list(cloud.network.ports(network_id=network.id)) == []
     assert not [found for found in balancers.pools() if found.id == pool.id]
     cloud.network.delete_network(network)

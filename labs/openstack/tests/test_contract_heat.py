@@ -96,7 +96,7 @@ def test_a_stack_of_everything_is_signalled_grows_shrinks_and_goes(
     cloud: Any, heat: Any, name: str
 ) -> None:
     stack = heat.begin(name, EVERYTHING, count=2, prefix=name)
-    until(lambda: heat.resources(stack).get("signal"), "CREATE_IN_PROGRESS".__eq__)
+    until(lambda: heat.resources(stack).get("signal", ""), "CREATE_IN_PROGRESS".__eq__)
     endpoint, token = heat.output(stack, "endpoint"), heat.output(stack, "token")
     answer = cloud.session.post(
         endpoint,
@@ -121,7 +121,7 @@ def test_a_create_that_lost_its_engine_is_gone_on_with(
     heat: Any, cloud: Any, openstack_lab: OpenStackLab, name: str, verb: str
 ) -> None:
     stack = heat.begin(name, GROUP, count=4)
-    until(lambda: heat.resources(stack).get("subnet"), "CREATE_COMPLETE".__eq__)
+    until(lambda: heat.resources(stack).get("subnet", ""), "CREATE_COMPLETE".__eq__)
     openstack_lab.order(verb, "heat-engine")
     openstack_lab.order("start", "heat-engine")
     # What a killed engine had begun stays IN_PROGRESS, as upstream: an update takes it up.
