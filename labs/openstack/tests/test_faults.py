@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ def test_a_rule_holds_as_often_as_it_says_over_all_processes(file: Path) -> None
     file.write_text(json.dumps({"rules": [{"times": 2, "status": 503}]}))
     found = [faults.Rules(file).find(_call()) for _ in range(4)]
     assert [rule is not None for rule in found] == [True, True, False, False]
+
+
+def test_new_rules_are_counted_anew_even_within_one_tick_of_the_clock(file: Path) -> None:
+    for _ in range(2):
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps({"rules": [{"times": 1}]}))
+        os.utime(fresh, ns=(0, 0))
+        fresh.replace(file)
+        found = [faults.Rules(file).find(_call()) for _ in range(2)]
+        assert [rule is not None for rule in found] == [True, False]
 
 
 def _ask(file: Path, body: bytes = b"") -> tuple[str, dict[str, str], bytes]:

@@ -41,7 +41,7 @@ def lab(tmp_path: Path) -> Iterator[Settings]:
 
 
 def _wait(lab: Settings, count: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(marked(lab.state)) != count:
         assert time.monotonic() < deadline, marked(lab.state)
         time.sleep(0.05)
@@ -62,7 +62,7 @@ def test_a_process_that_ends_is_named_with_the_end_of_its_log(lab: Settings) -> 
     program = Program(name="bad", command=("sh", "-c", "echo no disk; exit 1"), port=1)
     processes.start(program)
     with pytest.raises(LabError, match=r"bad ended:\nno disk"):
-        processes.wait([program], 20)
+        processes.wait([program], 60)
 
 
 def test_a_killed_supervisor_leaves_nothing_not_even_what_forked_away(lab: Settings) -> None:
@@ -76,5 +76,5 @@ def test_a_killed_supervisor_leaves_nothing_not_even_what_forked_away(lab: Setti
         assert supervisor.stdout.readline() == b"started\n"
         _wait(lab, 2)
         supervisor.send_signal(signal.SIGKILL)
-        supervisor.wait(10)
+        supervisor.wait(60)
         _wait(lab, 0)

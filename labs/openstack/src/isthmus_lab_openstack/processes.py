@@ -175,10 +175,13 @@ def marked(state: Path) -> list[int]:
 
 
 def reap(state: Path, *, spare: frozenset[int] = frozenset()) -> None:
-    """Kill whatever bears the mark, and look again until nothing does."""
+    """Kill whatever bears the mark, and look again until nothing does, twice in a row."""
+    clean = 0
     for _ in range(20):
         left = [pid for pid in marked(state) if pid not in spare]
-        if not left:
+        # A process that is just becoming another program has no environment for a moment.
+        clean = 0 if left else clean + 1
+        if clean == 2:
             return
         _kill(left)
         time.sleep(0.1)

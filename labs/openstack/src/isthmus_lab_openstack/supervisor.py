@@ -155,8 +155,9 @@ def _run(lab: Settings, announce: IO[str]) -> None:
     watch = keeper.start(lab.state)
     supervisor = Supervisor(lab)
     try:
-        supervisor.bring_up()
+        # Orders may come as soon as the lab says that it is ready; those before that wait.
         with _listen(lab) as listener:
+            supervisor.bring_up()
             announce.write(json.dumps(supervisor.facts()) + "\n")
             announce.flush()
             supervisor.take_orders(listener)

@@ -10,6 +10,7 @@ ever. The first matching rule counts.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,16 @@ class Rules:
                 return rule
         return None
 
-    def _read(self) -> tuple[int, list[dict[str, Any]]]:
+    def _read(self) -> tuple[str, list[dict[str, Any]]]:
+        """The rules, and what no other file of rules has in common with theirs."""
         try:
-            version = self.file.stat().st_mtime_ns
-            return version, json.loads(self.file.read_text()).get("rules", [])
+            with self.file.open() as file:
+                # Of the file that is open: by now another one may be in its place. One written
+                # within the same tick of the clock differs in its number.
+                known = os.fstat(file.fileno())
+                return f"{known.st_mtime_ns}-{known.st_ino}", json.load(file).get("rules", [])
         except FileNotFoundError:
-            return 0, []
+            return "", []
 
     def _take(self, identity: str, times: int | None) -> bool:
         if times is None:
