@@ -2,7 +2,9 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,11 @@ def kubectl_for(config: Path) -> Kubectl:
     return run
 
 
+def fetched(kubectl: Kubectl, pod: str, host: str) -> str:
+    """What a pod hears from a host; it does not wait for what is lost on the way."""
+    return kubectl("exec", pod, "--", "timeout", "20", "wget", "-qO-", f"http://{host}")
+
+
 def left_on_the_host(lab: Lab) -> list[str]:
     """Everything on this host that bears the lab's name."""
     tag = f"il{lab.tag}"
@@ -60,12 +67,15 @@ def left_on_the_host(lab: Lab) -> list[str]:
     roots = [
         line for line in Path("/proc/mounts").read_text().splitlines() if str(lab.state) in line
     ]
-    commands = [
-        path.read_bytes().decode(errors="replace")
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if f"machine={tag}".encode() in path.read_bytes()
-    ]
+    commands = [text for text in commands_of_all() if f"machine={tag}" in text]
     return spaces + cards + groups + mounts + roots + commands
+
+
+def commands_of_all() -> Iterator[str]:
+    """The command line of every process that does not end while we look."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes().decode(errors="replace")
 
 
 def test_a_control_plane_without_nodes(plane_lab: Lab) -> None:
@@ -76,7 +86,7 @@ def test_a_control_plane_without_nodes(plane_lab: Lab) -> None:
         == (RELEASES[NEWEST])
     )
     assert "created" in kubectl("create", "deployment", "web", "--image", "web")
-    wait(lambda: "web-" in kubectl("get", "pods"), 30, "the controllers make no pods")
+    wait(lambda: "web-" in kubectl("get", "pods"), 180, "the controllers make no pods")
     plane.down(plane_lab)
     assert kubectl("get", "pods").startswith("failed")
     assert plane.up(plane_lab) == config
@@ -96,12 +106,14 @@ def test_a_cluster_of_guests_whose_pods_talk(guest_lab: Lab) -> None:
     # Over VXLAN to each pod of the other guests, and through the Service and its name.
     pods = json.loads(kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
     first = pods[0]["metadata"]["name"]
+    said = partial(fetched, kubectl, first)
     for pod in pods:
-        answer = kubectl("exec", first, "--", "wget", "-qO-", f"http://{pod['status']['podIP']}")
-        assert answer.strip() == pod["metadata"]["name"]
+        name, address = pod["metadata"]["name"], pod["status"]["podIP"]
+        # A pod without a probe is ready as soon as its process runs.
+        wait(lambda a=address, n=name: said(a).strip() == n, 60, f"{name} is silent", every=1)
     wait(
-        lambda: "web-" in kubectl("exec", first, "--", "wget", "-qO-", "http://web.default"),
-        60,
+        lambda: "web-" in said("web.default"),
+        180,
         "the Service does not answer by its name",
         every=1,
     )
@@ -119,8 +131,8 @@ def test_a_cluster_of_guests_whose_pods_talk(guest_lab: Lab) -> None:
     )
     assert len(guests(guest_lab)) == 3
     cluster.down(guest_lab)
-    # The kernel takes away a namespace's cables after the namespace.
-    wait(lambda: left_on_the_host(guest_lab) == [], 10, "something of the lab is left")
+    # What is in a guest's namespaces goes with them, a moment later.
+    wait(lambda: left_on_the_host(guest_lab) == [], 60, "something of the lab is left")
 
 
 def test_a_guest_has_the_limits_of_its_flavor_and_goes_off_by_itself(guest_lab: Lab) -> None:
@@ -133,7 +145,7 @@ def test_a_guest_has_the_limits_of_its_flavor_and_goes_off_by_itself(guest_lab: 
             guest.command(words), capture_output=True, text=True, check=False
         ).stdout
 
-    wait(lambda: "done" in said("cloud-init", "status"), 120, "cloud-init does not end", every=1)
+    wait(lambda: "done" in said("cloud-init", "status"), 300, "cloud-init does not end", every=1)
     assert said("cat", "/etc/lab-was-here") == "here"
     assert said("cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes").strip() == str(700 << 20)
     assert "small" in said("hostname")

@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from isthmus_lab_kubernetes.cloud.drawing import Drawing
 from isthmus_lab_kubernetes.cloud.wanted import Card, Leg, Router, Rule, Wanted
 from isthmus_lab_kubernetes.machines import Port
 from isthmus_lab_kubernetes.settings import Lab
+from tests.openstack_lab import until
 
 pytestmark = [pytest.mark.labs, pytest.mark.guests]
 ANY = Rule("egress")
@@ -55,29 +58,35 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         networks.power_on(made, name, (port,))
     yield made
     networks.remove_all(made)
+    assert not list(Path("/sys/class/net").glob(f"il{made.tag}*"))
 
 
-def echo(lab: Lab, guest: str, port: int) -> None:
-    """Answer in a guest's namespace with who called."""
-    path = Path("/run/netns") / lab.namespace("vm", guest)
-    (listening,) = listen_inside(path, [("0.0.0.0", port)])
+@pytest.fixture
+def echo(lab: Lab) -> Iterator[Callable[[str, int], None]]:
+    """Answer on a port in a guest's namespace with who called."""
+    open_ones: list[tuple[socket.socket, threading.Thread]] = []
 
-    def work() -> None:
-        with listening:
-            listening.settimeout(20)
+    def work(listening: socket.socket) -> None:
+        with listening, suppress(OSError):  # It is shut.
             while True:
-                try:
-                    made, caller = listening.accept()
-                except TimeoutError:
-                    return
-                with made:
+                made, caller = listening.accept()
+                with made, suppress(OSError):  # Who called has given up.
                     made.sendall(caller[0].encode())
 
-    threading.Thread(target=work, daemon=True).start()
+    def start(guest: str, port: int) -> None:
+        path = Path("/run/netns") / lab.namespace("vm", guest)
+        (listening,) = listen_inside(path, [("0.0.0.0", port)])
+        open_ones.append((listening, threading.Thread(target=work, args=(listening,))))
+        open_ones[-1][1].start()
+
+    yield start
+    for listening, thread in open_ones:
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def call(address: str, port: int) -> str:
-    """Who the other end says that we are; empty if nobody answers."""
+    """Who the other end says that we are; empty if nobody answers in two seconds."""
     try:
         with socket.create_connection((address, port), timeout=2) as made:
             return made.recv(100).decode()
@@ -95,21 +104,29 @@ def call_from(lab: Lab, guest: str, address: str, port: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def test_what_may_pass_passes_and_nothing_else(lab: Lab) -> None:
+def answered(ask: Callable[..., str], *where: Any, caller: str) -> None:
+    """Wait until the other end sees this caller: a cable carries a moment after it is laid."""
+    until(lambda: ask(*where), caller.__eq__, 60)
+
+
+def test_what_may_pass_passes_and_nothing_else(lab: Lab, echo: Callable[[str, int], None]) -> None:
     drawing = Drawing(lab)
     cards = [card.id for card in CARDS]
     assert drawing.draw(WANTED, cards)
     assert not drawing.draw(WANTED, cards)
     for port in (6443, 10250):
-        echo(lab, "one", port)
-    echo(lab, "two", 8080)
+        echo("one", port)
+    echo("two", 8080)
 
-    assert call("198.18.63.9", 6443) == "198.18.63.1", "the host, by the floating address"
+    # The host, by the floating address.
+    answered(call, "198.18.63.9", 6443, caller="198.18.63.1")
     assert call("198.18.63.9", 10250) == "", "the security group lets nothing else in"
-    assert call_from(lab, "two", "10.63.0.10", 6443) == "10.63.0.20", "within the network"
+    # Within the network.
+    answered(call_from, lab, "two", "10.63.0.10", 6443, caller="10.63.0.20")
     assert call_from(lab, "two", "10.63.0.10", 10250) == ""
     assert call_from(lab, "one", "10.63.0.20", 8080) == "", "one is not of the group worker"
-    assert call_from(lab, "two", "198.18.63.9", 6443) == "198.18.63.5", "by the router and back"
+    # By the router and back.
+    answered(call_from, lab, "two", "198.18.63.9", 6443, caller="198.18.63.5")
 
     address = ("ip", "-n", lab.namespace("vm", "two"), "addr")
     subprocess.run([*address, "add", "10.63.0.77/24", "dev", "eth0"], check=True)
@@ -117,7 +134,9 @@ def test_what_may_pass_passes_and_nothing_else(lab: Lab) -> None:
     assert call_from(lab, "two", "10.63.0.10", 6443) == "", "a false address does not pass"
 
 
-def test_a_floating_address_moves_and_a_router_goes(lab: Lab) -> None:
+def test_a_floating_address_moves_and_a_router_goes(
+    lab: Lab, echo: Callable[[str, int], None]
+) -> None:
     drawing = Drawing(lab)
     cards = [card.id for card in CARDS]
     drawing.draw(WANTED, cards)
@@ -125,7 +144,7 @@ def test_a_floating_address_moves_and_a_router_goes(lab: Lab) -> None:
     assert networks.exists(namespace)
     bare = Router(ROUTER.id, ROUTER.legs, ROUTER.outside, ROUTER.gateway)
     assert drawing.draw(Wanted(CARDS, WANTED.groups, (bare,), WANTED.outside), cards)
-    echo(lab, "one", 6443)
+    echo("one", 6443)
     assert call("198.18.63.9", 6443) == ""
     assert drawing.draw(Wanted(CARDS, WANTED.groups), cards)
     assert not networks.exists(namespace)

@@ -2,21 +2,24 @@
 
 import base64
 import json
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from isthmus_lab_kubernetes import images
+from isthmus_lab_kubernetes import images, plane
 from isthmus_lab_kubernetes.artefacts import digest
 from isthmus_lab_kubernetes.building import PROGRAMS
 from isthmus_lab_kubernetes.cloud import servers
 from isthmus_lab_kubernetes.cloud.neutron import plug
 from isthmus_lab_kubernetes.config_drive import drive
 from isthmus_lab_kubernetes.machines import Machine, Port
-from isthmus_lab_kubernetes.processes import Process
+from isthmus_lab_kubernetes.processes import Process, first_of_a_namespace
 from isthmus_lab_kubernetes.settings import GO_SOURCES, NEWEST, RELEASES, Lab, LabError
+from tests.openstack_lab import until
 
 
 def test_a_machine_is_read_from_json() -> None:
@@ -122,3 +125,24 @@ def test_a_process_is_not_taken_for_a_later_one_with_its_number() -> None:
     own = Process.of(1)
     assert own.alive
     assert not Process(1, "0" + own.started).alive
+
+
+@pytest.mark.labs
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
+def test_the_first_of_a_namespace_is_told_from_who_made_it() -> None:
+    command = ["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"]
+    with subprocess.Popen(command) as made:
+        try:
+            found = until(lambda: Process.of(made.pid).children, bool, pause=0.02)
+            assert [first_of_a_namespace(pid) for pid in (*found, made.pid)] == [True, False]
+        finally:
+            made.kill()
+    assert not first_of_a_namespace(made.pid)
+
+
+def test_a_plane_keeps_ports_that_no_client_is_given(tmp_path: Path) -> None:
+    ports = plane.ports_of(tmp_path)
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert len(set(ports.values())) == len(ports)
+    assert max(ports.values()) < lowest
+    assert plane.ports_of(tmp_path) == ports

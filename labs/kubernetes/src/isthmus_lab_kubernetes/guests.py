@@ -13,7 +13,7 @@ from typing import Any
 from isthmus_lab_kubernetes import building, cgroups, networks
 from isthmus_lab_kubernetes.commands import detach, put, run, wait
 from isthmus_lab_kubernetes.machines import Machine, Port, host_of
-from isthmus_lab_kubernetes.processes import Process
+from isthmus_lab_kubernetes.processes import Process, first_of_a_namespace
 from isthmus_lab_kubernetes.settings import Lab, LabError
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances"), 8192
@@ -23,6 +23,9 @@ _OWN = ("containerd", "kubelet", "etcd")
 
 _PATIENCE = "datasource: {OpenStack: {max_wait: 240, timeout: 30, retries: 8}}"
 """For cloud-init: else one slow answer of a busy host means a guest without user data."""
+
+_SECONDS = 90
+"""How long a busy host may take for what it does at once."""
 
 
 class Guest:
@@ -61,9 +64,9 @@ class Guest:
     @property
     def leader(self) -> int | None:
         """Its PID 1, seen from the host; None while it is off."""
-        known = self.facts.get("nspawn")
-        children = Process(known[0], known[1]).children if known else []
-        return children[0] if children else None
+        nspawn = self._process()
+        # Before it there is a helper of nspawn's, which is in the host's root for a moment.
+        return next(filter(first_of_a_namespace, nspawn.children), None) if nspawn else None
 
     def create(self, machine: Machine) -> None:
         """Make it, switched off, from the image of its Kubernetes version.
@@ -135,9 +138,11 @@ class Guest:
         """
         if self.leader:
             return
-        facts = self.facts
+        facts, former = self.facts, self._process()
         if not facts:
             raise LabError(f"there is no guest {self.name}")
+        if former:  # It holds the root a moment longer than its leader lives.
+            wait(lambda: not former.alive, _SECONDS, f"guest {self.name} does not go off")
         setting, enough = _INOTIFY
         if int(setting.read_text()) < enough:
             setting.write_text(str(enough))
@@ -153,7 +158,7 @@ class Guest:
         self._write(nspawn=[nspawn.pid, nspawn.started])
         wait(
             lambda: self.leader is not None,
-            20,
+            _SECONDS,
             f"guest {self.name} did not start: see {self.home}/console.log",
         )
 
@@ -162,18 +167,21 @@ class Guest:
         nspawn = self._process()
         if not self.leader or nspawn is None:
             return
-        os.kill(nspawn.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # It has just ended by itself.
+            os.kill(nspawn.pid, signal.SIGTERM)
         try:
-            wait(lambda: self.leader is None, grace_seconds, "")
+            wait(lambda: not nspawn.alive, grace_seconds, "")
         except LabError:
             self.kill()
 
     def kill(self) -> None:
         """Pull its power."""
-        leader, nspawn = self.leader, self._process()
-        if leader is not None and nspawn is not None:
-            os.kill(leader, signal.SIGKILL)
-            wait(lambda: not nspawn.alive, 20, f"guest {self.name} does not stop")
+        nspawn = self._process()
+        if nspawn is None or not nspawn.alive:
+            return
+        with suppress(ProcessLookupError):  # It has just ended by itself.
+            os.kill(self.leader or nspawn.pid, signal.SIGKILL)
+        wait(lambda: not nspawn.alive, _SECONDS, f"guest {self.name} does not stop")
 
     def delete(self) -> None:
         """Remove it with its root, cables and cgroups; nothing if there is no such guest."""
@@ -183,9 +191,9 @@ class Guest:
         networks.remove_namespace(self.lab.namespace("vm", self.name))
         if os.path.ismount(self.root):
             run("umount", "-l", self.root)
-        wait(self._empty, 10, f"processes of guest {self.name} do not end")
+        wait(self._empty, _SECONDS, f"processes of guest {self.name} do not end")
         cgroups.remove(self._cgroup)
-        shutil.rmtree(self.home, ignore_errors=True)
+        wait(self._removed, _SECONDS, f"{self.home} cannot be removed")
 
     def command(self, words: Sequence[str]) -> list[str]:
         """The host's command that runs `words` inside it.
@@ -212,7 +220,7 @@ class Guest:
         number, noted = str(os.stat(f"/run/netns/{namespace}").st_ino), self.home / "doors"
         wait(
             lambda: noted.exists() and noted.read_text() == number,
-            30,
+            _SECONDS,
             f"guest {self.name} has no config drive, and no agent gives it metadata",
         )
 
@@ -222,6 +230,11 @@ class Guest:
 
     def _empty(self) -> bool:
         return cgroups.empty(self._cgroup)
+
+    def _removed(self) -> bool:
+        # The agent may have noted its doors in there just now: then there is a next time.
+        shutil.rmtree(self.home, ignore_errors=True)
+        return not self.home.exists()
 
     def _write(self, **changes: object) -> None:
         written = self._record.with_suffix(".new")

@@ -147,7 +147,14 @@ def _plugged(network: str, port: Port) -> bool:
 
 
 def remove_all(lab: Lab) -> None:
-    """Remove every namespace of the lab; the host's ends of the cables go with them."""
+    """Remove every namespace of the lab, and the host's ends of their cables."""
+    # With its namespace a cable would go, too, but later: the next lab may use the same addresses.
+    for card in sorted(Path("/sys/class/net").glob(f"il{lab.tag}*")):
+        try:
+            run("ip", "link", "del", card.name)
+        except LabError:
+            if card.exists():
+                raise
     folder = Path("/run/netns")
     for path in sorted(folder.glob(f"il{lab.tag}-*")) if folder.exists() else ():
         remove_namespace(path.name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,10 @@ from isthmus_lab_kubernetes.processes import Process
 from isthmus_lab_kubernetes.settings import NEWEST, Lab
 
 _ORDER = ("etcd", "apiserver", "controller-manager", "scheduler")
+_SECONDS = 240
+"""How long a busy machine may take to start or stop one of them."""
+_PORTS = range(12_000, 19_000)
+"""Below those that the kernel gives to clients: one of these might be taken before its server."""
 _USERS = {
     "apiserver": "/CN=kube-apiserver",
     "admin": "/O=system:masters/CN=admin",
@@ -30,7 +35,7 @@ def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Pat
     folder, kube = lab.plane, building.kube(release)
     pki = folder / "pki"
     _certificates(pki)
-    ports = _ports(folder)
+    ports = ports_of(folder)
     server = f"https://127.0.0.1:{ports['api']}"
     for user in ("admin", "controller-manager", "scheduler"):
         put(folder / f"{user}.conf", _kubeconfig(server, pki, user))
@@ -41,12 +46,7 @@ def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Pat
     options = [*_apiserver(pki, etcd, ports["api"]), *plugins]
     _daemon(folder, "apiserver", kube, "kube-apiserver", *options)
     config = folder / "admin.conf"
-    probe = [str(kube), "kubectl", "--kubeconfig", str(config), "get", "--raw", "/readyz"]
-    wait(
-        lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0,
-        60,
-        f"no answer: see {folder}/apiserver.log",
-    )
+    _await_api(folder, kube, config)
     keys = (
         f"--service-account-private-key-file={pki}/sa.key",
         f"--root-ca-file={pki}/ca.crt",
@@ -65,26 +65,44 @@ def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Pat
     return config
 
 
+def _await_api(folder: Path, kube: Path, config: Path) -> None:
+    probe = [str(kube), "kubectl", "--kubeconfig", str(config), "get", "--raw"]
+    # A server that is ready has begun to make its namespaces.
+    for path in ("/readyz", "/api/v1/namespaces/default"):
+        command = [*probe, path]
+        wait(
+            lambda command=command: subprocess.run(command, capture_output=True).returncode == 0,
+            _SECONDS,
+            f"no answer: see {folder}/apiserver.log",
+        )
+
+
 def down(lab: Lab) -> None:
     """Stop what runs, etcd last, since the others write into it; the data stay."""
     for name in reversed(_ORDER):
         process = _running(lab.plane, name)
         if process is not None:
             os.kill(process.pid, signal.SIGTERM)
-            wait(lambda process=process: not process.alive, 30, f"{name} does not stop")
+            wait(lambda process=process: not process.alive, _SECONDS, f"{name} does not stop")
         (lab.plane / f"{name}.pid").unlink(missing_ok=True)
 
 
-def _ports(folder: Path) -> dict[str, int]:
+def ports_of(folder: Path) -> dict[str, int]:
     """Free ports of loopback, the same ones at every start of this plane."""
     known = folder / "ports.json"
     if not known.exists():
         names = ("api", "etcd", "peer", "controller-manager", "scheduler")
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-        put(known, json.dumps(dict(zip(names, (s.getsockname()[1] for s in sockets), strict=True))))
-        for opened in sockets:
-            opened.close()
+        free = filter(_free, random.sample(_PORTS, len(_PORTS)))
+        put(known, json.dumps(dict(zip(names, free, strict=False))))
     return json.loads(known.read_text())
+
+
+def _free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _etcd(folder: Path, client: str, peer: str) -> list[str | Path]:

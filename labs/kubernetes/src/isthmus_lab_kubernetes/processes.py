@@ -45,6 +45,16 @@ class Process:
             return []
 
 
+def first_of_a_namespace(pid: int) -> bool:
+    """True for the PID 1 of a namespace below ours; false when there is no such process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    # Its numbers in our namespace and in each one below.
+    return any(line.startswith("NSpid:") and line.split()[2:][-1:] == ["1"] for line in lines)
+
+
 def parent_of(pid: int) -> int:
     """The number of a process' parent; 1 if there is no such process."""
     fields = stat_fields(pid)

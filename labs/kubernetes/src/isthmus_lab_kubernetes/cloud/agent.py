@@ -46,7 +46,8 @@ class Agent:
                 if ports := self._ports():
                     await doors.keep(guests(self._lab), ports)
                 await asyncio.sleep(0.3)
-            drawing.cancel()
+            # Nobody may draw beside the next agent, nor while everything is removed.
+            await drawing
             doors.close()
         await self._outlive()
 
@@ -78,7 +79,7 @@ class Agent:
     async def _draw_always(self) -> None:
         complaint = ""
         seen: set[str] = set()
-        while True:
+        while self._parent.alive:
             cards = {port.id for guest in guests(self._lab) for port in guest.ports}
             if cards != seen:
                 seen, self._changed = cards, time.monotonic()
@@ -86,9 +87,9 @@ class Agent:
                 if await asyncio.to_thread(self._draw, cards):
                     self._changed = time.monotonic()
                 complaint = ""
-            except LabError as error:
-                if str(error) != complaint:
-                    complaint = str(error)
+            except Exception as error:  # noqa: BLE001  # Whatever it is, the next time it may pass.
+                if repr(error) != complaint:
+                    complaint = repr(error)
                     say(complaint)
             lively = time.monotonic() - self._changed < _LIVELY_FOR
             await asyncio.sleep(_LIVELY_SECONDS if lively and cards else _CALM_SECONDS)
