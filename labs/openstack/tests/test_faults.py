@@ -5,6 +5,8 @@ import io
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,27 @@ def test_a_refusal_carries_status_message_and_patience(file: Path) -> None:
 def test_a_body_that_a_rule_looked_into_still_reaches_the_service(file: Path) -> None:
     file.write_text(json.dumps({"rules": [{"body": "other", "status": 500}]}))
     assert _ask(file, b"mine") == ("200 OK", {}, b"mine")
+
+
+def test_a_call_is_held_until_its_rule_is_gone(file: Path) -> None:
+    held = json.dumps({"rules": [{"service": "nova", "hold": True, "times": 1}]})
+    file.write_text(held)
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(_ask(file, b"mine")))
+    asking.start()
+    asking.join(0.5)
+    assert answers == []
+    (fresh := file.with_suffix(".new")).write_text('{"rules": []}')
+    fresh.replace(file)
+    asking.join(30)
+    assert answers == [("200 OK", {}, b"mine")]
+
+
+def test_another_file_of_rules_counts_anew(file: Path) -> None:
+    rules = json.dumps({"rules": [{"times": 1, "status": 503}]})
+    for _ in range(2):
+        (fresh := file.with_suffix(".new")).write_text(rules)
+        os.utime(fresh, ns=(time.time_ns(), time.time_ns()))
+        fresh.replace(file)
+        assert faults.Rules(file).find(_call()) is not None
+        assert faults.Rules(file).find(_call()) is None

@@ -14,7 +14,6 @@ import io
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,7 +121,7 @@ def _fail_on_demand(node):
     server = node.instance_info.get("display_name") or node.name
     rule = RULES.find(Call("ironic-conductor", "deploy", server))
     if rule:
-        time.sleep(float(rule.get("delay", 0)))
+        RULES.wait(rule)
         if rule.get("fail", True):
             reason = rule.get("message", "failed on demand by the lab")
             raise exception.InstanceDeployFailure(reason)

@@ -5,7 +5,6 @@ Nova loads it as ``nova.virt.lab.played``. A driver that boots real guests subcl
 
 import io
 import os
-import time
 from pathlib import Path
 
 from isthmus_lab_plugins.faults import Call, Rules
@@ -46,7 +45,7 @@ class PlayedDriver(fake.FakeDriverWithoutFakeNodes):
     def spawn(self, context, instance, *args, **kwargs):
         rule = RULES.find(Call("nova-compute", "spawn", instance.display_name or ""))
         if rule:
-            time.sleep(float(rule.get("delay", 0)))
+            RULES.wait(rule)
             if rule.get("fail", True):
                 raise exception.InstanceDeployFailure(
                     reason=rule.get("message", "failed on demand by the lab")

@@ -2,9 +2,9 @@
 
 The file is ``{"rules": [rule...]}``. A rule matches calls by ``service`` (an API's name, or
 ``nova-compute``), ``method``, ``path`` and ``body`` (regular expressions, searched). It then waits
-``delay`` seconds and, with a ``status``, answers that with ``message`` and the header
-``Retry-After`` of ``retryAfter`` seconds. It holds for ``times`` calls, over all processes, or for
-ever. The first matching rule counts.
+``delay`` seconds, with ``hold`` until the file has the rule no more, and, with a ``status``,
+answers that with ``message`` and the header ``Retry-After`` of ``retryAfter`` seconds. It holds for
+``times`` calls, over all processes, or for ever. The first matching rule counts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Rules:
             if matches(rule, call) and self._take(f"{version}-{index}", rule.get("times")):
                 return rule
         return None
+
+    def wait(self, rule: dict[str, Any]) -> None:
+        """Wait as long as a rule wants a call to."""
+        time.sleep(float(rule.get("delay", 0)))
+        while rule.get("hold") and rule in self._read()[1]:
+            time.sleep(_PAUSE_SECONDS)
 
     def _read(self) -> tuple[str, list[dict[str, Any]]]:
         """The rules, and what no other file of rules has in common with theirs."""

@@ -9,7 +9,6 @@ import importlib
 import io
 import json
 import os
-import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
@@ -33,7 +32,9 @@ class Front:
     ) -> Iterable[bytes]:
         rule = self.rules.find(self._call(environ))
         if rule:
-            time.sleep(float(rule.get("delay", 0)))
+            if rule.get("hold"):
+                self._body(environ)  # Who asked may be gone by then.
+            self.rules.wait(rule)
             if "status" in rule:
                 self._body(environ)  # Who still sends when we close would see no answer at all.
                 return _refuse(rule, start_response)
