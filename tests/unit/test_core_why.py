@@ -58,6 +58,14 @@ FAILED_CREATE = events(
             "A",
             "a consequence alone is better than nothing",
         ),
+        (
+            events(
+                ("A", "CREATE_FAILED", "Unknown (server ERROR, code Unknown)"),
+                ("B", "CREATE_FAILED", "Exhausted all hosts (server ERROR, code 500)"),
+            ),
+            "B",
+            "of a failure of which nothing is told the next one tells more",
+        ),
     ],
 )
 def test_root_cause(rows, expected, reason):

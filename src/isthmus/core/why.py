@@ -14,6 +14,8 @@ from isthmus.api.v1alpha1 import Stack, StackEvent
 
 _CONSEQUENCES = ("cancelled", "canceled", "the following resource(s) failed")
 """Words of engines for a failure that only follows from another one, in lower case."""
+_UNTOLD = "unknown (server error, code unknown)"
+"""Of a server that failed, and of which Nova has not yet noted why: another try may tell it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def root_cause(events: Sequence[StackEvent]) -> StackEvent | None:
     """Return the failure that others follow from, in the engine's last operation.
 
     Engines cancel the siblings of what failed and then fail the stack: the cause is the first
-    failure whose reason is not one of those. Events are oldest first.
+    failure whose reason is not one of those and says something. Events are oldest first.
     """
     failed = [event for event in _last_operation(events) if "FAILED" in event.status.upper()]
     causes = [e for e in failed if e.reason and not _is_consequence(e)]
@@ -70,7 +72,7 @@ def _is_stack(event: StackEvent) -> bool:
 
 def _is_consequence(event: StackEvent) -> bool:
     reason = event.reason.lower()
-    return any(words in reason for words in _CONSEQUENCES)
+    return any(words in reason for words in (*_CONSEQUENCES, _UNTOLD))
 
 
 def _link(obj: Resource[Any, Any]) -> Link | None:
