@@ -85,6 +85,11 @@ class OpenStackLab:
         fresh.write_text(json.dumps({"rules": rules}))
         fresh.replace(self.state / "faults.json")
 
+    def struck(self, rule: int = 0) -> int:
+        """How many calls have met a rule in force, by its place; only one with `times` counts."""
+        version = (self.state / "faults.json").stat().st_mtime_ns
+        return len(list((self.state / "faults.counts").glob(f"{version}-{rule}-*")))
+
     def order(self, verb: str, *names: str) -> None:
         """Stop, kill, start or restart processes of the lab, for example heat-engine."""
         command = [sys.executable, "-m", "isthmus_lab_openstack", verb, "--state", str(self.state)]

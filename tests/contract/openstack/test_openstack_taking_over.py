@@ -28,8 +28,9 @@ async def test_a_change_of_somebody_else_is_waited_for(
     native = stack_of(endpoint, hot({"net": NET}))
     wanted = with_template(native, hot({"net": NET, "ours": NET}))
     first = await applied(engine, native)
-    slow = {"service": "neutron", "method": "POST", "path": r"/networks$", "delay": 6, "times": 1}
-    openstack_lab.faults(slow)
+    openstack_lab.faults(
+        {"service": "neutron", "method": "POST", "path": r"/networks$", "hold": True, "times": 1}
+    )
     body: Json = {"template": hot({"net": NET, "theirs": NET})}
     path = f"/stacks/{native.name}/{first.native_id}"
     await cloud.ask("orchestration", "PATCH", path, body=body)
@@ -43,6 +44,7 @@ async def test_a_change_of_somebody_else_is_waited_for(
     await engine.apply(wanted)
     now = await engine.observe(native.name)
     assert (now.phase, now.digest) == (Phase.WORKING, native.digest)
+    openstack_lab.faults()
     theirs = await settled(engine, native)
     assert {r.logical_id for r in theirs.resources} == {"net", "theirs"}
     after = await applied(engine, wanted)
