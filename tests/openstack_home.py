@@ -320,7 +320,7 @@ async def _settled(
     lab: OpenStackLab, chosen: str, before: set[tuple[str, str]], forgiven: str
 ) -> set[tuple[str, str]]:
     """Return what is left; some services take a moment to forget what they have removed."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         late = time.monotonic() > deadline
         left = await asyncio.to_thread(census, lab, chosen, without=forgiven) - before

@@ -220,7 +220,7 @@ async def test_a_server_that_is_off_is_no_drift_and_outlives_an_edit(
 async def test_a_stack_that_waited_in_vain_is_gone_on_with_after_another_word(
     endpoint: Endpoint, engine: StackEngine, cloud: Cloud
 ) -> None:
-    wait = {"handle": {"get_resource": "handle"}, "count": 1, "timeout": 120}
+    wait = {"handle": {"get_resource": "handle"}, "count": 1, "timeout": 600}
     handle = {"type": "OS::Heat::WaitConditionHandle"}
     template = hot(
         {"handle": handle, "wait": {"type": "OS::Heat::WaitCondition", "properties": wait}}
@@ -233,10 +233,17 @@ async def test_a_stack_that_waited_in_vain_is_gone_on_with_after_another_word(
         return "CREATE_COMPLETE" in [r.status for r in seen if r.logical_id == "handle"]
 
     async def tell(status: str) -> None:
+        """Return once Heat has noted it, which is some time after its answer."""
         found = (await cloud.get("orchestration", f"/stacks/{native.name}"))["stack"]
-        path = f"/stacks/{native.name}/{found['id']}/resources/handle/signal"
+        path = f"/stacks/{native.name}/{found['id']}/resources/handle"
         body = {"id": "control-1", "status": status, "reason": f"control-1: {status}"}
-        await cloud.ask("orchestration", "POST", path, body=body)
+        await cloud.ask("orchestration", "POST", f"{path}/signal", body=body)
+
+        async def noted() -> bool:
+            known = (await cloud.get("orchestration", f"{path}/metadata"))["metadata"]
+            return known.get("control-1", {}).get("status") == status
+
+        await eventually(noted, within=SECONDS)
 
     await eventually(made, within=SECONDS)
     await tell("FAILURE")
