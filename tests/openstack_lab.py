@@ -87,8 +87,9 @@ class OpenStackLab:
 
     def struck(self, rule: int = 0) -> int:
         """How many calls have met a rule in force, by its place; only one with `times` counts."""
-        version = (self.state / "faults.json").stat().st_mtime_ns
-        return len(list((self.state / "faults.counts").glob(f"{version}-{rule}-*")))
+        known = (self.state / "faults.json").stat()
+        mine = f"{known.st_mtime_ns}-{known.st_ino}-{rule}-*"
+        return len(list((self.state / "faults.counts").glob(mine)))
 
     def order(self, verb: str, *names: str) -> None:
         """Stop, kill, start or restart processes of the lab, for example heat-engine."""

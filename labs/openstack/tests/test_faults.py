@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from isthmus_lab_openstack.settings import PLUGINS
+from tests.openstack_lab import OpenStackLab
 
 sys.path.insert(0, str(PLUGINS))
 faults = importlib.import_module("isthmus_lab_plugins.faults")
@@ -121,3 +122,14 @@ def test_another_file_of_rules_counts_anew(file: Path) -> None:
         fresh.replace(file)
         assert faults.Rules(file).find(_call()) is not None
         assert faults.Rules(file).find(_call()) is None
+
+
+def test_whoever_wrote_a_rule_sees_how_many_calls_it_has_met(file: Path) -> None:
+    lab = OpenStackLab(url="", clouds=file, state=file.parent)
+    lab.faults({"service": "neutron", "times": 1}, {"service": "nova", "times": 3})
+    assert lab.struck(1) == 0
+    for _ in range(2):
+        faults.Rules(file).find(_call())
+    assert (lab.struck(0), lab.struck(1)) == (0, 2)
+    lab.faults({"service": "nova", "times": 3})
+    assert lab.struck() == 0
