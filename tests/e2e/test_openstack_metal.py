@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from isthmus.api.v1alpha1 import Cluster, NodePool
+from tests.kubernetes_lab import GuestCloud
 from tests.openstack_home import Home, home
 from tests.openstack_lab import OpenStackLab
 
@@ -32,6 +33,7 @@ async def taken(here: Home) -> set[str]:
 async def test_a_cluster_on_metal_is_made_grows_shrinks_and_gives_its_nodes_back(
     openstack_lab: OpenStackLab,
 ) -> None:
+    await asyncio.to_thread(GuestCloud(openstack_lab).await_metal)
     async with home(openstack_lab) as here:
         before = await taken(here)
         metal = {"plan": "bare-metal", "parameters": {"flavor": "baremetal"}}
