@@ -79,12 +79,15 @@ def _of_clouds(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what shows most first, and give nothing more time than there is."""
+    """Put what shows most first, and let none that hangs take the others' time.
+
+    A test may take twice what it is given room for: a busy machine is no failure.
+    """
     if not os.environ.get(UNTIL):
         return
     items.sort(key=_rank)
     for item in filter(_of_clouds, items):
-        item.add_marker(pytest.mark.timeout(_seconds(item)), append=False)
+        item.add_marker(pytest.mark.timeout(2 * _seconds(item)), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
