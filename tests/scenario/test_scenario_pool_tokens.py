@@ -8,6 +8,7 @@ import pytest
 from isthmus.api.v1alpha1 import Cluster, NodePool
 from isthmus.runtime.kinds import SECRETS
 from tests.cluster_world import Clusters, a_cluster, a_pool, clusters
+from tests.outward import Outward
 from tests.world import TEAM
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -80,6 +81,23 @@ async def test_a_server_that_never_joins_leaves_no_lasting_token() -> None:
                 seen[token] = seen.get(token, timedelta()) + timedelta(minutes=1)
         assert len(seen) > 1, "no token is extended for who has had his time"
         assert max(seen.values()) < timedelta(minutes=25)
+
+
+async def test_nobody_is_given_a_token_whose_revocation_could_not_be_noted() -> None:
+    """Its servers have joined, and the pool is given another size just as that is to be noted."""
+    quiet = Outward()
+    async with clusters(outward=quiet) as world:
+        await begun(world)
+        await world.here.ready(NodePool, "workers", within=300)
+    revoked = quiet.calls.index("revoke_join_token")
+    noted = quiet.calls.index("replace nodepools status", revoked) + 1
+    struck = Outward(strike=noted)
+    async with clusters(outward=struck) as world:
+        await begun(world)
+        while len(struck.calls) < noted:
+            await world.here.nothing_for(0.01)
+        await world.here.apply(a_pool(replicas=3))
+        await all_joined(world, 3, after=timedelta(minutes=5))
 
 
 async def test_a_token_whose_secret_somebody_deletes_goes_with_its_pool() -> None:

@@ -43,10 +43,12 @@ class JoinTokens:
         found = await self._secret.read()
         former = found[1].get(TOKEN_ID, "") if found is not None else ""
         if former and former == known:
-            if _ends(progress.status) >= needed:
-                return
+            ends = _ends(progress.status)
             # Another one would shut out those who are on their way with this one.
-            if any(map(_joins, seen)) and await self._extend(nodes, needed, progress):
+            if ends < needed and any(map(_joins, seen)):
+                ends = needed + SPARE
+            # Whether it is there only the cluster knows: it may be revoked, and that not noted.
+            if ends >= needed and await self._extend(nodes, ends, progress):
                 return
         for token in sorted({former, known} - {""}):
             await nodes.revoke_join_token(token)
@@ -80,7 +82,7 @@ class JoinTokens:
             return
         needed = [self._needed(one, progress.now, making=making) for one in seen if _joins(one)]
         if needed and _ends(progress.status) < max(needed):
-            await self._extend(nodes, max(needed), progress)
+            await self._extend(nodes, max(needed) + SPARE, progress)
 
     async def revoke(self, nodes: ClusterNodes, progress: Progress[NodePoolStatus]) -> None:
         """Make the token worthless. The Secret stays: the engine compares its version."""
@@ -107,10 +109,10 @@ class JoinTokens:
         return min(begins + self._time, asked + LONGEST)
 
     async def _extend(
-        self, nodes: ClusterNodes, needed: datetime, progress: Progress[NodePoolStatus]
+        self, nodes: ClusterNodes, ends: datetime, progress: Progress[NodePoolStatus]
     ) -> bool:
         """Put off the token's end; tell whether there is one."""
-        ttl = needed - progress.now + SPARE
+        ttl = ends - progress.now
         try:
             expires = await nodes.extend_join_token(progress.status.join_token, ttl)
         except NotFound:  # It came to its end while nobody looked.
