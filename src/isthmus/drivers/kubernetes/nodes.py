@@ -193,11 +193,11 @@ class KubernetesNodes:
 
 
 @asynccontextmanager
-async def reach(kubeconfig: str) -> AsyncGenerator[KubernetesNodes]:
+async def reach(kubeconfig: str, clock: Clock | None = None) -> AsyncGenerator[KubernetesNodes]:
     """Connect by a kubeconfig. Raises InvalidSpec."""
     target: Target = parse(kubeconfig)
     async with kube.reach(target) as api:
-        yield KubernetesNodes(api, target.ca_pem, SystemClock())
+        yield KubernetesNodes(api, target.ca_pem, clock or SystemClock())
 
 
 def ca_hash(pem: str) -> str:
