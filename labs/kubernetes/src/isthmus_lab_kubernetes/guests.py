@@ -24,7 +24,7 @@ _OWN = ("containerd", "kubelet", "etcd")
 _PATIENCE = "datasource: {OpenStack: {max_wait: 240, timeout: 30, retries: 8}}"
 """For cloud-init: else one slow answer of a busy host means a guest without user data."""
 
-_SECONDS = 90
+_SECONDS = 120
 """How long a busy host may take for what it does at once."""
 
 
