@@ -112,7 +112,7 @@ class Site:
         said = self.home.run("get", what, "-n", SPACE, "-o", "json", code=None)
         return json.loads(said.stdout) if said.returncode == 0 else {}
 
-    def ready(self, what: str, seconds: float = 480) -> Json:
+    def ready(self, what: str, seconds: float = 600) -> Json:
         """Wait until an object is ready for the spec that it has."""
 
         def now(obj: Json) -> bool:
@@ -205,17 +205,16 @@ def a_cluster(
 
 
 def a_pool(cluster: str, replicas: int, **spec: Any) -> Json:
-    """A pool, named as its cluster is; its servers may take long to join."""
-    wanted: Json = {
-        "cluster": cluster,
-        "replicas": replicas,
-        "heal": {"joinSeconds": 600},
-        "rollout": {"drainTimeoutSeconds": 120},
-    }
+    """A pool, named as its cluster is; its servers may take long to join.
+
+    Its nodes have as long to be emptied as they have by default: on a busy machine pods that a
+    budget lets go one by one need minutes, and who has not moved by then is lost.
+    """
+    wanted: Json = {"cluster": cluster, "replicas": replicas, "heal": {"joinSeconds": 600}}
     return an_object("NodePool", cluster, wanted | spec)
 
 
-def nothing_more(cloud: GuestCloud, before: set[tuple[str, str]], seconds: float = 60) -> None:
+def nothing_more(cloud: GuestCloud, before: set[tuple[str, str]], seconds: float = 180) -> None:
     """Wait until the cloud has nothing that it did not have, and the host nothing of guests."""
 
     def more() -> list[Any]:
@@ -235,7 +234,8 @@ def watched(kubectl: Kubectl, deployment: str) -> Generator[list[int]]:
 
     The list is complete when the block has been left.
     """
-    words = ("get", "deployment", deployment, "--watch", "-o", "jsonpath={.status}{'\\n'}")
+    number = "jsonpath={.status.availableReplicas}{'\\n'}"
+    words = ("get", "deployment", deployment, "--watch", "-o", number)
     seen: list[int] = []
     with subprocess.Popen(kubectl.command(*words), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -244,8 +244,7 @@ def watched(kubectl: Kubectl, deployment: str) -> Generator[list[int]]:
             time.sleep(1)  # What has just happened is still to be told.
             process.terminate()
             said, _ = process.communicate()
-            lines = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
-            seen += [line.get("availableReplicas", 0) for line in lines]
+            seen += [int(line or 0) for line in said.splitlines()]  # None is written as nothing.
 
 
 def manifests(*objects: Json) -> str:

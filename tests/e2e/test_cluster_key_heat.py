@@ -112,7 +112,7 @@ async def test_the_key_reaches_a_waiting_server_and_leaves_no_trace(
             done = json.dumps({"status": "SUCCESS", "reason": "it has joined"})
             script = files["/etc/isthmus/signal.sh"]
             await asyncio.to_thread(
-                subprocess.run, ["bash", "-c", script, "signal", done], check=True, timeout=60
+                subprocess.run, ["bash", "-c", script, "signal", done], check=True, timeout=240
             )
             await _complete(here, "CREATE_COMPLETE")
         # That life has ended between giving and withdrawing. Another changes the stack first.

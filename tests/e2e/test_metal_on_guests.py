@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from isthmus.api.meta import Json, Resource
-from isthmus.api.v1alpha1 import Cluster, NodePool
+from isthmus.api.v1alpha1 import Cluster, MemberPhase, NodePool
 from isthmus.drivers.kubernetes import open_cluster
 from isthmus.runtime.kinds import api_of
 from isthmus_lab_kubernetes import building
@@ -45,7 +45,12 @@ def a_cluster(image: str) -> Cluster:
 
 
 def a_pool() -> NodePool:
-    spec: Json = {"cluster": NAME, "plan": "bare-metal", "rollout": {"drainTimeoutSeconds": 30}}
+    spec: Json = {
+        "cluster": NAME,
+        "plan": "bare-metal",
+        "rollout": {"drainTimeoutSeconds": 30},
+        "heal": {"joinSeconds": 600},
+    }
     return NodePool.model_validate({"metadata": {"name": NAME, "namespace": TEAM}, "spec": spec})
 
 
@@ -61,7 +66,7 @@ async def test_nodes_of_ironic_come_are_lost_and_go_as_nodes_of_kubernetes(
         for wanted in (a_cluster(former), a_pool()):
             await here.store.create(api_of(type(wanted)), wanted.dump())
         await here.until(ready(here, Cluster), bool, within=400)
-        await here.until(ready(here, NodePool), bool, within=300)
+        await here.until(ready(here, NodePool), bool, within=400)
         assert deployed(here) == {guest.name for guest in guest_cloud.guests()}
         config = tmp_path / "config"
         config.write_text((await here.told(f"{NAME}-kubeconfig"))["kubeconfig"])
@@ -72,8 +77,8 @@ async def test_nodes_of_ironic_come_are_lost_and_go_as_nodes_of_kubernetes(
         await settled(here, config, 1)
         await upgrade(here, config, image)
         await here.store.delete(api_of(Cluster), TEAM, NAME)
-        await here.until(lambda: here.get(Cluster, NAME), lambda found: found is None, within=240)
-        until(lambda: left(guest_cloud, before, project), lambda found: not found, 60)
+        await here.until(lambda: here.get(Cluster, NAME), lambda found: found is None, within=400)
+        until(lambda: left(guest_cloud, before, project), lambda found: not found)
 
 
 def ready(here: Place, kind: type[Resource[Any, Any]]) -> Callable[[], Any]:
@@ -90,13 +95,15 @@ async def settled(here: Place, config: Path, replicas: int) -> None:
         pool = await here.get(NodePool, NAME)
         return pool.ready and (pool.status.replicas, pool.status.ready) == (replicas, replicas)
 
-    await here.until(as_wished, bool, within=300)
-    assert len(deployed(here)) == nodes_ready(config) == replicas + 1
+    await here.until(as_wished, bool, within=400)
+    assert len(deployed(here)) == replicas + 1
+    await here.until(
+        lambda: asyncio.to_thread(nodes_ready, config), (replicas + 1).__eq__, within=60
+    )
 
 
 async def grow(here: Place, config: Path) -> None:
-    heal = {"afterSeconds": 5, "joinSeconds": 600}
-    await here.change(NodePool, NAME, replicas=2, heal=heal)
+    await here.change(NodePool, NAME, replicas=2)
     await settled(here, config, 2)
 
 
@@ -110,24 +117,30 @@ async def lose_a_machine(here: Place, cloud: GuestCloud, config: Path) -> None:
     failing = cloud.guest(lost).command(["systemctl", "disable", "--now", "kubelet"])
     await asyncio.to_thread(subprocess.run, failing, check=True, capture_output=True)
 
-    async def replaced() -> bool:
-        members = (await here.get(NodePool, NAME)).status.members
-        return lost not in {member.server_id for member in members}
+    async def members() -> dict[str, MemberPhase]:
+        found = (await here.get(NodePool, NAME)).status.members
+        return {member.server_id: member.phase for member in found}
 
-    await here.until(replaced, bool, within=300)
+    await here.until(members, lambda found: found.get(lost) == MemberPhase.NOT_READY, within=300)
+    # At once, but only this one: whoever comes next is silent while its network starts.
+    await here.change(NodePool, NAME, heal={"afterSeconds": 1, "joinSeconds": 600})
+    chosen = (None, MemberPhase.REMOVING)
+    await here.until(members, lambda found: found.get(lost) in chosen, within=300)
+    await here.change(NodePool, NAME, heal={"joinSeconds": 600})
+    await here.until(members, lambda found: lost not in found, within=400)
     await settled(here, config, 2)
 
 
 async def upgrade(here: Place, config: Path, image: str) -> None:
     """The control plane where it stands; the node's work goes to a machine of the new image."""
     older, newer = (RELEASES[minor].removeprefix("v") for minor in (OLDER, NEWEST))
-    assert versions(config) == {f"v{older}"}
+    await here.until(lambda: asyncio.to_thread(versions, config), {f"v{older}"}.__eq__, within=60)
     before = deployed(here)
     await here.change(Cluster, NAME, kubernetesVersion=newer)
     await here.until(
         lambda: asyncio.to_thread(versions, config), {f"v{older}", f"v{newer}"}.__eq__, within=400
     )
-    await here.until(ready(here, Cluster), bool, within=100)
+    await here.until(ready(here, Cluster), bool, within=400)
     assert deployed(here) == before
     await here.change(NodePool, NAME, image=image, kubernetesVersion=newer)
     await here.until(lambda: asyncio.to_thread(versions, config), {f"v{newer}"}.__eq__, within=400)
@@ -161,12 +174,12 @@ def deployed(here: Place) -> set[str | None]:
 
 def run_a_pod(config: Path) -> None:
     """On the node of the pool, for the control plane takes none; the cluster's DNS answers it."""
-    assert nodes_ready(config) == 2
+    until(lambda: nodes_ready(config), (2).__eq__, 60)
     kubectl(
         config, "run", "hello", f"--image={BUSYBOX}", "--restart=OnFailure", "--", "nslookup", API
     )
     phase = ("get", "pod", "hello", "-o", "jsonpath={.status.phase}")
-    until(lambda: kubectl(config, *phase), lambda said: said == "Succeeded", 90)
+    until(lambda: kubectl(config, *phase), lambda said: said == "Succeeded", 240)
 
 
 def left(cloud: GuestCloud, before: set[tuple[str, str]], project: str) -> list[Any]:

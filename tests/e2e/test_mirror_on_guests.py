@@ -25,6 +25,7 @@ from isthmus_lab_kubernetes import building
 from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.guest_site import Site, a_cluster, a_pool, everything, nothing_more, site
 from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud
+from tests.openstack_lab import until
 
 pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
 
@@ -53,13 +54,13 @@ def test_nodes_take_what_their_image_lacks_from_a_mirror(here: Site) -> None:
         here.ready("cluster/far", 600)
         here.ready("nodepool/far")
         kubectl = here.kubectl("far")
-        assert kubectl.versions() == {VERSION}
-        assert len(kubectl.ready()) == 2
+        until(kubectl.versions, {VERSION}.__eq__, 60)
+        until(lambda: len(kubectl.ready()), (2).__eq__, 60)
         files = {file.name for file in (folder / VERSION).iterdir()}
         assert {file for file, times in asked.items() if times >= 2} == files
         roots = [len(server.attached_volumes) for server in here.servers().values()]
         assert roots == [1, 1]
-        here.home.run("delete", "cluster/far", "-n", "shop", "--timeout", "300")
+        here.home.run("delete", "cluster/far", "-n", "shop", "--timeout", "600")
         nothing_more(here.cloud, before)
 
 

@@ -13,6 +13,7 @@ from isthmus_lab_kubernetes.settings import NEWEST, RELEASES
 from tests.cloud_place import ITEM
 from tests.guest_site import Site, a_cluster, a_pool, everything, nothing_more, runs, site
 from tests.kubernetes_lab import ON_OPENSTACK, GuestCloud
+from tests.openstack_lab import until
 
 pytestmark = [*ON_OPENSTACK, pytest.mark.timeout(1800)]
 
@@ -33,19 +34,20 @@ def test_a_cluster_goes_to_the_next_minor(here: Site) -> None:
     here.ready("cluster/shop", 600)
     here.ready("nodepool/shop")
     kubectl = here.kubectl("shop")
-    assert kubectl.versions() == {older}
+    until(kubectl.versions, {older}.__eq__, 60)
     first = here.servers()["shop-control-0"]
     assert ITEM not in first.metadata
 
     here.change("cluster/shop", kubernetesVersion=newer.removeprefix("v"))
     here.until("cluster/shop", lambda cluster: runs(cluster, newer), 600)
-    assert kubectl.versions() == {older, newer}
+    until(kubectl.versions, {older, newer}.__eq__, 60)
 
     here.change("nodepool/shop", image=image, kubernetesVersion=newer.removeprefix("v"))
     here.ready("nodepool/shop")
-    assert kubectl.versions() == {newer}
-    assert len(kubectl.ready()) == len(kubectl.items("nodes")) == 2
+    until(kubectl.versions, {newer}.__eq__, 60)
+    until(lambda: len(kubectl.ready()), (2).__eq__, 60)
+    assert len(kubectl.items("nodes")) == 2
     assert here.servers()["shop-control-0"].id == first.id
 
-    here.home.run("delete", "cluster/shop", "-n", "shop", "--timeout", "300")
+    here.home.run("delete", "cluster/shop", "-n", "shop", "--timeout", "600")
     nothing_more(here.cloud, before)
