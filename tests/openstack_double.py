@@ -50,6 +50,7 @@ class Double:
     routers: list[Thing] = field(default_factory=list[Thing])
     floatingips: list[Thing] = field(default_factory=list[Thing])
     security_groups: list[Thing] = field(default_factory=list[Thing])
+    security_group_rules: list[Thing] = field(default_factory=list[Thing])
     volumes: list[Thing] = field(default_factory=list[Thing])
     snapshots: list[Thing] = field(default_factory=list[Thing])
     loadbalancers: list[Thing] = field(default_factory=list[Thing])

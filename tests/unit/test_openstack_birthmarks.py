@@ -73,6 +73,12 @@ def test_a_security_groups_own_words_stay():
         assert properties(kind, **given) == given
 
 
+def test_a_rule_of_a_security_group_has_no_name_and_is_described_always():
+    kind = "OS::Neutron::SecurityGroupRule"
+    assert properties(kind, protocol="tcp") == {"protocol": "tcp", "description": WORDS}
+    assert properties(kind, description="Web")["description"] == f"Web, {WORDS}"
+
+
 def test_members_of_groups_are_marked():
     group = {"type": "OS::Heat::ResourceGroup", "properties": {"count": 2, "resource_def": FIP}}
     member = put({"them": group})["them"]["properties"]["resource_def"]
@@ -153,7 +159,7 @@ def test_everything_of_the_shipped_offerings_bears_a_mark(name: str, plan: str):
 
 
 _MAKES = frozenset({"Neutron", "Nova", "Cinder", "Octavia"})
-_HAVE_NO_NAME = frozenset({NAMELESS, "OS::Nova::Server"})
+_HAVE_NO_NAME = frozenset({NAMELESS, "OS::Neutron::SecurityGroupRule", "OS::Nova::Server"})
 
 
 def _things(resources: Any) -> Iterator[Json]:

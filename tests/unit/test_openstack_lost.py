@@ -32,6 +32,7 @@ TYPES = {
     "subnets": "OS::Neutron::Subnet",
     "networks": "OS::Neutron::Net",
     "security_groups": "OS::Neutron::SecurityGroup",
+    "security_group_rules": "OS::Neutron::SecurityGroupRule",
     "volumes": "OS::Cinder::Volume",
     "loadbalancers": "OS::Octavia::LoadBalancer",
     "listeners": "OS::Octavia::Listener",
@@ -45,7 +46,7 @@ def thing(kind: str, whose: str) -> Json:
     mark = STACK if whose != FOREIGN else f"{STACK}2"
     found: Json = {"id": f"{kind}-{whose}", "tags": [], "status": "ACTIVE"}
     match kind:
-        case "floatingips":
+        case "floatingips" | "security_group_rules":
             return found | {"description": f"of stack {mark}"}
         case "servers":
             return found | {"name": "shop-control-0", "metadata": {"isthmus-stack": mark}}

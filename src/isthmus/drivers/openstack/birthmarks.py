@@ -20,7 +20,9 @@ from isthmus.drivers.openstack.lint_functions import is_function
 KEY: Final = "isthmus-stack"
 """In the metadata of servers and volumes."""
 FLOATING_IP: Final = "OS::Neutron::FloatingIP"
-"""The one thing that has no name."""
+"""Has no name."""
+RULE: Final = "OS::Neutron::SecurityGroupRule"
+"""Has none either; Neutron refuses a second one of its kind."""
 _SECURITY_GROUP: Final = "OS::Neutron::SecurityGroup"
 _WITH_METADATA: Final = frozenset({"OS::Nova::Server", "OS::Cinder::Volume"})
 _WITH_SPECS: Final = frozenset(
@@ -131,7 +133,7 @@ def _mark(kind: str, properties: Json, stack: str) -> Json:
         return _merged(properties, "metadata", {KEY: stack})
     if kind == FLOATING_IP or (kind in _WITH_SPECS and "name" in properties):
         return _merged(properties, "value_specs", {"description": words(stack)})
-    if kind == _SECURITY_GROUP and "name" in properties:
+    if kind == RULE or (kind == _SECURITY_GROUP and "name" in properties):
         return _described(properties, stack)
     return {}
 

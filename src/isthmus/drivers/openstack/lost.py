@@ -100,6 +100,10 @@ KINDS: Final = (
     _SUBNET,
     Kind(type="OS::Neutron::Net", service="network", path="/networks", word="network"),
     Kind(
+        type=birthmarks.RULE, service="network", path="/security-group-rules",
+        word="rule of a security group",
+    ),
+    Kind(
         type="OS::Neutron::SecurityGroup", service="network", path="/security-groups",
         word="security group",
     ),
