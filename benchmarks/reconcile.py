@@ -191,7 +191,9 @@ async def _measure(store: _CountingStore, count: int, driver_seconds: float, bar
 
     manager.cache(INSTANCES).subscribe(changed)
     async with manager:
+        await _usable(store)
         store.writes.clear()
+        cloud.calls.clear()
         started, processor = time.perf_counter(), time.process_time()
         await _create(store, "db", count)
         await finished.wait()
@@ -209,6 +211,16 @@ async def _measure(store: _CountingStore, count: int, driver_seconds: float, bar
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         events_dropped=manager.events.dropped,
     )
+
+
+async def _usable(store: Store) -> None:
+    """Wait for what every instance needs, so that none is looked at in vain and written for it."""
+    for api, name in ((api_of(Provider), "here"), (api_of(Offering), "database")):
+        while True:
+            found = await store.get(api, "", name)
+            if found is not None and _is_ready(found):
+                break
+            await asyncio.sleep(0.01)
 
 
 def _is_ready(obj: Json) -> bool:
