@@ -63,7 +63,7 @@ class Control:
             scale = float(document["scale"])
             if not 0 <= scale <= 1:
                 raise ValueError("scale is between 0 (instant) and 1 (as slow as AWS)")
-            lab.current().scale = scale
+            lab.current().rescale(scale)
             return json_answer({"scale": scale})
         if name == "accounts" and self.add_account is not None:
             return json_answer(dict(await self.add_account(str(document["account"]))))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 DEFAULT_SCALE = 1 / 500
@@ -25,6 +26,7 @@ class Lab:
     port: int = 0
     scale: float = DEFAULT_SCALE
     closing: threading.Event = field(default_factory=threading.Event)
+    _rescaled: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
@@ -45,9 +47,21 @@ class Lab:
         Not kept over a restart: what `work` would settle is to be settled by the `started` hook.
         """
         context = contextvars.copy_context()
-        timer = threading.Timer(self.seconds(real), lambda: context.run(work))
-        timer.daemon = True
-        timer.start()
+        began = monotonic()
+
+        def wait() -> None:
+            with self._rescaled:
+                while (left := began + self.seconds(real) - monotonic()) > 0:
+                    self._rescaled.wait(left)
+            context.run(work)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def rescale(self, scale: float) -> None:
+        """Take more or less time from now on, also for what waits in `later` already."""
+        with self._rescaled:
+            self.scale = scale
+            self._rescaled.notify_all()
 
 
 _current: list[Lab] = []
