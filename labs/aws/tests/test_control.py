@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
+import threading
+from datetime import timedelta
 from urllib.error import HTTPError
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+
+from isthmus_lab_aws.lab import Lab
 
 
 def mine(aws, name: str) -> list[tuple[str, str]]:
@@ -142,6 +147,22 @@ def test_time_scale_is_changed(own_lab, stacks_of):
     stacks = stacks_of(lab)
     document = {"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}
     assert stacks.create("fast", document) == "CREATE_COMPLETE"
+
+
+def test_a_new_scale_holds_for_what_waits_already(tmp_path):
+    lab, done = Lab(tmp_path, scale=1), threading.Event()
+    lab.later(timedelta(days=1), done.set)
+    assert not done.wait(0.1)
+    lab.rescale(0)
+    assert done.wait(60)
+
+
+def test_another_port_is_taken_where_that_is_allowed(own_lab):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        lab = own_lab(options=("--port", str(port), "--or-any-port"))
+    assert lab.page("health")["status"] == "ok"
+    assert not lab.url.endswith(f":{port}")
 
 
 def test_ministacks_own_pages_are_closed(aws):

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -66,7 +65,8 @@ class Sandbox:
     async def _start(self) -> asyncio.subprocess.Process:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         await _former_gone(self._folder)
-        command = lab.command(self._folder, port=_former_port(self._folder))
+        # What was handed out with the former port stays true, unless somebody else has it now.
+        command = lab.command(self._folder, port=_former_port(self._folder), or_any_port=True)
         if self._scale is not None:
             command += ["--scale", str(self._scale)]
         (self._folder / lab.READY_FILE).unlink(missing_ok=True)
@@ -171,12 +171,10 @@ def _is_lab(process: object) -> bool:
 
 
 def _former_port(folder: Path) -> int:
-    """Return the port of the last start, where it is free: what was handed out then stays true."""
+    """Return the port of the last start; 0 where there was none."""
     try:
-        port = int(str(_former(folder).get("url", "")).rpartition(":")[2])
-        with socket.create_server(("127.0.0.1", port)):
-            return port
-    except (OSError, ValueError):
+        return int(str(_former(folder).get("url", "")).rpartition(":")[2])
+    except ValueError:
         return 0
 
 

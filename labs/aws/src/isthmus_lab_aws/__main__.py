@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     state: Path = options.state
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listener = _listen(options.port)
+    listener = _listen(options.port, elsewhere=options.or_any_port)
     port = int(listener.getsockname()[1])
     # Before ministack is imported: it reads its settings then.
     ministack.prepare(port)
@@ -41,18 +41,34 @@ def main(arguments: list[str] | None = None) -> int:
     os._exit(0)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, *, elsewhere: bool) -> socket.socket:
+    try:
+        return _listener(port)
+    except OSError:
+        if not elsewhere:
+            raise
+        return _listener(0)
+
+
+def _listener(port: int) -> socket.socket:
     # The protocol is named because asyncio sets TCP_NODELAY only on sockets that name it.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(512)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="isthmus-lab-aws", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument(
+        "--or-any-port", action="store_true", help="take a free port where that one is taken"
+    )
     parser.add_argument("--state", type=Path, required=True, help="folder that keeps everything")
     parser.add_argument(
         "--scale",

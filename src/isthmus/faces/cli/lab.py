@@ -32,8 +32,8 @@ State = Annotated[
 app = typer.Typer(no_args_is_help=True, help="The simulated AWS that sandboxes run on.")
 
 
-def command(state: Path, *, port: int = 0) -> list[str]:
-    """Return the command line that starts a lab.
+def command(state: Path, *, port: int = 0, or_any_port: bool = False) -> list[str]:
+    """Return the command line that starts a lab, if need be on another port than that.
 
     Raises:
         CommandFailed: The lab is not installed.
@@ -45,7 +45,7 @@ def command(state: Path, *, port: int = 0) -> list[str]:
             Exit.USAGE,
         )
     told = ["--port", str(port), "--state", str(state), "--port-file", str(state / READY_FILE)]
-    return [sys.executable, "-m", MODULE, *told]
+    return [sys.executable, "-m", MODULE, *told, *(["--or-any-port"] if or_any_port else [])]
 
 
 @app.command("up")
