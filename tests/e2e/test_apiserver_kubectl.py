@@ -44,11 +44,11 @@ class Running:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self.server.stop)
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -178,7 +178,7 @@ async def test_change_in_every_way(kubectl: Kubectl) -> None:
     )
     status = '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
     await kubectl(f"patch wd a --type merge --subresource status -p '{status}'")
-    await kubectl("wait wd/a --for=condition=Ready --timeout=10s")
+    await kubectl("wait wd/a --for=condition=Ready --timeout=50s")
     await kubectl("scale wd a --replicas=7")
     found = yaml.safe_load(await kubectl("get wd -l team=blue -o yaml"))["items"][0]
     assert found["metadata"]["annotations"]["note"] == "hello"
@@ -285,7 +285,7 @@ async def test_built_in_kinds(kubectl: Kubectl) -> None:
     await kubectl("create clusterrolebinding cb --clusterrole=cr --group=devs")
     assert "Role/r" in await kubectl("get rolebinding -n team")
     assert "widgets.example.com" in await kubectl("describe role r -n team")
-    await kubectl("delete ns team --timeout=20s")
+    await kubectl("delete ns team --timeout=50s")
     await kubectl("delete clusterrole/cr clusterrolebinding/cb")
     assert "NotFound" in await kubectl.refused("get ns team")
 
@@ -321,21 +321,24 @@ async def test_events_are_described(kubectl: Kubectl) -> None:
 
 
 async def test_watch_shows_changes_as_they_come(kubectl: Kubectl) -> None:
+    await kubectl("create -f -", widget("a", size=1))
     process = await asyncio.create_subprocess_exec(
         KUBECTL or "", "get", "wd", "-w", env=kubectl.environment(),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        await kubectl("create -f -", widget("a", size=1))
-        await kubectl("""patch wd a --type merge -p '{"spec":{"size":2}}'""")
-        async with asyncio.timeout(30):
-            lines = [(await process.stdout.readline()).split() for _ in range(3)]
+        async with asyncio.timeout(60):
+            # Only what it has listed says that it watches what comes after that.
+            lines = [(await process.stdout.readline()).split() for _ in range(2)]
+            await kubectl("""patch wd a --type merge -p '{"spec":{"size":2}}'""")
+            await kubectl("create -f -", widget("b", size=3))
+            lines += [(await process.stdout.readline()).split() for _ in range(2)]
     finally:
         process.kill()
         await process.wait()
 
-    assert lines == [[b"NAME", b"SIZE"], [b"a", b"1"], [b"a", b"2"]]
+    assert lines == [[b"NAME", b"SIZE"], [b"a", b"1"], [b"a", b"2"], [b"b", b"3"]]
 
 
 async def test_deletion_waits_for_finalizers(kubectl: Kubectl) -> None:
@@ -343,7 +346,7 @@ async def test_deletion_waits_for_finalizers(kubectl: Kubectl) -> None:
     held["metadata"]["finalizers"] = ["example.com/hold"]
     await kubectl("create -f -", held)
     await kubectl("delete wd a --wait=false")
-    waiting = asyncio.create_task(kubectl("wait --for=delete wd/a --timeout=20s"))
+    waiting = asyncio.create_task(kubectl("wait --for=delete wd/a --timeout=50s"))
     await kubectl("""patch wd a --type merge -p '{"metadata":{"finalizers":null}}'""")
     await waiting
     await kubectl.refused("get wd a")
@@ -373,7 +376,7 @@ async def test_tenant(kubectl: Kubectl, running: Running, tmp_path: Path) -> Non
     assert "dev" in await tenant("auth whoami")
     assert "yes" in await kubectl("auth can-i get widgets -n mine --as dev")
     assert "Forbidden" in await tenant.refused("get ns --as admin")
-    await kubectl("delete ns mine --timeout=20s")
+    await kubectl("delete ns mine --timeout=50s")
 
 
 async def test_wrong_token_and_wrong_authority(running: Running, tmp_path: Path) -> None:
