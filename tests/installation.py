@@ -22,7 +22,7 @@ from tests.world import OFFERING
 
 ROOT = Path(__file__).parents[1]
 _COMMAND = command()
-_READY_SECONDS = 60
+_READY_SECONDS = 100
 _STOP_SECONDS = 30
 _SOURCES = os.pathsep.join(str(ROOT / part) for part in ("src", "labs/aws/src"))
 
@@ -35,10 +35,16 @@ class Installation:
     process: subprocess.Popen[bytes]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    logged: int = 0
+    """How long the log was before it started: a folder's lives share one."""
 
     @property
     def kubeconfig(self) -> Path:
         return self.data_dir / "kubeconfig"
+
+    def said(self) -> str:
+        """Return what it has logged in this life."""
+        return self.log.read_bytes()[self.logged :].decode(errors="replace")
 
     def run(
         self, *words: str, stdin: str = "", code: int | None = 0, kubeconfig: Path | None = None
@@ -54,10 +60,11 @@ class Installation:
         """Run a verb with ``--output json``."""
         return json.loads(self.run(*words, "-o", "json", **options).stdout)
 
-    def apply(self, *objects: dict[str, Any], wait: bool = True) -> None:
+    def apply(self, *objects: dict[str, Any], wait: bool = True, seconds: int = 60) -> None:
         """Apply objects, and wait until they are ready."""
         text = yaml.safe_dump_all(objects)
-        self.run("apply", "-f", "-", *(["--wait", "--timeout", "60"] if wait else []), stdin=text)
+        patience = ["--wait", "--timeout", str(seconds)] if wait else []
+        self.run("apply", "-f", "-", *patience, stdin=text)
 
     def user(self, name: str, *groups: str) -> Path:
         """Add a user to the token file; return a kubeconfig for them."""
@@ -92,14 +99,16 @@ class Said:
     stderr: str
 
 
-def isthmus(*words: str, stdin: str = "", code: int | None = 0, **environment: str) -> Said:
+def isthmus(
+    *words: str, stdin: str = "", code: int | None = 0, seconds: float = 120, **environment: str
+) -> Said:
     """Run the command line as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "isthmus", *words],
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
         env=_environment(environment),
     )
@@ -126,6 +135,7 @@ def up(folder: Path, *options: str, ready: bool = True) -> Iterator[Installation
     data_dir.mkdir(exist_ok=True, parents=True)
     (data_dir / "kubeconfig").unlink(missing_ok=True)
     with log.open("ab") as output:
+        logged = output.tell()
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -145,7 +155,7 @@ def up(folder: Path, *options: str, ready: bool = True) -> Iterator[Installation
             env=_environment({}),
             preexec_fn=dying_with_us(signal.SIGTERM),
         )
-    installation = Installation(data_dir=data_dir, process=process, log=log)
+    installation = Installation(data_dir=data_dir, process=process, log=log, logged=logged)
     try:
         if ready:
             wait_for(lambda: installation.kubeconfig.exists(), installation)
@@ -162,7 +172,7 @@ def wait_for(holds: Any, installation: Installation, seconds: float = _READY_SEC
     """Ask again until it holds; the server must stay alive meanwhile."""
     deadline = time.monotonic() + seconds
     while not holds():
-        said = installation.log.read_text()[-4000:]
+        said = installation.said()[-4000:]
         assert installation.process.poll() is None, f"isthmus up ended:\n{said}"
         assert time.monotonic() < deadline, f"not within {seconds} s:\n{said}"
         time.sleep(0.05)

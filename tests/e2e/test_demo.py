@@ -11,8 +11,9 @@ pytest.importorskip("ministack", reason="the AWS lab is not installed")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_story_holds(tmp_path):
-    done = isthmus("demo", "--once", TMPDIR=str(tmp_path))
+    done = isthmus("demo", "--once", seconds=540, TMPDIR=str(tmp_path))
     for step in (
         "1. Start API, controllers and the AWS lab",
         "6. Log in with it over verified TLS and run SQL",

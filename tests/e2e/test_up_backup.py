@@ -40,7 +40,7 @@ def up(folder: Path) -> Generator[None]:
             preexec_fn=dying_with_us(signal.SIGTERM),
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 100
         while "isthmus is ready" not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

@@ -30,10 +30,11 @@ def cpu_seconds(pid: int) -> float:
 
 def test_ready_soon_and_small(tmp_path):
     with up(tmp_path) as home:
+        # The kubeconfig, which is waited for, comes a moment before the words.
+        wait_for(lambda: "is ready at https://127.0.0.1:" in home.said(), home)
         spent, resident = cpu_seconds(home.process.pid), resident_mib(home.process.pid)
         assert spent < READY_SECONDS * GENEROUS, f"{spent:.1f} s of processor time until ready"
         assert resident < MEMORY_MIB, f"{resident:.0f} MiB"
-        assert "is ready at https://127.0.0.1:" in home.log.read_text()
         assert home.stop(signal.SIGINT) == 0
 
 
@@ -147,7 +148,7 @@ def gone(pids: list[int], within: float = 20) -> bool:
 def test_the_lab_ends_with_us(tmp_path, signum):
     pytest.importorskip("ministack", reason="the AWS lab is not installed")
     with up(tmp_path, "--sandbox") as home:
-        wait_for(lambda: "sandbox: Provider" in home.log.read_text(), home)
+        wait_for(lambda: "sandbox: Provider" in home.said(), home)
         lab = children_of(home.process.pid)
         assert lab, "the lab is our child"
         labs_own = [child for pid in lab for child in children_of(pid)]

@@ -16,7 +16,7 @@ MEMORY_MIB = 250
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     with up(tmp_path_factory.mktemp("sandbox"), "--sandbox") as installation:
-        wait_for(lambda: "sandbox: Provider" in installation.log.read_text(), installation)
+        wait_for(lambda: "sandbox: Provider" in installation.said(), installation)
         wait_for(lambda: "True" in installation.run("get", "providers").stdout, installation)
         installation.apply(a_namespace("shop"))
         yield installation
