@@ -29,6 +29,7 @@ from tests.aws_stacks import (
     stack,
     topic,
 )
+from tests.polling import eventually
 
 
 async def test_probe_says_the_account(connection, aws_lab):
@@ -82,14 +83,14 @@ async def test_preview_of_a_new_stack_leaves_nothing(engine, aws_lab):
         (Verb.CREATE, "News"),
     }
     assert changes.digest == native.digest
-    cloudformation = aws_lab.client("cloudformation")
-    live = [
-        s
-        for s in cloudformation.list_stacks()["StackSummaries"]
-        if s["StackStatus"] != "DELETE_COMPLETE"
-    ]
-    assert live == []
+    await eventually(lambda: gone(aws_lab), within=60)
     assert queues(aws_lab) == set()
+
+
+async def gone(aws_lab: AwsAccount) -> bool:
+    """Whether no stack is there; one that was only a preview's may still be being deleted."""
+    found = aws_lab.client("cloudformation").list_stacks()["StackSummaries"]
+    return {s["StackStatus"] for s in found} <= {"DELETE_COMPLETE"}
 
 
 async def test_preview_of_a_change_names_replacement_and_state(engine, aws_lab):

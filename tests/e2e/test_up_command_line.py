@@ -16,6 +16,7 @@ from tests.installation import (
     an_offering,
     isthmus,
     up,
+    wait_for,
 )
 
 
@@ -108,8 +109,9 @@ def test_why_names_who_keeps_what_is_to_go(home: Installation):
     home.apply(an_instance("kept", "shop"))
     home.apply(a_binding("user", "shop", "kept"))
     for what in ("stack/kept", "si/kept"):
-        done = home.run("delete", what, "-n", "shop", "--timeout", "2", code=8)
-        assert "ServiceBindings use it: user" in done.stderr
+        words = ("delete", what, "-n", "shop", "--timeout", "1")
+        reason = "ServiceBindings use it: user"
+        wait_for(lambda w=words, r=reason: r in home.run(*w, code=8).stderr, home)
     chain = home.json("why", "stack/kept", "-n", "shop")["chain"]
     assert [(link["subject"], link["state"]) for link in chain] == [
         ("Stack shop/kept", "InUse"),
