@@ -115,7 +115,7 @@ def aws_lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield json.loads(line)["url"]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)  # Each of its databases ends in order first.
         process.stdout.close()
 
 

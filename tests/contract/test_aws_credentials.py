@@ -123,7 +123,7 @@ def psql(cluster: Cluster, username: str, password: str):
         sslmode="verify-full",
         sslrootcert=cluster.authorities,
         autocommit=True,
-        connect_timeout=5,
+        connect_timeout=30,
     ) as session:
         yield session
 

@@ -343,7 +343,7 @@ async def _serving(server: ApiServer) -> bool:
 
 async def first(count: int, store: Store, api: Api, since: str) -> list[WatchEvent]:
     events: list[WatchEvent] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for event in store.watch(api, since):
             if event.type != "BOOKMARK":
                 events.append(event)

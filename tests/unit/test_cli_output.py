@@ -87,14 +87,14 @@ def looks(*objects):
 async def test_ready_counts_only_for_the_newest_spec(capsys):
     old = an_object("True", "Ready", generation=2)
     new = an_object("True", "Ready", generation=2, observed=2)
-    assert await waiting.until_ready("si/db", looks(old, new), 5) is new
+    assert await waiting.until_ready("si/db", looks(old, new), 60) is new
     assert "the change has not been looked at yet" in capsys.readouterr().err
 
 
 async def test_a_failure_that_no_waiting_cures_ends_it():
     look = looks(an_object("False", "Waiting"), an_object("False", "StackFailed"))
     with pytest.raises(CommandFailed) as failure:
-        await waiting.until_ready("si/db", look, 5)
+        await waiting.until_ready("si/db", look, 60)
     assert failure.value.code == Exit.FAILED
     assert "isthmus why si/db" in failure.value.message
 
@@ -102,7 +102,7 @@ async def test_a_failure_that_no_waiting_cures_ends_it():
 async def test_a_former_failure_says_nothing_about_the_change():
     stale = an_object("False", "InvalidSpec", generation=2)
     fine = an_object("True", "Ready", generation=2, observed=2)
-    assert await waiting.until_ready("si/db", looks(stale, fine), 5) is fine
+    assert await waiting.until_ready("si/db", looks(stale, fine), 60) is fine
 
 
 async def test_time_is_bounded():
@@ -113,13 +113,13 @@ async def test_time_is_bounded():
 
 async def test_what_blocks_a_deletion_is_named():
     with pytest.raises(CommandFailed, match="DeletionBlocked: words"):
-        await waiting.until_gone("si/db", looks(an_object("False", "DeletionBlocked")), 5)
+        await waiting.until_gone("si/db", looks(an_object("False", "DeletionBlocked")), 60)
 
 
 async def test_gone_is_gone(capsys):
     blocked = an_object("False", "DeletionBlocked")
-    await waiting.until_gone("si/db", looks(blocked, blocked, None), 5, patient=True)
-    await waiting.until_gone("si/db", looks(an_object("True", "Ready"), None), 5)
+    await waiting.until_gone("si/db", looks(blocked, blocked, None), 60, patient=True)
+    await waiting.until_gone("si/db", looks(an_object("True", "Ready"), None), 60)
     assert "si/db is gone" in capsys.readouterr().err
 
 
