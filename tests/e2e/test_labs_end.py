@@ -40,13 +40,14 @@ def _uses(process: Path, folder: Path) -> bool:
         return False  # It has ended meanwhile, or is not ours to look at.
 
 
-def await_(holds: Callable[[], object], seconds: float = 60) -> None:
+def await_(holds: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_lab_ends_with_its_pytest(tmp_path: Path, how: signal.Signals) -> None:
     pytest.importorskip("ministack", reason="the AWS lab is not installed")
@@ -61,7 +62,7 @@ def test_a_lab_ends_with_its_pytest(tmp_path: Path, how: signal.Signals) -> None
         assert ready.exists(), (tmp_path / "log").read_text()
         assert len(users(place)) >= 2, "pytest and the lab"
         inner.send_signal(how)
-        assert inner.wait(60) == (pytest.ExitCode.INTERRUPTED if how == signal.SIGTERM else -how)
+        assert inner.wait(120) == (pytest.ExitCode.INTERRUPTED if how == signal.SIGTERM else -how)
     finally:
         inner.kill()
     assert ready.with_name("ended").exists() == (how == signal.SIGTERM), "fixtures have ended"
@@ -71,7 +72,7 @@ def test_a_lab_ends_with_its_pytest(tmp_path: Path, how: signal.Signals) -> None
 def test_the_kubernetes_lab_ends_with_who_keeps_it(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     (lab / "plane").mkdir(parents=True)
-    etcd = Process.of(detach(lab / "plane" / "etcd.log", "sleep", "100"))
+    etcd = Process.of(detach(lab / "plane" / "etcd.log", "sleep", "1000"))
     (lab / "plane" / "etcd.pid").write_text(f"{etcd.pid} {etcd.started}")
     with subprocess.Popen(
         [sys.executable, "-c", KEPT, str(lab)],

@@ -28,7 +28,7 @@ def state(tmp_path_factory):
         preexec_fn=dying_with_us(signal.SIGTERM),
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 100
         while not (folder / "ready.json").exists():
             assert process.poll() is None, "the lab ended"
             assert time.monotonic() < deadline, "the lab did not start"
@@ -36,7 +36,7 @@ def state(tmp_path_factory):
         yield folder
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def lab(state, *words: str, code: int = 0):

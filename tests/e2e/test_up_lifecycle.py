@@ -135,7 +135,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def gone(pids: list[int], within: float = 20) -> bool:
+def gone(pids: list[int], within: float = 60) -> bool:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if not any(alive(pid) for pid in pids):

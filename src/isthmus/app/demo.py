@@ -40,7 +40,7 @@ _PROVIDERS = Api(API_VERSION, "providers", namespaced=False)
 _STACKS = Api(API_VERSION, "stacks")
 _SECRETS = Api("v1", "secrets")
 _NAMESPACES = "/api/v1/namespaces"
-_START_SECONDS = 60
+_START_SECONDS = 120
 _STEP_SECONDS = 120
 _STOP_SECONDS = 20
 
