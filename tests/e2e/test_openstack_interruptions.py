@@ -83,6 +83,11 @@ LOSSES: dict[str, tuple[Json, str, Callable[[Any], Iterable[Any]]]] = {
         "OS::Neutron::FloatingIP",
         lambda cloud: cloud.network.ips(),
     ),
+    "rule": (
+        {"service": "neutron", "method": "POST", "path": "/security-group-rules$", "body": "8472"},
+        "OS::Neutron::SecurityGroupRule",
+        lambda cloud: cloud.network.security_group_rules(port_range_min=8472),
+    ),
     "server": (
         {"service": "nova", "method": "POST", "path": "/servers$"},
         "OS::Nova::Server",
@@ -94,7 +99,13 @@ LOSSES: dict[str, tuple[Json, str, Callable[[Any], Iterable[Any]]]] = {
 
 @pytest.mark.parametrize(
     ("what", "resumed"),
-    [("router", False), ("floating IP", False), ("interface", True), ("server", True)],
+    [
+        ("router", False),
+        ("floating IP", False),
+        ("interface", True),
+        ("rule", True),
+        ("server", True),
+    ],
 )
 async def test_what_an_engine_of_heat_asked_for_when_it_was_killed_is_not_left(
     openstack_lab: OpenStackLab, what: str, resumed: bool
