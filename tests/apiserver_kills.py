@@ -202,15 +202,12 @@ async def kills(folder: Path, rounds: int, *, seed: int = 0) -> Report:
         AssertionError: It broke a promise.
     """
     started = time.monotonic()
-    process = ApiProcess(folder=folder)
-    await asyncio.to_thread(process.start)
-    try:
+    with ApiProcess(folder=folder) as process:
+        await asyncio.to_thread(process.start)
         load = Load(process)
         async with load.client:
             await _under_load(load, process, rounds, random.Random(seed))
             objects = await _check(load)
-    finally:
-        await asyncio.to_thread(process.stop)
     return Report(rounds, time.monotonic() - started, load.ledger, objects)
 
 

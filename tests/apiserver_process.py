@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from isthmus.app.children import dying_with_us
 
@@ -20,19 +21,36 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "admin"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def reserved_port() -> socket.socket:
+    """A port that the kernel gives to nobody else while this socket is open.
+
+    Who asks for it by its number and with SO_REUSEADDR, as servers do, gets it all the same.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 @dataclass(kw_only=True)
 class ApiProcess:
-    """One installation on one port, through any number of lives."""
+    """One installation on one port, through any number of lives; a context manager."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
+    _place: socket.socket = field(default_factory=reserved_port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._place.close()
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    @property
+    def port(self) -> int:
+        return self._place.getsockname()[1]
 
     @property
     def url(self) -> str:
