@@ -114,9 +114,13 @@ async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None
     log = tmp_path / "audit.log"
     async with running(tmp_path / "home", audit=AuditConfig(log)) as (server, api):
         audit = vars(server)["_audit"]
-        os.close(vars(audit)["_file"])
+        file = vars(audit)["_file"]
+        # Exchanged and not closed: whoever opens something meanwhile would get the same number.
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, file, inheritable=False)
+        os.close(full)
         assert (await api("GET", CONFIG_MAPS)).code == 200
-        vars(audit)["_file"] = -1
+        audit.close()
         assert (await api("GET", CONFIG_MAPS)).code == 200
     assert len([line for line in log.read_text().splitlines() if line]) == 1
 

@@ -9,7 +9,16 @@ import orjson
 import pytest
 import yaml
 
-from tests.apiserver_client import DEFINITIONS, WIDGETS, Client, running, widget, widget_definition
+from tests.apiserver_client import (
+    DEFINITIONS,
+    WIDGETS,
+    Client,
+    gone,
+    running,
+    until,
+    widget,
+    widget_definition,
+)
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
@@ -192,11 +201,7 @@ async def test_a_definition_outlives_what_is_written_into_its_status(api: Client
     ]  # fmt: skip
     for status in spoilt:
         await api("PATCH", f"{path}/status", {"status": status}, kind=MERGE)
-        for _ in range(50):
-            if (await api("GET", WIDGETS)).code == 200:
-                break
-            await api("POST", CONFIG_MAPS, {"metadata": {"generateName": "time-goes-by-"}})
-        assert (await api("GET", WIDGETS)).code == 200, status
+        await until(api, WIDGETS, lambda answer: answer.code == 200)
     assert (await api("PUT", f"{path}/status", (await api("GET", path)).json)).code == 200
     assert (await api("DELETE", path)).code == 200
 
@@ -217,11 +222,7 @@ async def test_what_a_definition_left_behind_holds_no_namespace(api: Client) -> 
 
     await api("DELETE", "/api/v1/namespaces/team")
 
-    for _ in range(100):
-        if (await api("GET", "/api/v1/namespaces/team")).code == 404:
-            break
-        await api("POST", CONFIG_MAPS, {"metadata": {"generateName": "time-goes-by-"}})
-    assert (await api("GET", "/api/v1/namespaces/team")).code == 404
+    await until(api, "/api/v1/namespaces/team", gone)
 
 
 async def test_generated_names_fit_into_a_label(api: Client) -> None:
