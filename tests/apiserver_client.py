@@ -123,7 +123,7 @@ class Stream:
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def next(self, seconds: float = 5.0) -> JsonObject:
+    async def next(self, seconds: float = 30.0) -> JsonObject:
         async with asyncio.timeout(seconds):
             return orjson.loads(await self.chunks.get())
 
@@ -209,7 +209,7 @@ class Client:
             yield stream
         finally:
             leave.set()
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task], timeout=30)
             assert task.done()
 
 
@@ -225,7 +225,7 @@ async def running(folder: Path, **config: Any) -> AsyncGenerator[tuple[ApiServer
 
 async def until(api: Client, path: str, holds: Callable[[Answer], bool]) -> Answer:
     """Ask for a path again until its answer is as wanted, and return that answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             answer = await api("GET", path)
             if holds(answer):

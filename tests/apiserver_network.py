@@ -22,7 +22,7 @@ async def listening(folder: Path, **config: Any) -> AsyncGenerator[ApiServer]:
     try:
         yield server
     finally:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await server.close()
             await serving
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(holds: Callable[[], Awaitable[object]], *, within: float = 30) -> None:
+async def eventually(holds: Callable[[], Awaitable[object]], *, within: float = 60) -> None:
     """Ask again until it holds."""
     async with asyncio.timeout(within):
         while True:

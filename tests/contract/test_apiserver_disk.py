@@ -122,6 +122,7 @@ async def furnished(folder: Path, count: int = 200) -> Path:
     return folder / "objects.sqlite"
 
 
+@pytest.mark.timeout(600)  # a start for each page
 async def test_no_page_goes_bad_unnoticed(tmp_path: Path) -> None:
     """Each page is spoilt in turn: the server either refuses, or nothing at all is missing."""
     path = await furnished(tmp_path)

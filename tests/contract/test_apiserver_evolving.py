@@ -162,7 +162,7 @@ async def test_a_changed_definition_ends_watches_and_they_begin_with_a_list(
         watching = asyncio.create_task(client("GET", f"{SHAPES}?watch=true", forever=True))
         await asyncio.sleep(0)
         since = await declare(client, NEW)
-        ended = await asyncio.wait_for(watching, 5)
+        ended = await asyncio.wait_for(watching, 60)
         late = await client("GET", f"{SHAPES}?watch=true&resourceVersion={began}", forever=True)
         async with client.watch(f"{SHAPES}?watch=true&resourceVersion={since}") as watch:
             await client("DELETE", f"{SHAPES}/a")

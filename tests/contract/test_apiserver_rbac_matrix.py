@@ -114,6 +114,7 @@ def lacks(answer: Answer, user: str, verb: str) -> bool:
     return answer.code == 403 and f'User "{user}" cannot {verb} ' in answer.json["message"]
 
 
+@pytest.mark.timeout(600)  # thousands of requests
 @pytest.mark.parametrize(("subject", "prefix"), SUBJECTS.items(), ids=SUBJECTS)
 @pytest.mark.parametrize("namespace", [EVERYWHERE, MINE], ids=["cluster", "namespace"])
 async def test_a_right_is_that_right_and_no_other(

@@ -313,6 +313,7 @@ def values(draw: st.DrawFn, most: int, letters: int) -> Json:
     }  # fmt: skip
 
 
+@pytest.mark.timeout(600)  # seconds on an idle machine; what it counts is no time
 @examples(50)
 @given(rules(), st.integers(0, 5), st.integers(1, 50), st.data())
 def test_nothing_costs_more_than_twice_its_estimate(
