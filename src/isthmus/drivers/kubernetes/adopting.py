@@ -172,7 +172,9 @@ class Adopter:
         kinds = [k for k in await self._kube.kinds() if k.api.namespaced or not namespace]
         kinds = [k for k in kinds if shown is None or k.kind in shown]
         query = (("labelSelector", selector),)
-        listed = await asyncio.gather(*(self._kube.list(k.api, namespace, query) for k in kinds))
+        listed = await asyncio.gather(
+            *(self._kube.list_if_served(k.api, namespace, query) for k in kinds)
+        )
         return [
             (
                 Ref(

@@ -113,7 +113,7 @@ class Comparer:
         self, manifest: Manifest, live: Json | None, wanted: Sequence[Manifest]
     ) -> tuple[Compared, bool]:
         try:
-            would = await self._kube.apply(manifest.ref, manifest.body, dry=True)
+            live, would = await self._kube.tried(manifest.ref, manifest.body, live)
         except (NotFound, UnknownKind) as exc:
             if live is None and _founds(wanted, manifest):
                 return Compared(manifest=manifest, verb=Verb.CREATE), False

@@ -33,7 +33,8 @@ async def drift_of(kube: Kube, inventory: Inventory, now: datetime) -> Drift:
 
 async def _changed(kube: Kube, member: Member, live: Json, body: Json) -> tuple[str, ...]:
     try:
-        return differing(live, await kube.apply(member.ref, body, dry=True))
+        seen, would = await kube.tried(member.ref, body, live)
+        return differing(seen or live, would)
     except InvalidSpec:
         return ("spec: it was made anew with other values that cannot be changed",)
 

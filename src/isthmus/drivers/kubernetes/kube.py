@@ -16,6 +16,7 @@ from isthmus.api.meta import Json
 from isthmus.drivers.kubernetes.kubeconfig import Target, tls
 from isthmus.errors import (
     CapacityExhausted,
+    Conflict,
     Forbidden,
     IsthmusError,
     NotFound,
@@ -36,6 +37,8 @@ _PAGE: Final = 500
 _AT_ONCE: Final = 8
 _PAUSES: Final = 3
 _PAUSE: Final = timedelta(seconds=1)
+_LOOKS: Final = 5
+"""How often an object may be written while we try what we would make of it."""
 
 Query = tuple[tuple[str, str], ...]
 
@@ -103,6 +106,13 @@ class Kube:
                 await asyncio.sleep(min(exc.after or _PAUSE, _PAUSE).total_seconds())
         return await self.send("GET", path, query=query)
 
+    async def list_if_served(self, api: Api, namespace: str = "", query: Query = ()) -> list[Json]:
+        """Return all objects of a kind that was found; none where it has gone since."""
+        try:
+            return await self.list(api, namespace, query)
+        except NotFound:
+            return []
+
     async def list(self, api: Api, namespace: str = "", query: Query = ()) -> list[Json]:
         """Return all objects of a kind; large lists arrive in pages."""
         items: list[Json] = []
@@ -132,6 +142,29 @@ class Kube:
             query += (("dryRun", "All"),)
         path = await self.path(ref)
         return await self.send("PATCH", path, query=query, body=manifest, content=_APPLY_PATCH)
+
+    async def tried(self, ref: Ref, manifest: Json, live: Json | None) -> tuple[Json | None, Json]:
+        """Return an object as it is and as a manifest would make it, both of one moment.
+
+        Controllers write between our look and our try; that is no change of ours.
+
+        Args:
+            ref: Which object.
+            manifest: All fields that we want to own.
+            live: What was seen of it.
+
+        Raises:
+            Conflict: It is written without a pause, or became another object.
+        """
+        for _ in range(_LOOKS):
+            would = await self.apply(ref, manifest, dry=True)
+            if live is None or _moment(would) == _moment(live):
+                return live, would
+            now = await self.get(ref)
+            if now is None or now["metadata"]["uid"] != live["metadata"]["uid"]:
+                break
+            live = now
+        raise Conflict(f"{ref} was written by somebody else.")
 
     async def merge(self, ref: Ref, patch: Json, subresource: str = "") -> Json:
         """Apply a JSON merge patch."""
@@ -238,6 +271,11 @@ class Kube:
             for found in answer.get("resources") or ()
             if "/" not in found["name"]
         }
+
+
+def _moment(obj: Json) -> str:
+    """A dry run changes no version."""
+    return str(obj["metadata"]["resourceVersion"])
 
 
 def refusal(answer: Answer) -> IsthmusError:

@@ -137,13 +137,13 @@ class Remover:
         if served is None:
             return ()
         api = Api(f"{spec['group']}/{served['name']}", str(spec["names"]["plural"]))
-        found = await self._kube.list(api)
+        found = await self._kube.list_if_served(api)
         return _foreign(found, str(spec["names"]["kind"]), uid)
 
     async def _inhabitants(self, namespace: str, uid: str) -> tuple[str, ...]:
         kinds = [k for k in await self._kube.kinds() if k.api.namespaced]
         kinds = [k for k in kinds if k.kind not in _COMES_BY_ITSELF]
-        listed = await asyncio.gather(*(self._kube.list(k.api, namespace) for k in kinds))
+        listed = await asyncio.gather(*(self._kube.list_if_served(k.api, namespace) for k in kinds))
         named: list[str] = []
         for kind, objects in zip(kinds, listed, strict=True):
             named += _foreign(objects, kind.kind, uid)
