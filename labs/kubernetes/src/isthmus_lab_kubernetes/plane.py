@@ -12,7 +12,7 @@ from pathlib import Path
 from isthmus_lab_kubernetes import building
 from isthmus_lab_kubernetes.commands import detach, put, run, wait
 from isthmus_lab_kubernetes.processes import Process
-from isthmus_lab_kubernetes.settings import NEWEST, Lab
+from isthmus_lab_kubernetes.settings import NEWEST, Lab, LabError
 
 _ORDER = ("etcd", "apiserver", "controller-manager", "scheduler")
 _SECONDS = 240
@@ -46,7 +46,9 @@ def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Pat
     options = [*_apiserver(pki, etcd, ports["api"]), *plugins]
     _daemon(folder, "apiserver", kube, "kube-apiserver", *options)
     config = folder / "admin.conf"
-    _await_api(folder, kube, config)
+    kubectl = (kube, "kubectl", "--kubeconfig", config)
+    complaint = f"no answer: see {folder}/apiserver.log"
+    wait(lambda: _answers(folder, kubectl), _SECONDS, complaint)
     keys = (
         f"--service-account-private-key-file={pki}/sa.key",
         f"--root-ca-file={pki}/ca.crt",
@@ -65,18 +67,6 @@ def up(lab: Lab, release: str = NEWEST, *, admission: Sequence[str] = ()) -> Pat
     return config
 
 
-def _await_api(folder: Path, kube: Path, config: Path) -> None:
-    probe = [str(kube), "kubectl", "--kubeconfig", str(config), "get", "--raw"]
-    # A server that is ready has begun to make its namespaces.
-    for path in ("/readyz", "/api/v1/namespaces/default"):
-        command = [*probe, path]
-        wait(
-            lambda command=command: subprocess.run(command, capture_output=True).returncode == 0,
-            _SECONDS,
-            f"no answer: see {folder}/apiserver.log",
-        )
-
-
 def down(lab: Lab) -> None:
     """Stop what runs, etcd last, since the others write into it; the data stay."""
     for name in reversed(_ORDER):
@@ -85,6 +75,21 @@ def down(lab: Lab) -> None:
             os.kill(process.pid, signal.SIGTERM)
             wait(lambda process=process: not process.alive, _SECONDS, f"{name} does not stop")
         (lab.plane / f"{name}.pid").unlink(missing_ok=True)
+
+
+def _answers(folder: Path, kubectl: Sequence[str | Path]) -> bool:
+    """Whether the API is ready and has the namespaces that it begins with, which it makes later.
+
+    Raises LabError if it never will.
+    """
+    for name in ("etcd", "apiserver"):
+        if _running(folder, name) is None:
+            raise LabError(f"{name} has ended: see {folder}/{name}.log")
+    asked = (("get", "--raw", "/readyz"), ("get", "namespaces", "default", "kube-system"))
+    return all(
+        subprocess.run([*kubectl, *words], capture_output=True, check=False).returncode == 0
+        for words in asked
+    )
 
 
 def ports_of(folder: Path) -> dict[str, int]:
