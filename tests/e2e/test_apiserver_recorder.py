@@ -37,7 +37,7 @@ def test_recorder_of_client_go(tmp_path: Path) -> None:
     with Listening(tmp_path / "data") as server:
         kubeconfig.write_text(server.kubeconfig())
         command = [str(building.recorder()), str(kubeconfig), "default", "2"]
-        recorded = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        recorded = subprocess.run(command, capture_output=True, text=True, check=True, timeout=150)
         modern: Any = json.loads(kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
         legacy: Any = json.loads(kubectl("get", "events", "-o", "json"))["items"]
         printed = kubectl("events")

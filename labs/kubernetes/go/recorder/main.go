@@ -11,6 +11,7 @@ import (
 	"time"
 
 	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -40,9 +41,25 @@ func main() {
 	about := &core.ObjectReference{Kind: "Widget", Namespace: namespace, Name: "a"}
 	about.SetGroupVersionKind(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"})
 	recorder := broadcaster.NewRecorder(scheme.Scheme, "example.com/painter")
-	for range times {
+	for n := range times {
 		recorder.Eventf(about, nil, "Normal", "Painted", "Paint", "it is blue")
-		time.Sleep(time.Second)
+		await(client, namespace, n > 0)
 	}
 	broadcaster.Shutdown()
+}
+
+// await waits until the API has the Event, and that it is one of a series. The recorder itself sends
+// beside us, and Shutdown would leave unsent what is still to be sent.
+func await(client kubernetes.Interface, namespace string, series bool) {
+	for range 600 {
+		found, err := client.EventsV1().Events(namespace).List(context.Background(), meta.ListOptions{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		if len(found.Items) > 0 && (found.Items[0].Series != nil || !series) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	log.Fatal("the API has not got the Event")
 }
