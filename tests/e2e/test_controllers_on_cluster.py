@@ -16,10 +16,13 @@ from tests.on_cluster import ACCOUNT, SYSTEM, OnCluster, Plane, on_cluster
 from tests.sandboxed import condition, ready
 
 pytestmark = [*MARKS, pytest.mark.slow]
-LEASE = 10
+LEASE = 15
 """Seconds. Under a heavy load a shorter one would be lost now and then, as it should be."""
+SLOWLY = 5
+"""Seconds: how much longer than ours a step of another process may take on a busy machine."""
 SERVICES = ("sqs", "sns", "dynamodb", "s3")
-SLOW = {"service": "cloudformation", "action": "CreateStack", "effect": "delay", "seconds": 2}
+SLOW = {"service": "cloudformation", "action": "CreateStack", "effect": "delay"}
+SLOW |= {"seconds": SLOWLY, "times": -1}
 ROLE = "isthmus-controllers"
 Pair = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
 """The leader and the standby."""
@@ -97,10 +100,15 @@ def seconds_until(home: OnCluster, process: subprocess.Popen[bytes]) -> float:
 
 
 def begun(home: OnCluster, mark: str) -> None:
-    """Wait until the first native stacks are being made."""
-    home.until(lambda: home.get("stacks", f"{mark}-sqs"), 60, "the first Stack is there")
-    time.sleep(1)  # Its creation is under way then: the lab takes two seconds to answer.
-    assert not ready(home.get("serviceinstances", f"{mark}-sqs"))
+    """Wait until the lab is asked for all native stacks; it has not made the last of them."""
+
+    def asked() -> bool:
+        (rule,) = home.lab("faults")["rules"]
+        return rule["hits"] >= len(SERVICES)
+
+    home.until(asked, 60, "the lab is asked for all stacks")
+    found = [home.get("serviceinstances", f"{mark}-{service}") for service in SERVICES]
+    assert not all(map(ready, found))
 
 
 @contextmanager
@@ -108,7 +116,7 @@ def busy_pair(home: OnCluster, mark: str, once: Counter[str]) -> Iterator[Pair]:
     """A leader that is making one of each service, and a standby: together they make no more."""
     before = home.lab("state")
     both = pair(home)
-    home.faults(SLOW | {"times": -1})
+    home.faults(SLOW)
     order(home, mark)
     begun(home, mark)
     yield both
@@ -123,7 +131,7 @@ def test_a_killed_leader_is_followed_and_nothing_is_made_twice(
 ) -> None:
     with busy_pair(home, "killed", once) as (leader, standby):
         leader.send_signal(signal.SIGKILL)
-        assert seconds_until(home, standby) < LEASE + 5, "the lease and a look at it"
+        assert seconds_until(home, standby) < LEASE + 3 * SLOWLY, "the lease and a look at it"
 
 
 def test_a_frozen_leader_ends_when_it_wakes(home: OnCluster, once: Counter[str]) -> None:
@@ -139,8 +147,9 @@ def test_a_frozen_leader_ends_when_it_wakes(home: OnCluster, once: Counter[str])
 def test_a_leader_that_is_stopped_hands_over_at_once(home: OnCluster) -> None:
     leader, standby = pair(home)
     leader.send_signal(signal.SIGTERM)
-    assert leader.wait(30) == 0
-    assert seconds_until(home, standby) < LEASE / 2
+    assert leader.wait(60) == 0
+    assert home.leader in (0, standby.pid), "the lease is given back, so that nobody waits for it"
+    seconds_until(home, standby)
     assert home.plane.lease()["leaseTransitions"] >= 1
 
 
