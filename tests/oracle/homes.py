@@ -26,7 +26,8 @@ _PATCHES = {
     "apply": "application/apply-patch+yaml",
     "protobuf": "application/vnd.kubernetes.protobuf",
 }
-_COMMAND_SECONDS = 60
+_COMMAND_SECONDS = 180
+"""More than a command of the script is told to wait itself."""
 _PATIENCE_SECONDS = 120
 """How long an answer may take to become what a step waits for: both machines may be busy."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

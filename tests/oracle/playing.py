@@ -69,7 +69,7 @@ def prepare(pair: tuple[Home, Home]) -> None:
     published = "".join(rf'(?=[\s\S]*"kind":\s*"{name}")' for name in names)
     steps = [
         Step(do=f"kubectl apply -f {kinds}"),
-        Step(do=f"kubectl wait --for=condition=Established --timeout=60s -f {kinds}"),
+        Step(do=f"kubectl wait --for=condition=Established --timeout=120s -f {kinds}"),
         # A kube-apiserver publishes what a kind looks like some time after it has it.
         Step(do="kubectl get --raw /openapi/v3/apis/example.com/v1", until=published),
         Step(do="kubectl get --raw /openapi/v2", until=published),
@@ -86,7 +86,7 @@ def _await_counting(home: Home) -> None:
     A kube-apiserver's controller looks for new kinds each half minute, and a quota that was made
     before it knows one says nothing of it for five minutes: so each look makes a quota of its own.
     """
-    wait = "kubectl wait quota/q --for=jsonpath={.status.used.secrets} --timeout=60s"
+    wait = "kubectl wait quota/q --for=jsonpath={.status.used.secrets} --timeout=120s"
     steps = [
         Step(do="kubectl create quota q --hard=count/widgets.example.com=1,secrets=1"),
         Step(do=wait),
