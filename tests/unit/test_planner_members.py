@@ -26,7 +26,7 @@ UNREADY = replace(NODE, ready=False)
     [
         ("what the engine could not make has failed", [], State.FAILED),
         ("a node that works is none the worse for a failed change", [NODE], State.READY),
-        ("what its cluster says of a node counts more", [UNREADY], State.NOT_READY),
+        ("a node that does not work is none the better for it", [UNREADY], State.FAILED),
         ("of a cluster that does not answer nothing is known", None, State.UNKNOWN),
     ],
 )
@@ -36,6 +36,26 @@ def test_a_server_that_the_engine_could_not_make(
     group = Group(stack="s", name="workers", indexes=(1,), broken=frozenset({1}), failed=True)
     (seen,) = see([group], nodes, (), NOW)
     assert seen.state is state, reason
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "since"),
+    [
+        (MemberPhase.JOINING, State.JOINING, BEFORE),
+        (MemberPhase.READY, State.NOT_READY, NOW),
+        (MemberPhase.NOT_READY, State.NOT_READY, BEFORE),
+    ],
+)
+def test_a_node_has_as_long_to_get_ready_as_its_server_has_to_join(
+    phase: MemberPhase, state: State, since: datetime
+) -> None:
+    """Else a pool that heals soon would replace its own new nodes, whose network starts."""
+    group = Group(stack="s", name="workers", indexes=(1,), servers={1: "b"})
+    former = PoolMember(
+        name="workers-1", stack="s", index=1, server_id="b", phase=phase, since=BEFORE
+    )
+    (seen,) = see([group], [UNREADY], [former], NOW)
+    assert (seen.state, seen.shown.since) == (state, since)
 
 
 def test_what_has_failed_is_replaced_some_time_after_what_was_never_asked_for_is_not() -> None:

@@ -129,9 +129,9 @@ def joining_time(heal: Heal) -> timedelta:
 
 
 def _joins(one: Seen) -> bool:
-    """Tell whether a member is on its way, and wanted."""
+    """Tell whether a member is on its way to a node, and wanted."""
     joining = one.state is State.JOINING and one.shown.phase is MemberPhase.JOINING
-    return joining and one.awaited
+    return joining and one.awaited and one.node is None
 
 
 def _ends(status: NodePoolStatus) -> datetime:

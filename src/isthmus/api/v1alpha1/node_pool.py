@@ -65,14 +65,15 @@ class Heal(Model):
     after_seconds: int = Field(
         default=300,
         ge=0,
-        description="How long a node may be broken before it is replaced, in seconds; 0: for ever.",
+        description="How long a node that was ready may be broken before it is replaced, in "
+        "seconds; 0: for ever.",
     )
     join_seconds: int = Field(
         default=1200,
         ge=0,
-        description="How long a new server may take to become a node before it is replaced, in "
-        "seconds from when it is there; 0, or `afterSeconds: 0`: for ever. Bare metal takes longer "
-        "than a VM. Its join token lives as long, a day at most.",
+        description="How long a new server may take to become a node that is ready before it is "
+        "replaced, in seconds from when it is there; 0, or `afterSeconds: 0`: for ever. Bare metal "
+        "takes longer than a VM. Its join token lives as long, a day at most.",
     )
     at_once: int = Field(default=1, ge=1, description="How many are replaced at the same time.")
 

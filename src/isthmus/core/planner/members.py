@@ -136,8 +136,9 @@ def _joined(former: PoolMember | None) -> bool:
 def _state(node: ClusterNode | None, *, known: bool, joined: bool, broken: bool) -> State:
     if not known:
         return State.UNKNOWN
-    if node is None and broken:
+    if node is not None and node.ready:
+        return State.READY
+    if broken:
         return State.FAILED
-    if node is None:
-        return State.NOT_READY if joined else State.JOINING
-    return State.READY if node.ready else State.NOT_READY
+    # A new node is not ready before its network is: it has as long as its server has to join.
+    return State.NOT_READY if joined else State.JOINING
