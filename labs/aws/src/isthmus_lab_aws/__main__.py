@@ -34,11 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     def ready(accounts: list[str]) -> None:
         _announce(options, port, accounts)
 
-    accounts: list[str] = options.account or list(DEFAULT_ACCOUNTS)
-    asyncio.run(assemble(accounts, lint=not options.no_lint).run(listener, ready))
-    sys.stdout.flush()
-    # Worker threads may still wait for their delays; the journal goes on with them at next start.
-    os._exit(0)
+    async def serve() -> None:
+        accounts: list[str] = options.account or list(DEFAULT_ACCOUNTS)
+        await assemble(accounts, lint=not options.no_lint).run(listener, ready)
+        sys.stdout.flush()
+        # Not later: the loop's end would wait for stack operations, which wait for their delays.
+        # The journal goes on with them at the next start.
+        os._exit(0)
+
+    asyncio.run(serve())
+    return 0
 
 
 def _listen(port: int, *, elsewhere: bool) -> socket.socket:
