@@ -17,6 +17,11 @@ def template(**resources: dict[str, Any]) -> dict[str, Any]:
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
 
+def held(operation: str) -> dict[str, Any]:
+    """A fault: the first such step waits until the faults are taken away."""
+    return {"effect": "delay", "type": "*", "operation": operation, "seconds": 60}
+
+
 @pytest.fixture
 def queues(aws):
     sqs = aws.client("sqs")
@@ -30,10 +35,12 @@ def queues(aws):
     return exists
 
 
-def test_create_takes_time_and_tells_each_resource(stacks, name):
+def test_create_takes_time_and_tells_each_resource(aws, stacks, name):
+    aws.faults(held("create"))
     first = {"A": queue(f"{name}-a"), "B": {**queue(f"{name}-b"), "DependsOn": "A"}}
     identity = stacks.begin(name, template(**first))
     assert stacks.stack(identity)["StackStatus"] == "CREATE_IN_PROGRESS"
+    aws.faults()
     assert stacks.wait(identity) == "CREATE_COMPLETE"
     told = [(who, status) for who, status, _ in stacks.events(name)]
     assert told == [
@@ -192,7 +199,7 @@ def test_update_tells_only_what_it_does(stacks, name):
 
 
 def test_delete_overtakes_a_create(aws, stacks, queues, name):
-    aws.faults({"effect": "delay", "type": "*", "operation": "create", "seconds": 0.4, "times": -1})
+    aws.faults(held("create"))
     identity = stacks.begin(name, template(**{f"Q{i}": queue(f"{name}-{i}") for i in range(4)}))
     stacks.cf.delete_stack(StackName=name)
     assert stacks.stack(identity)["StackStatus"].startswith("DELETE_")
@@ -244,12 +251,13 @@ def test_failed_rollback_is_continued(aws, stacks, name):
 
 def test_cancelled_update_rolls_back(aws, stacks, queues, name):
     assert stacks.create(name, template(A=queue(f"{name}-a"))) == "CREATE_COMPLETE"
-    aws.faults({"effect": "delay", "type": "*", "operation": "*", "seconds": 0.3, "times": -1})
+    aws.faults(held("create"))
     more = {f"Q{i}": queue(f"{name}-{i}") for i in range(4)}
     stacks.cf.update_stack(
         StackName=name, TemplateBody=json.dumps(template(A=queue(f"{name}-a"), **more))
     )
     stacks.cf.cancel_update_stack(StackName=name)
+    aws.faults()
     assert stacks.wait(name) == "UPDATE_ROLLBACK_COMPLETE"
     assert not queues(f"{name}-3")
 

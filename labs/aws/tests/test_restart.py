@@ -98,7 +98,12 @@ def test_failed_update_still_rolls_back(own_lab, stacks_of, until):
     lab = own_lab(scale=0.01)
     stacks = stacks_of(lab)
     assert stacks.create("u", template(A=queue("u-a", VisibilityTimeout=10))) == "CREATE_COMPLETE"
-    lab.faults({"effect": "error", "type": "*", "logical_id": "Z", "operation": "create"})
+    lab.faults(
+        {"effect": "error", "type": "*", "logical_id": "Z", "operation": "create"},
+        # The rollback is under way until the kill, however late that comes.
+        {"effect": "delay", "type": "*", "logical_id": "A", "operation": "update"}
+        | {"skip": 1, "seconds": 60},
+    )
     changed = template(
         A=queue("u-a", VisibilityTimeout=20),
         B={**queue("u-b"), "DependsOn": "A"},
@@ -199,6 +204,15 @@ def test_killed_at_random_moments(own_lab, stacks_of):
         restart(lab)
     assert stacks_of(lab).wait(identity) == "DELETE_COMPLETE"
     assert queues(lab, "k") == []
+
+
+def test_a_lab_that_is_told_to_end_does_not_wait_for_its_stacks(own_lab, stacks_of):
+    lab = own_lab(scale=1)
+    stacks_of(lab).begin("w", chain("w", 2))
+    lab.stop()
+    lab.scale = 0.002
+    lab.start()
+    assert stacks_of(lab).wait("w") == "CREATE_COMPLETE"
 
 
 def children(pid: int) -> list[int]:

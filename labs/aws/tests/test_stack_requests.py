@@ -132,9 +132,10 @@ def test_on_failure(aws, stacks, name, on_failure, end):
 
 def test_update_in_progress_is_not_deleted(aws, stacks, name):
     stacks.create(name, template(A=queue(name)))
-    aws.faults({"effect": "delay", "type": "*", "operation": "update", "seconds": 0.5})
+    aws.faults({"effect": "delay", "type": "*", "operation": "update", "seconds": 60})
     changed = template(A=queue(name, VisibilityTimeout=9))
     stacks.cf.update_stack(StackName=name, TemplateBody=json.dumps(changed))
     with pytest.raises(ClientError, match="cannot be deleted while in status UPDATE_IN_PROGRESS"):
         stacks.cf.delete_stack(StackName=name)
+    aws.faults()
     assert stacks.wait(name) == "UPDATE_COMPLETE"

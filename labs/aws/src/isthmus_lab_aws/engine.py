@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from time import monotonic
 from typing import Protocol
 
 from isthmus_lab_aws import journal, lab, ministack, registration
@@ -22,6 +23,9 @@ from isthmus_lab_aws.gate import Gate
 from isthmus_lab_aws.gateway import Arrived
 from isthmus_lab_aws.journal import Cancelled, Operation, Step
 from isthmus_lab_aws.resource import Answer, Physical, Request, ResourceFailure, ResourceType
+
+_LOOK_SECONDS = 0.02
+"""How soon a step that is held up sees that its rule was taken away."""
 
 
 class Refusal(Protocol):
@@ -167,7 +171,7 @@ class Engine:
             under_way.check()
         rule = self._faults.of_step(kind.name, operation, request.logical_id)
         if rule is not None and rule.effect in ("delay", "timeout"):
-            _wait(under_way, rule.seconds, cancellable=operation != "delete")
+            _hold(under_way, rule, cancellable=operation != "delete")
         if rule is not None and rule.effect not in ("delay", "lose"):
             raise _failure(rule)
         for refusal in self._refusals:
@@ -260,6 +264,13 @@ def _failure(rule: Rule) -> ResourceFailure:
 def _lose(rule: Rule | None) -> None:
     if rule is not None:
         raise _failure(rule)
+
+
+def _hold(operation: Operation | None, rule: Rule, *, cancellable: bool) -> None:
+    """Wait as a rule says, but no longer than it is in force."""
+    deadline = monotonic() + rule.seconds
+    while (left := deadline - monotonic()) > 0 and not rule.replaced.is_set():
+        _wait(operation, min(left, _LOOK_SECONDS), cancellable=cancellable)
 
 
 def _wait(operation: Operation | None, seconds: float, *, cancellable: bool) -> None:

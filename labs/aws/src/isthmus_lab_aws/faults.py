@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ class Rule:
     - `throttle`: refuse with Throttling, "Rate exceeded";
     - `reset`: break the connection off without an answer, nothing done;
     - `timeout`: hold the connection for `seconds`, then break it off, nothing done;
-    - `delay`: wait `seconds`, then go on;
+    - `delay`: wait `seconds`, then go on; a stack's step goes on as soon as the rules are replaced;
     - `lose`: do the work, then break the connection off (resource: do the work, then fail).
 
     `probability` below 1 lets a hit pass by chance; `skip` lets the first hits pass; `times` is how
@@ -46,8 +46,11 @@ class Rule:
     skip: int = 0
     times: int = 1
     hits: int = 0
+    replaced: threading.Event = field(default_factory=threading.Event)
+    """Set once the rule is not in force any more."""
 
 
+_SHOWN = tuple(one.name for one in fields(Rule) if one.name != "replaced")
 EFFECTS = frozenset({"error", "throttle", "reset", "timeout", "delay", "lose"})
 
 
@@ -57,7 +60,7 @@ class InvalidRule(ValueError):
 
 def parse(document: Any) -> Rule:
     """A rule from JSON; `InvalidRule` says which field is wrong."""
-    known = {field.name for field in fields(Rule)} - {"hits"}
+    known = set(_SHOWN) - {"hits"}
     if not isinstance(document, dict):
         raise InvalidRule("a rule is a JSON object")
     given = cast("dict[str, Any]", document)
@@ -83,12 +86,14 @@ class Faults:
     def replace(self, rules: Iterable[Rule]) -> None:
         """Put `rules` in force instead of the present ones."""
         with self._lock:
-            self._rules = list(rules)
+            former, self._rules = self._rules, list(rules)
+        for rule in former:
+            rule.replaced.set()
 
     def listed(self) -> list[dict[str, Any]]:
         """The rules with their hits, as JSON."""
         with self._lock:
-            return [asdict(rule) for rule in self._rules]
+            return [{name: getattr(rule, name) for name in _SHOWN} for rule in self._rules]
 
     def of_call(self, service: str, action: str) -> Rule | None:
         """The rule that strikes this API call; it counts as struck."""
