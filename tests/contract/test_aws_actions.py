@@ -86,21 +86,21 @@ async def finished(actions: Actions, call: ActionCall, state: ActionState) -> Ac
     return state
 
 
-async def until_available(actions: Actions, cluster: str) -> None:
-    wait = describe(cluster) | {"until": ["available"]}
-    call = ActionCall(token="wait", spec={"wait": wait})
-    await finished(actions, call, await actions.start(call))
-
-
 @contextmanager
-def as_slow_as_aws(lab: AwsAccount) -> Iterator[None]:
-    """What begins in the block goes on for minutes; after it, as fast as usual."""
-    former = lab.page("time")["scale"]
+def slowly(lab: AwsAccount) -> Iterator[None]:
+    """Let the lab be as slow as AWS, so that what passes quickly is met."""
+    scale = lab.page("time")["scale"]
     lab.page("time", {"scale": 1})
     try:
         yield
     finally:
-        lab.page("time", {"scale": former})
+        lab.page("time", {"scale": scale})
+
+
+async def until_available(actions: Actions, cluster: str) -> None:
+    wait = describe(cluster) | {"until": ["available"]}
+    call = ActionCall(token="wait", spec={"wait": wait})
+    await finished(actions, call, await actions.start(call))
 
 
 async def test_stop_and_start_go_through_their_states(actions, cluster, aws_lab):
@@ -109,7 +109,7 @@ async def test_stop_and_start_go_through_their_states(actions, cluster, aws_lab)
         token="op-1",
         spec=change("stop_db_cluster", cluster, "available", "stopping", "stopped"),
     )
-    with as_slow_as_aws(aws_lab):
+    with slowly(aws_lab):
         begun = await actions.start(stop)
         assert not begun.done
         # A second try, as after a crash, finds the action under way and waits for the same end.

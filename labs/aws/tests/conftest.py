@@ -11,6 +11,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ class RunningLab:
     def stop(self, number: int = signal.SIGTERM) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -98,6 +99,22 @@ def aws(session_lab: RunningLab) -> Iterator[RunningLab]:
     """The session's lab; faults that a test leaves are taken away."""
     yield session_lab
     session_lab.faults()
+
+
+@pytest.fixture
+def slowly(aws: RunningLab) -> Callable[[], AbstractContextManager[None]]:
+    """Lets the lab be as slow as AWS for a while, so that what passes quickly can be seen."""
+
+    @contextmanager
+    def slow() -> Iterator[None]:
+        scale = aws.page("time")["scale"]
+        aws.page("time", {"scale": 1})
+        try:
+            yield
+        finally:
+            aws.page("time", {"scale": scale})
+
+    return slow
 
 
 @pytest.fixture

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
-
-@pytest.fixture
-def slowly(aws) -> Callable[[], AbstractContextManager[None]]:
-    """Lets the lab be as slow as AWS for a while, so that what passes quickly can be seen."""
-
-    @contextmanager
-    def slow() -> Iterator[None]:
-        scale = aws.page("time")["scale"]
-        aws.page("time", {"scale": 1})
-        try:
-            yield
-        finally:
-            aws.page("time", {"scale": scale})
-
-    return slow
 
 
 def network() -> dict[str, Any]:

@@ -181,9 +181,12 @@ def api_cluster(aws, name, until) -> Cluster:
     return Cluster(aws.client("rds"), name, until)
 
 
-def test_failover_password_and_reboot_through_the_api(aws, name, log_in, api_cluster) -> None:
+def test_failover_password_and_reboot_through_the_api(
+    aws, name, log_in, api_cluster, slowly
+) -> None:
     rds = api_cluster.rds
-    assert api_cluster.make()["Status"] == api_cluster.find()["Status"] == "creating"
+    with slowly():
+        assert api_cluster.make()["Status"] == api_cluster.find()["Status"] == "creating"
     for number in (0, 1):
         api_cluster.add_instance(number)
     found = api_cluster.settled()

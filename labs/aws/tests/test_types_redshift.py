@@ -124,21 +124,13 @@ def test_accounts_and_regions_are_kept_apart(aws, name) -> None:
             MasterUserPassword="Passw0rd-1",
         )
     redshift.get_waiter("cluster_available").wait(
-        ClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        ClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
     )
     redshift.delete_cluster(ClusterIdentifier=name, SkipFinalClusterSnapshot=True)
 
 
-def test_pause_resume_password_and_final_snapshot(aws, name, until) -> None:
+def test_pause_resume_password_and_final_snapshot(aws, name, until, slowly) -> None:
     redshift = aws.client("redshift")
-    redshift.create_cluster(
-        ClusterIdentifier=name,
-        NodeType="ra3.large",
-        ClusterType="single-node",
-        MasterUsername="adm",
-        MasterUserPassword="Passw0rd-1",
-        DBName="dw",
-    )
 
     def found() -> dict[str, Any]:
         return redshift.describe_clusters(ClusterIdentifier=name)["Clusters"][0]
@@ -146,7 +138,16 @@ def test_pause_resume_password_and_final_snapshot(aws, name, until) -> None:
     def settled(status: str) -> dict[str, Any]:
         return until(found, lambda cluster: cluster["ClusterStatus"] == status)
 
-    assert found()["ClusterStatus"] == "creating"
+    with slowly():
+        redshift.create_cluster(
+            ClusterIdentifier=name,
+            NodeType="ra3.large",
+            ClusterType="single-node",
+            MasterUsername="adm",
+            MasterUserPassword="Passw0rd-1",
+            DBName="dw",
+        )
+        assert found()["ClusterStatus"] == "creating"
     endpoint = settled("available")["Endpoint"]
     where = endpoint["Address"], endpoint["Port"]
     with connect(aws, *where, "Passw0rd-1") as session:
@@ -166,7 +167,7 @@ def test_pause_resume_password_and_final_snapshot(aws, name, until) -> None:
         redshift.delete_cluster(ClusterIdentifier=name)
     redshift.delete_cluster(ClusterIdentifier=name, FinalClusterSnapshotIdentifier=f"{name}-f")
     redshift.get_waiter("cluster_deleted").wait(
-        ClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        ClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
     )
     restored = redshift.restore_from_cluster_snapshot(
         ClusterIdentifier=name, SnapshotIdentifier=f"{name}-f"

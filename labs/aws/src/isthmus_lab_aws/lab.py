@@ -37,9 +37,11 @@ class Lab:
         """How long the lab takes, in seconds, for what takes AWS `real`."""
         return real.total_seconds() * self.scale
 
-    def wait(self, real: timedelta) -> None:
-        """Sleep on a worker thread as long as the lab takes for `real`; closing ends it early."""
-        self.closing.wait(self.seconds(real))
+    def rescale(self, scale: float) -> None:
+        """Take `scale` from now on, also for what is left of what `later` waits for."""
+        with self._rescaled:
+            self.scale = scale
+            self._rescaled.notify_all()
 
     def later(self, real: timedelta, work: Callable[[], Any]) -> None:
         """Do `work` after `real`, scaled, with the account and region of this moment.
@@ -47,21 +49,22 @@ class Lab:
         Not kept over a restart: what `work` would settle is to be settled by the `started` hook.
         """
         context = contextvars.copy_context()
-        began = monotonic()
 
-        def wait() -> None:
-            with self._rescaled:
-                while (left := began + self.seconds(real) - monotonic()) > 0:
-                    self._rescaled.wait(left)
+        def run() -> None:
+            self._elapse(real)
             context.run(work)
 
-        threading.Thread(target=wait, daemon=True).start()
+        threading.Thread(target=run, daemon=True).start()
 
-    def rescale(self, scale: float) -> None:
-        """Take more or less time from now on, also for what waits in `later` already."""
+    def _elapse(self, real: timedelta) -> None:
+        """Return once `real` has gone by, each part of it at the scale of its time."""
+        left = real.total_seconds()
         with self._rescaled:
-            self.scale = scale
-            self._rescaled.notify_all()
+            while left > 0 and (scale := self.scale) > 0:
+                began = monotonic()
+                if not self._rescaled.wait(left * scale):
+                    return
+                left -= (monotonic() - began) / scale
 
 
 _current: list[Lab] = []
