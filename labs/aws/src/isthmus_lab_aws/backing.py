@@ -104,8 +104,11 @@ def retain(prefix: str, known: Callable[[], set[str]]) -> None:
     `known` is asked for each, for an interrupted stack may be making records meanwhile.
     """
     for key in databases().health():
-        if key.startswith(f"{prefix.rstrip('-')}-") and key not in known():
-            forget(key)
+        if not key.startswith(f"{prefix.rstrip('-')}-") or key in known():
+            continue
+        with _lock_of(key):  # Its record may just have been made, and the database been found.
+            if key not in known():
+                forget(key)
 
 
 def reboot(key: str) -> None:

@@ -19,7 +19,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -133,14 +133,15 @@ def own(*paths: Path) -> None:
             os.chown(below, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def free_port(hosts: Sequence[str]) -> int:
+def free_port(hosts: Sequence[str], but: Container[int] = ()) -> int:
     """A TCP port that is free on all these addresses now, outside the kernel's ephemeral range.
 
     An endpoint must survive a restart of the lab; an ephemeral port might be taken by then.
+    `but` is none of these.
     """
     while True:
         port = 20_000 + secrets.randbelow(10_000)
-        if all(is_free(host, port) for host in hosts):
+        if port not in but and all(is_free(host, port) for host in hosts):
             return port
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import atexit
 import secrets
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,7 +173,9 @@ class Databases:
             hosts = cluster.Hosts(net).all()
             port = wanted.port
             if not (port and all(children.is_free(host, port) for host in hosts)):
-                port = children.free_port(hosts)
+                # Of those that are stopped or not started yet, too.
+                known = {found.endpoint.port for found in self._clusters.values()}
+                port = children.free_port(hosts, but=known)
             state = State(wanted.engine, wanted.version, port, net, force_tls=wanted.force_tls)
             made = DatabaseCluster(
                 self._clusters_folder / key, state, self._authority, self._password
@@ -198,7 +202,10 @@ def _shared_password() -> str:
 
 def _kept_secret(path: Path, first: Callable[[], str]) -> str:
     if not path.exists():
-        secret = first()
-        path.touch(mode=0o600)
-        path.write_text(secret)
+        # Several labs may make it at once: it is never there half, and the first one's stays.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # Its mode is 0600.
+            draft.write(first())
+            draft.flush()
+            with suppress(FileExistsError):
+                path.hardlink_to(draft.name)
     return path.read_text()

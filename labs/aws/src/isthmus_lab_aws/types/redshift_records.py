@@ -75,7 +75,8 @@ def follow(place: Place, record: Record) -> None:
 
 def remove(place: Place, name: str) -> None:
     """Remove a cluster with its database and managed secret, at once."""
+    # First its database: who makes a cluster of this name again must not find it.
+    backing.forget(key_of("redshift", place, name))
     record = CLUSTERS.of(place, "cluster").pop(name.lower(), None)
     if record is not None:
         managed_secrets.delete(place, record.get("MasterPasswordSecretArn"))
-    backing.forget(key_of("redshift", place, name))
