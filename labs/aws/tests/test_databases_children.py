@@ -25,14 +25,15 @@ def server(program: str, named: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("program", "ended_by"), [(POLITE, signal.SIGTERM), (DEAF, signal.SIGKILL)]
+    ("program", "patience", "ended_by"),
+    [(POLITE, 60, signal.SIGTERM), (DEAF, 0.2, signal.SIGKILL)],
 )
-def test_what_was_left_ends(tmp_path, program, ended_by):
+def test_what_was_left_ends(tmp_path, program, patience, ended_by):
     lock = tmp_path / "pid"
     with server(program, tmp_path) as left:
         lock.write_text(f"{left.pid}\nmore\n")
-        end_predecessor(lock, tmp_path, signal.SIGTERM, 0.2)
-        assert left.wait(5) == -ended_by
+        end_predecessor(lock, tmp_path, signal.SIGTERM, patience)
+        assert left.wait(60) == -ended_by
 
 
 @pytest.mark.parametrize("content", ["", "no number\n", None])
