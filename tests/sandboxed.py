@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import yaml
@@ -111,12 +109,10 @@ class Sandboxed:
             provider = self.get("providers", "aws-sandbox", namespace="")
         except httpx2.TransportError:
             return False
-        # Until it is told the new lab's address it leads to the one that was killed.
-        return (
-            provider is not None
-            and ready(provider)
-            and answers(provider["spec"]["settings"]["endpointUrl"])
-        )
+        # Until it is told the new lab's address it leads to the one that was killed, where anybody
+        # may listen now.
+        url = json.loads(self._lab_says())["url"]
+        return ready(provider) and (provider or {})["spec"]["settings"]["endpointUrl"] == url
 
     def _connect(self) -> httpx2.Client:
         config = yaml.safe_load(self.kubeconfig.read_text())
@@ -295,16 +291,6 @@ class Sandboxed:
 
 def path_of(plural: str, namespace: str) -> str:
     return f"{GROUP}/namespaces/{namespace}/{plural}" if namespace else f"{GROUP}/{plural}"
-
-
-def answers(url: str) -> bool:
-    """Whether somebody listens there."""
-    where = urlsplit(url)
-    try:
-        socket.create_connection((where.hostname or "", where.port or 0), 5).close()
-    except OSError:
-        return False
-    return True
 
 
 def ready(obj: Json | None) -> bool:

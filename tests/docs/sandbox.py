@@ -1,5 +1,6 @@
 """The Isthmus that examples run against: one ``isthmus up --sandbox`` a session, on a free port."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from isthmus.app.children import dying_with_us
 from tests.docs.blocks import ROOT
+from tests.sandboxed import ready
 
 _READY_SECONDS = 90
 _STOP_SECONDS = 30
@@ -94,10 +96,10 @@ def _await_ready(sandbox: Sandbox, process: subprocess.Popen[bytes], log: Path) 
 
 def _provider_is_ready(sandbox: Sandbox) -> bool:
     done = subprocess.run(
-        [sandbox.commands / "isthmus", "get", "providers", "-o", "json"],
+        [sandbox.commands / "isthmus", "get", "provider/aws-sandbox", "-o", "json"],
         env={**os.environ, "KUBECONFIG": str(sandbox.data_dir / "kubeconfig")},
         capture_output=True,
         text=True,
         check=False,
     )
-    return '"type":"Ready"' in done.stdout.replace(" ", "")
+    return done.returncode == 0 and ready(json.loads(done.stdout))
