@@ -156,7 +156,8 @@ def _mysql(secret: dict[str, str], authority: str) -> Any:
 def identity(home: Sandboxed, secret: dict[str, str]) -> str:
     provider = home.get("providers", "aws-sandbox", namespace="")
     assert provider is not None
-    client = boto3.client(
+    # A session of its own: many threads are here, and making clients of one is not safe.
+    client = boto3.Session().client(
         "sts",
         endpoint_url=provider["spec"]["settings"]["endpointUrl"],
         region_name=secret["region"],
