@@ -42,7 +42,7 @@ _SECRETS = Api("v1", "secrets")
 _NAMESPACES = "/api/v1/namespaces"
 _START_SECONDS = 120
 _STEP_SECONDS = 120
-_STOP_SECONDS = 20
+_STOP_SECONDS = 40
 
 
 def run(*, once: bool) -> None:
