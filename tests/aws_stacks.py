@@ -23,6 +23,7 @@ from isthmus.core.stacks import (
 from isthmus.drivers.aws import DRIVER
 from isthmus.ports import Connection, StackEngine
 from tests.aws_lab import AwsAccount
+from tests.polling import accepted
 
 SECONDS = 60.0
 
@@ -98,7 +99,7 @@ async def settled(engine: StackEngine, name: StackName) -> Observed:
 
 
 async def applied(engine: StackEngine, native: NativeStack) -> Observed:
-    await engine.apply(native)
+    await accepted(lambda: engine.apply(native), within=SECONDS)
     return await settled(engine, native.name)
 
 

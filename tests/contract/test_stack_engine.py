@@ -34,6 +34,7 @@ from isthmus.runtime.clock import SystemClock
 from tests import openstack_lab
 from tests.kubernetes_home import kubernetes_subject, serving
 from tests.kubernetes_plane import MARKS
+from tests.polling import accepted
 
 SECONDS = 180.0
 """How long an engine may take: ten times what it does where nothing else runs."""
@@ -213,7 +214,7 @@ async def settled(engine: StackEngine, native: NativeStack) -> Observed:
 
 
 async def applied(engine: StackEngine, native: NativeStack) -> Observed:
-    await engine.apply(native)
+    await accepted(lambda: engine.apply(native), within=SECONDS)
     return await settled(engine, native)
 
 

@@ -23,7 +23,7 @@ from isthmus.core.stacks import (
 from isthmus.core.why import root_cause
 from isthmus.drivers.kubernetes import DRIVER
 from isthmus.drivers.kubernetes.kube import Kube, Ref
-from isthmus.errors import AlreadyExists, ApprovalRequired, CapacityExhausted, InvalidSpec, NotYet
+from isthmus.errors import AlreadyExists, ApprovalRequired, CapacityExhausted, InvalidSpec
 from isthmus.ports import ActionCall, Connection
 from tests.kubernetes_home import (
     CRDS,
@@ -34,7 +34,7 @@ from tests.kubernetes_home import (
     queue_definition,
 )
 from tests.kubernetes_plane import MARKS
-from tests.polling import eventually
+from tests.polling import accepted, eventually
 
 pytestmark = [*MARKS]
 
@@ -66,16 +66,7 @@ class Here:
         return seen[-1]
 
     async def apply(self, native: NativeStack) -> None:
-        """Apply as the controllers do: again where the cluster was not as far yet."""
-
-        async def taken() -> bool:
-            try:
-                await self.connection.engine.apply(native)
-            except NotYet:
-                return False
-            return True
-
-        await eventually(taken, within=SECONDS)
+        await accepted(lambda: self.connection.engine.apply(native), within=SECONDS)
 
     async def ready(self, native: NativeStack) -> Observed:
         return await self.until(native, lambda seen: seen.phase is Phase.READY)
