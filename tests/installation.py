@@ -22,7 +22,7 @@ from tests.world import OFFERING
 
 ROOT = Path(__file__).parents[1]
 _COMMAND = command()
-_READY_SECONDS = 100
+_READY_SECONDS = 240
 _STOP_SECONDS = 60
 _SOURCES = os.pathsep.join(str(ROOT / part) for part in ("src", "labs/aws/src"))
 

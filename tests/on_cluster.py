@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,13 +24,14 @@ from isthmus import drivers
 from isthmus.app.children import dying_with_us
 from isthmus.faces.cli import client, kubeconfig
 from isthmus.ports import Endpoint
+from tests.apiserver_process import reserved_port
 from tests.sandboxed import _SOURCES, Json, Sandboxed, ready
 
 ROOT = Path(__file__).parents[1]
 SYSTEM = "isthmus-system"
 ACCOUNT = "isthmus-controllers"
 KINDS = ("servicebindings", "serviceinstances", "operations", "stacks", "providers")
-_START_SECONDS = 120
+_START_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,10 @@ class OnCluster(Sandboxed):
             self._client = self._connect()
             self._simulate()
             self._register()
-        self.port = free_port()
-        self.process = started = self.controllers("--listen", f"127.0.0.1:{self.port}")
-        self.until(lambda: self.leader == started.pid, _START_SECONDS, "it leads")
+        with reserved_port() as place:  # Until they listen: nobody else gets it before.
+            self.port = place.getsockname()[1]
+            self.process = started = self.controllers("--listen", f"127.0.0.1:{self.port}")
+            self.until(lambda: self.leader == started.pid, _START_SECONDS, "it leads")
         self.until(self._serves, _START_SECONDS, "the Provider is ready")
 
     def orphans(self) -> list[Json]:
@@ -258,11 +259,6 @@ class OnCluster(Sandboxed):
         }
         for obj in (secret, provider):
             self.plane.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(obj))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def obj_path(plural: str, namespace: str, name: str) -> str:

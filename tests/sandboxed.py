@@ -23,8 +23,8 @@ from isthmus.app.children import dying_with_us
 Json = dict[str, Any]
 _ROOT = Path(__file__).parents[1]
 _SOURCES = os.pathsep.join(str(_ROOT / part) for part in ("src", "labs/aws/src"))
-_START_SECONDS = 90
-_STOP_SECONDS = 30
+_START_SECONDS = 240
+_STOP_SECONDS = 60
 PATIENCE = 300.0
 """Seconds that a step of a life may take on a busy machine."""
 _HOPELESS = {"ApprovalRequired", "Forbidden", "AlreadyExists"}

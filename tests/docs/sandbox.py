@@ -16,8 +16,8 @@ from isthmus.app.children import dying_with_us
 from tests.docs.blocks import ROOT
 from tests.sandboxed import ready
 
-_READY_SECONDS = 90
-_STOP_SECONDS = 30
+_READY_SECONDS = 240
+_STOP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

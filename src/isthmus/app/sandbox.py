@@ -26,7 +26,7 @@ PROVIDER = "aws-sandbox"
 REGION = "us-east-1"
 _PROVIDERS = Api(API_VERSION, "providers", namespaced=False)
 _SECRETS = Api("v1", "secrets")
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 _STOP_SECONDS = 15
 
 
