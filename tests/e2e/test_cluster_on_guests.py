@@ -178,14 +178,14 @@ def pods_reach_each_other(kubectl: Kubectl) -> None:
     first = pods[0]["metadata"]["name"]
     for pod in pods:
         address = f"http://{pod['status']['podIP']}"
-        command = ("exec", first, "--", "wget", "-T", "5", "-qO-", address)
+        command = ("exec", first, "--", "timeout", "20", "wget", "-qO-", address)
         until(lambda c=command: kubectl(*c).strip(), pod["metadata"]["name"].__eq__, 60)
 
 
 def the_service_answers(kubectl: Kubectl) -> None:
     """By its name, so that the cluster's DNS answers as well."""
     first = serving_pods(kubectl)[0]["metadata"]["name"]
-    command = ("exec", first, "--", "wget", "-qO-", "http://web.default")
+    command = ("exec", first, "--", "timeout", "20", "wget", "-qO-", "http://web.default")
     until(lambda: kubectl(*command), lambda said: said.startswith("web-"), 60)
 
 
