@@ -4,26 +4,18 @@ A request fails before its effect (nobody answers) or after it (the answer is lo
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.apiserver import ApiServer, ServerConfig
 from isthmus.core.stacks import (
-    TAG_INSTALLATION,
-    TAG_NAME,
-    TAG_NAMESPACE,
-    TAG_UID,
     NativeStack,
-    StackName,
-    digest,
 )
 from isthmus.drivers.kubernetes.engine import Cluster
 from isthmus.drivers.kubernetes.kube import Kube, Ref
@@ -31,6 +23,7 @@ from isthmus.errors import Retryable, Unavailable
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.transport import Answer, AsgiTransport, Request
 from tests.kubernetes_home import config_map, queue, queue_definition
+from tests.kubernetes_stacks import a_stack, changed
 
 SECONDS = 30.0
 PARTS = 4
@@ -65,18 +58,6 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
     opened = await ApiServer.open(ServerConfig(data_dir=tmp_path))
     yield opened
     await opened.close()
-
-
-def a_stack(*manifests: Json) -> NativeStack:
-    uid = str(uuid.uuid4())
-    tags = {TAG_UID: uid, TAG_NAMESPACE: "team-a", TAG_NAME: "web", TAG_INSTALLATION: "test"}
-    native = NativeStack(name=StackName(f"isthmus-web-{uid}"), template={}, tags=tags)
-    return with_manifests(native, *manifests)
-
-
-def with_manifests(native: NativeStack, *manifests: Json) -> NativeStack:
-    template = {"manifests": list(manifests)}
-    return replace(native, template=template, digest=digest(template))
 
 
 def a_cluster(kube: Kube) -> Cluster:
@@ -124,7 +105,7 @@ async def live(row: Row) -> None:
     engine = a_cluster(kube)
     first = a_stack(queue_definition(), queue("jobs", size=1), config_map("one", a="1"))
     await applied(engine, first)
-    second = with_manifests(first, queue_definition(), queue("jobs", size=2), config_map("two"))
+    second = changed(first, queue_definition(), queue("jobs", size=2), config_map("two"))
     await applied(engine, second)
     look = Kube(row.inner)
     assert (await look.get(ref("jobs", "Queue", "shop.example.com/v1")) or {})["spec"] == {

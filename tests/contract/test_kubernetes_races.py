@@ -8,24 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.api.meta import Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.apiserver import ApiServer, ServerConfig
-from isthmus.core.stacks import (
-    TAG_INSTALLATION,
-    TAG_NAME,
-    TAG_NAMESPACE,
-    TAG_UID,
-    NativeStack,
-    StackName,
-    digest,
-)
 from isthmus.drivers.kubernetes.engine import Cluster
 from isthmus.drivers.kubernetes.kube import Kube, Ref
 from isthmus.errors import Conflict
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.transport import Answer, AsgiTransport, Request
 from tests.kubernetes_home import CRDS, config_map, queue_definition
+from tests.kubernetes_stacks import a_stack
 from tests.polling import eventually
 
 Deed = Callable[[], Awaitable[object]]
@@ -74,14 +65,6 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     engine = Cluster(Kube(way), "default", "test", SystemClock(), timedelta(minutes=10))
     yield Place(way, engine, Kube(inner))
     await server.close()
-
-
-def a_stack(*manifests: Json) -> NativeStack:
-    uid = str(uuid.uuid4())
-    tags = {TAG_UID: uid, TAG_NAMESPACE: "team-a", TAG_NAME: "web", TAG_INSTALLATION: "test"}
-    template = {"manifests": list(manifests)}
-    name = StackName(f"isthmus-web-{uid}")
-    return NativeStack(name=name, template=template, tags=tags, digest=digest(template))
 
 
 ONE = Ref("v1", "ConfigMap", "default", "one")

@@ -10,15 +10,11 @@ import pytest
 from isthmus.api.meta import Adopt, Json
 from isthmus.api.v1alpha1 import Phase
 from isthmus.core.stacks import (
-    TAG_INSTALLATION,
-    TAG_NAME,
-    TAG_NAMESPACE,
     TAG_UID,
     NativeStack,
     Observed,
     StackName,
     Verb,
-    digest,
 )
 from isthmus.core.why import root_cause
 from isthmus.drivers.kubernetes import DRIVER
@@ -34,6 +30,7 @@ from tests.kubernetes_home import (
     queue_definition,
 )
 from tests.kubernetes_plane import MARKS
+from tests.kubernetes_stacks import a_stack, changed
 from tests.polling import accepted, eventually
 
 pytestmark = [*MARKS]
@@ -88,18 +85,6 @@ async def here(kubernetes_plane: str) -> AsyncIterator[Here]:
         DRIVER.open(endpoint(config, **settings)) as connection,
     ):
         yield Here(kube, connection, namespace)
-
-
-def a_stack(*manifests: Any, outputs: Json | None = None, **more: Any) -> NativeStack:
-    uid = str(uuid.uuid4())
-    tags = {TAG_UID: uid, TAG_NAMESPACE: "team-a", TAG_NAME: "web", TAG_INSTALLATION: "test"}
-    native = NativeStack(name=StackName(f"isthmus-web-{uid}"), template={}, tags=tags, **more)
-    return changed(native, *manifests, outputs=outputs)
-
-
-def changed(native: NativeStack, *manifests: Any, outputs: Json | None = None) -> NativeStack:
-    template = {"manifests": list(manifests)} | ({"outputs": outputs} if outputs else {})
-    return replace(native, template=template, digest=digest(template))
 
 
 def a_deployment(name: str = "web", *, replicas: int = 1, **container: Any) -> Json:
