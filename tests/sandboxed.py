@@ -87,6 +87,10 @@ class Sandboxed:
         except FileNotFoundError:
             return ""
 
+    @property
+    def _lab_url(self) -> str:
+        return json.loads(self.lab_ready.read_text())["url"]
+
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """End it; SIGKILL is the power cut."""
         assert self.process is not None
@@ -111,8 +115,8 @@ class Sandboxed:
             return False
         # Until it is told the new lab's address it leads to the one that was killed, where anybody
         # may listen now.
-        url = json.loads(self._lab_says())["url"]
-        return ready(provider) and (provider or {})["spec"]["settings"]["endpointUrl"] == url
+        settings = provider["spec"]["settings"] if provider is not None else {}
+        return ready(provider) and settings["endpointUrl"] == self._lab_url
 
     def _connect(self) -> httpx2.Client:
         config = yaml.safe_load(self.kubeconfig.read_text())
@@ -269,9 +273,8 @@ class Sandboxed:
 
     def lab(self, page: str, document: Any = None) -> Any:
         """Read or set one of the lab's pages."""
-        url = json.loads(self.lab_ready.read_text())["url"]
         data = None if document is None else json.dumps(document).encode()
-        request = urllib.request.Request(f"{url}/_lab/{page}", data=data)
+        request = urllib.request.Request(f"{self._lab_url}/_lab/{page}", data=data)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 

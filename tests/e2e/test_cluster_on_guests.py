@@ -218,7 +218,7 @@ def lose_a_server_and_grow(here: Site, kubectl: Kubectl) -> None:
     here.cloud.guest(here.servers()[lost].id).kill()
     here.until("nodepool/shop", lambda pool: pool["status"].get("ready", 0) == 1)
     until(lambda: here.why("nodepool/shop"), lambda said: lost in said, 60)
-    # At once, but only this one: whoever comes next may be silent while its network starts.
+    # At once, but only this one: on a busy machine any other may be silent for a second.
     change_pool(here, heal={"afterSeconds": 1})
     here.until("nodepool/shop", lambda pool: lost not in members(pool))
     change_pool(here, replicas=4, heal={"afterSeconds": 300})

@@ -122,7 +122,7 @@ async def lose_a_machine(here: Place, cloud: GuestCloud, config: Path) -> None:
         return {member.server_id: member.phase for member in found}
 
     await here.until(members, lambda found: found.get(lost) == MemberPhase.NOT_READY, within=300)
-    # At once, but only this one: whoever comes next is silent while its network starts.
+    # At once, but only this one: on a busy machine any other may be silent for a second.
     await here.change(NodePool, NAME, heal={"afterSeconds": 1, "joinSeconds": 600})
     chosen = (None, MemberPhase.REMOVING)
     await here.until(members, lambda found: found.get(lost) in chosen, within=300)

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +111,6 @@ def test_a_call_is_held_until_its_rule_is_gone(file: Path) -> None:
     fresh.replace(file)
     asking.join(30)
     assert answers == [("200 OK", {}, b"mine")]
-
-
-def test_another_file_of_rules_counts_anew(file: Path) -> None:
-    rules = json.dumps({"rules": [{"times": 1, "status": 503}]})
-    for _ in range(2):
-        (fresh := file.with_suffix(".new")).write_text(rules)
-        os.utime(fresh, ns=(time.time_ns(), time.time_ns()))
-        fresh.replace(file)
-        assert faults.Rules(file).find(_call()) is not None
-        assert faults.Rules(file).find(_call()) is None
 
 
 def test_whoever_wrote_a_rule_sees_how_many_calls_it_has_met(file: Path) -> None:

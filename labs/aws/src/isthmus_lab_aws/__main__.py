@@ -18,8 +18,8 @@ from isthmus_lab_aws.accounts import DEFAULT_ACCOUNTS
 from isthmus_lab_aws.lab import DEFAULT_SCALE, Lab
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the lab until it is told to stop. Returns the exit status."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the lab until it is told to stop, which ends the process."""
     options = _parser().parse_args(arguments)
     state: Path = options.state
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,7 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
         os._exit(0)
 
     asyncio.run(serve())
-    return 0
 
 
 def _listen(port: int, *, elsewhere: bool) -> socket.socket:
@@ -110,4 +109,4 @@ def _announce(options: argparse.Namespace, port: int, accounts: list[str]) -> No
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
